@@ -1,0 +1,41 @@
+"""The seam the router talks through: the same protocol for an in-process object, a connection, a replica set, a fake.
+
+Calls return awaitables at once, so that a caller can start all of them before it waits for any. They raise only errors
+of `cluster/errors.py`. A cancelled call does no harm: its late reply is dropped by whoever holds the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from cluster.deadline import Deadline
+from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
+
+
+class ShardClient(Protocol):
+    """One shard of the catalogue."""
+
+    @property
+    def name(self) -> str:
+        """Whom a caller is talking to, for coverage and logs."""
+        ...
+
+    def retrieve(self, query: Query, deadline: Deadline) -> Awaitable[ShardReply]:
+        """This shard's best candidates."""
+        ...
+
+    def fetch(self, query: FetchQuery, deadline: Deadline) -> Awaitable[FetchReply]:
+        """Payloads of some of this shard's rows."""
+        ...
+
+
+class RankerClient(Protocol):
+    """A ranker, or a pool of them."""
+
+    @property
+    def name(self) -> str: ...
+
+    def rank(self, query: RankQuery, deadline: Deadline) -> Awaitable[RankReply]:
+        """The order of the candidates."""
+        ...

@@ -1,0 +1,261 @@
+"""Every knob of the system: frozen models with defaults, units in the names, and the allowed ranges.
+
+One file, `oskolok.toml`, fills them (`cluster/config_file.py` reads it and reports every mistake at once). Each part of the
+system is handed its own section and never the whole; nothing below `deploy/` reads the environment.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+TimeoutMs = Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Section(BaseModel):
+    """Unknown keys are errors, values are not coerced, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class ClusterSection(Section):
+    """Who takes part."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")] = "oskolok"
+    n_shards: Annotated[int, Field(ge=1, le=1024, description="disjoint parts of the items; fixed at build")] = 4
+    n_rankers: Annotated[int, Field(ge=0, le=256)] = 2
+    n_routers: Annotated[int, Field(ge=1, le=64, description="Serve replicas that answer HTTP")] = 1
+
+
+class StorageSection(Section):
+    """Where generations and secrets lie."""
+
+    path: Annotated[str, Field(min_length=1)] = "var/oskolok"
+    keep_generations: Positive = 3
+
+
+class CatalogSection(Section):
+    """Columns of items.parquet. Attributes can be filtered on and are shown as an item's payload."""
+
+    id_column: str = "item_id"
+    id_type: Literal["string", "int64"] = "string"
+    category: tuple[str, ...] = ()
+    categories: Annotated[tuple[str, ...], Field(description="list columns: sets of strings")] = ()
+    number: tuple[str, ...] = ()
+    boolean: tuple[str, ...] = ()
+    payload: Annotated[tuple[str, ...], Field(description="shown with each item; empty = every single-valued attribute")] = ()
+
+
+class EventsSection(Section):
+    """Columns of events.parquet, the purchase log."""
+
+    user_column: str = "user_id"
+    item_column: str = "item_id"
+    time_column: str = "timestamp"
+    weight_column: Annotated[str, Field(description='"" = every event weighs 1')] = ""
+
+
+class UsersSection(Section):
+    """The user store, and what it keeps of a user."""
+
+    store: Annotated[
+        str, Field(description="lmdb:///path | redis://host:6379/0 | rediss:// | valkey://; empty = LMDB below storage.path")
+    ] = ""
+    timeout_ms: TimeoutMs = 20
+    history_max_items: Annotated[int, Field(ge=1, le=10_000)] = 500
+    map_size_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] = 16 << 30
+    pool_max_conns: Annotated[int, Field(ge=1, le=1024)] = 32
+
+
+class TopsSource(Section):
+    """Static top lists: over windows of days, global and per value of a category attribute."""
+
+    enabled: bool = True
+    k: Annotated[int, Field(ge=1, le=10_000)] = 100
+    windows_days: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)] = (7, 28, 90)
+    group_by: Annotated[str, Field(description='attribute with a list per value; "" = global lists only')] = ""
+    groups_per_user: Annotated[int, Field(ge=0, le=64)] = 5
+
+
+class AnnSource(Section):
+    """Nearest items to the user's vector."""
+
+    enabled: bool = True
+    k: Annotated[int, Field(ge=1, le=10_000)] = 300
+    M: Annotated[int, Field(ge=2, le=128)] = 16
+    ef_construction: Annotated[int, Field(ge=8, le=4096)] = 200
+    recall_target: Annotated[float, Field(ge=0.5, le=1)] = 0.99
+
+
+class HistorySource(Section):
+    """Bought before."""
+
+    enabled: bool = True
+    k: Annotated[int, Field(ge=1, le=10_000)] = 150
+
+
+class ScoreAllSource(Section):
+    """Every eligible item, scored exactly, when there are few of them."""
+
+    enabled: bool = True
+    k: Annotated[int, Field(ge=1, le=10_000)] = 300
+    max_items: Annotated[int, Field(ge=0, description="used instead of ann when the catalogue is at most this large")] = 2_000
+
+
+class SourcesSection(Section):
+    """Every k counts candidates of the whole cluster; the router divides it among the shards."""
+
+    tops: TopsSource = TopsSource()
+    ann: AnnSource = AnnSource()
+    history: HistorySource = HistorySource()
+    score_all: ScoreAllSource = ScoreAllSource()
+
+
+class MergeSection(Section):
+    """From shard replies to one list of candidates."""
+
+    rrf_rank_constant: Annotated[float, Field(gt=0, le=1000, description="k of reciprocal rank fusion")] = 60.0
+    exact_probability: Annotated[
+        float, Field(ge=0.5, lt=1, description="that no shard must be asked twice, which sets the rows a shard sends")
+    ] = 0.9999
+    n_light: Annotated[int, Field(ge=1, le=10_000, description="merged candidates that reach the light model")] = 400
+
+
+class LightSection(Section):
+    enabled: bool = True
+
+
+class HeavySection(Section):
+    enabled: bool = True
+    n_heavy: Annotated[int, Field(ge=1, le=10_000, description="candidates that reach the heavy model")] = 100
+
+
+class RankerSection(Section):
+    """One pool of actors; one call runs light, then heavy."""
+
+    timeout_ms: TimeoutMs = 60
+    batch_requests_max: Annotated[int, Field(ge=1, le=1024)] = 32
+    light: LightSection = LightSection()
+    heavy: HeavySection = HeavySection()
+
+
+class SlateSection(Section):
+    """Business rules on the final list."""
+
+    k_default: Annotated[int, Field(ge=1, le=1000)] = 20
+    exclude_seen: Annotated[bool, Field(description="never recommend what the user bought before")] = False
+    cap_by: Annotated[str, Field(description='category attribute whose values are capped; "" = off')] = ""
+    cap: Annotated[int, Field(ge=1, le=1000)] = 3
+
+
+class DeadlineSection(Section):
+    """One budget per request. Shares are of what is left when the stage begins."""
+
+    default_ms: TimeoutMs = 200
+    max_ms: TimeoutMs = 2_000
+    retrieve_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    rank_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    min_coverage: Fraction = 0.0
+
+
+class AdmissionSection(Section):
+    """What one router takes on at once; beyond it, 429."""
+
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 64
+    retry_after_s: Annotated[int, Field(ge=1, le=3600)] = 1
+
+
+class LimitsSection(Section):
+    """Over a limit a request is refused, never cut."""
+
+    k: Annotated[int, Field(ge=1, le=1_000)] = 200
+    batch_requests: Annotated[int, Field(ge=1, le=1_024)] = 64
+    exclude_item_ids: Annotated[int, Field(ge=0, le=10_000)] = 2_000
+    basket_items: Annotated[int, Field(ge=0, le=10_000)] = 500
+    filter_conditions: Annotated[int, Field(ge=0, le=64)] = 16
+    filter_values: Annotated[int, Field(ge=1, le=10_000)] = 500
+    id_length: Annotated[int, Field(ge=1, le=4096)] = 256
+    body_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 1 << 20
+
+
+class TransportSection(Section):
+    """The data plane between router, shards and rankers."""
+
+    frame_bytes_max: Annotated[int, Field(ge=4096, le=16 << 20)] = 16 << 20
+    in_flight_max: Annotated[int, Field(ge=1, le=65_536, description="per connection")] = 1_024
+    connect_timeout_ms: TimeoutMs = 1_000
+    reconnect_min_ms: TimeoutMs = 20
+    reconnect_max_ms: TimeoutMs = 1_000
+
+
+class HttpSection(Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8000
+
+
+class RaySection(Section):
+    """The control plane. `address`: "" starts a local Ray, "auto" joins the cluster this machine is part of."""
+
+    address: str = ""
+    namespace: Annotated[str, Field(min_length=1)] = "oskolok"
+    num_cpus_per_actor: Annotated[float, Field(ge=0, le=1024)] = 0.1
+    heal_interval_ms: Annotated[int, Field(ge=50, le=60_000)] = 250
+    spread: Annotated[bool, Field(description="place shards on as many nodes as there are")] = True
+
+
+class ObservabilitySection(Section):
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class AlsSection(Section):
+    """iALS (Hu et al. 2008; regularisation and unobserved weight as in Rendle et al. 2022)."""
+
+    dim: Annotated[int, Field(ge=2, le=2048)] = 64
+    n_sweeps: Positive = 10
+    regularization: Annotated[float, Field(gt=0)] = 0.02
+    unobserved_weight: Annotated[float, Field(gt=0)] = 0.05
+    frequency_exponent: Annotated[float, Field(ge=0, le=1)] = 0.75
+
+
+class RankTrainSection(Section):
+    """Training data and fit of the two ranking models."""
+
+    label_days: Annotated[int, Field(ge=1, description="the window after the split whose purchases are the labels")] = 14
+    n_users: Annotated[int, Field(ge=10, description="at most this many users, sampled")] = 1_500
+    n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300
+    depth: Annotated[int, Field(ge=1, le=12)] = 6
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.08
+
+
+class TrainSection(Section):
+    seed: int = 0
+    profile: Annotated[tuple[str, ...], Field(description="category attributes users get affinities for")] = ()
+    half_life_days: Annotated[float, Field(gt=0, description="decay of old events in profiles and history")] = 60.0
+    als: AlsSection = AlsSection()
+    ranker: RankTrainSection = RankTrainSection()
+
+
+class Config(Section):
+    """The whole file."""
+
+    config_version: Literal[1] = 1
+    cluster: ClusterSection = ClusterSection()
+    storage: StorageSection = StorageSection()
+    catalog: CatalogSection = CatalogSection()
+    events: EventsSection = EventsSection()
+    users: UsersSection = UsersSection()
+    sources: SourcesSection = SourcesSection()
+    merge: MergeSection = MergeSection()
+    ranker: RankerSection = RankerSection()
+    slate: SlateSection = SlateSection()
+    deadline: DeadlineSection = DeadlineSection()
+    admission: AdmissionSection = AdmissionSection()
+    limits: LimitsSection = LimitsSection()
+    transport: TransportSection = TransportSection()
+    http: HttpSection = HttpSection()
+    ray: RaySection = RaySection()
+    observability: ObservabilitySection = ObservabilitySection()
+    train: TrainSection = TrainSection()

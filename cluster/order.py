@@ -1,0 +1,54 @@
+"""The one total order of scored items, and the exact top-k under it.
+
+Score descending, then item key ascending. Everything that sorts, cuts or merges scored items calls this module, so an
+answer cannot depend on the number of shards, on the order of replies or on a sort's stability. Non-finite scores are
+rejected where scores are made (`require_finite`); they never reach a comparison.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.errors import InternalError
+
+
+def best_first(scores: NDArray[np.float32], keys: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The permutation that puts aligned (scores, keys), both (n,), in canonical order."""
+    return np.lexsort((keys, -scores))
+
+
+def top_k(scores: NDArray[np.float32], keys: NDArray[np.int64], k: int) -> NDArray[np.intp]:
+    """Positions of the k best of aligned (scores, keys), both (n,), in canonical order; min(k, n) of them.
+
+    O(n) selection before the sort of the survivors. Ties at the cut go to the smaller keys, as everywhere.
+
+    >>> top_k(np.array([1, 2, 2, 2], "f4"), np.array([9, 8, 7, 6]), 2).tolist()
+    [3, 2]
+    """
+    n = len(scores)
+    if k <= 0:
+        return np.empty(0, np.intp)
+    if k >= n:
+        return best_first(scores, keys)
+    cut = np.partition(scores, n - k)[n - k]
+    chosen = np.flatnonzero(scores >= cut)
+    if len(chosen) > k:
+        above = chosen[scores[chosen] > cut]
+        tied = chosen[scores[chosen] == cut]
+        room = k - len(above)
+        tied = tied[np.argpartition(keys[tied], room - 1)[:room]]
+        chosen = np.concatenate((above, tied))
+    return chosen[best_first(scores[chosen], keys[chosen])]
+
+
+def precedes(score: float, key: int, other_score: float, other_key: int) -> bool:
+    """Whether (score, key) stands before (other_score, other_key) in canonical order."""
+    return score > other_score or (score == other_score and key < other_key)
+
+
+def require_finite(scores: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    """The scores, unless one is NaN or infinite: then an InternalError that names where they were made."""
+    if not np.isfinite(scores).all():
+        raise InternalError(f"{what}: {int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite")
+    return scores

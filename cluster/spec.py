@@ -1,0 +1,103 @@
+"""What a generation contains, in words every process agrees on: its attributes, spaces, sources and feature schema.
+
+Written into the manifest by the build, read by shards and rankers from disk, published to routers with the topology.
+It knows nothing of files (`cluster/generation.py`) nor of how anything is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+import msgspec
+
+AttributeKind = Literal["category", "categories", "number", "boolean"]
+SourceKind = Literal["tops", "ann", "history", "score_all"]
+Metric = Literal["ip", "cosine", "l2"]
+
+
+class AttributeSpec(msgspec.Struct, frozen=True):
+    """A filterable item attribute. `category` is one string, `categories` a set of strings."""
+
+    name: str
+    kind: AttributeKind
+
+
+class SpaceSpec(msgspec.Struct, frozen=True):
+    """An embedding space shared by users and items. `recall_target`: what the build calibrated ef_search for."""
+
+    name: str
+    dim: int
+    metric: Metric
+    recall_target: float
+
+
+class SourceSpec(msgspec.Struct, frozen=True):
+    """A candidate source. exact: its hits are the true best under its score.  promises_k: it returns min(k, eligible).
+
+    space: for ann and score_all, the embedding space.  seeds: for history, which of the query's seeds it reads.
+    """
+
+    name: str
+    kind: SourceKind
+    exact: bool
+    promises_k: bool
+    space: str = ""
+    seeds: str = ""
+
+
+class FeatureSchema(msgspec.Struct, frozen=True):
+    """The ranking models' columns, in their order: match features, then score and rank of each source, user, context."""
+
+    match: tuple[str, ...]
+    sources: tuple[str, ...]
+    user: tuple[str, ...]
+    context: tuple[str, ...]
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column's name, in the order in which the ranker assembles them."""
+        return (
+            *self.match,
+            *(f"{s}.score" for s in self.sources),
+            *(f"{s}.rank" for s in self.sources),
+            *self.user,
+            *self.context,
+        )
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that differ when any name or any position differs."""
+        return hashlib.sha256(json.dumps(self.columns()).encode()).hexdigest()[:16]
+
+
+class GenerationSpec(msgspec.Struct, frozen=True):
+    """One generation, described. `lists`: names of the static top lists; `profile`: attributes users have affinities for."""
+
+    id: str
+    created: str
+    id_type: Literal["string", "int64"]
+    shard_items: tuple[int, ...]
+    attributes: tuple[AttributeSpec, ...]
+    spaces: tuple[SpaceSpec, ...]
+    sources: tuple[SourceSpec, ...]
+    lists: tuple[str, ...]
+    profile: tuple[str, ...]
+    features: FeatureSchema
+
+    @property
+    def n_shards(self) -> int:
+        return len(self.shard_items)
+
+    @property
+    def n_items(self) -> int:
+        return sum(self.shard_items)
+
+    def attribute(self, name: str) -> AttributeSpec | None:
+        return next((a for a in self.attributes if a.name == name), None)
+
+    def space(self, name: str) -> SpaceSpec | None:
+        return next((s for s in self.spaces if s.name == name), None)
+
+    def source(self, name: str) -> SourceSpec | None:
+        return next((s for s in self.sources if s.name == name), None)

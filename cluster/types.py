@@ -1,0 +1,316 @@
+"""What travels between the parts: queries, replies, candidates, coverage. Frozen structs of arrays, checked where made.
+
+How they look on the wire is `cluster/codec.py`; how they look in JSON is `deploy/schema.py`. Arrays are aligned by
+position; m counts candidates, h hits of one source, F match features, S sources. An array in a value that was made is
+never written to again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar = str | int | float | bool
+Op = Literal["eq", "in", "gt", "gte", "lt", "lte"]
+Keys = NDArray[np.int64]
+Rows = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+NO_KEYS: Keys = np.empty(0, np.int64)
+NO_ROWS: Rows = np.empty(0, np.int32)
+NO_FLOATS: Floats = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One test of one attribute. On a multi-valued attribute `eq` means contains and `in` means any of.
+
+    `values` holds one value, or for `in` any number of them. An item that lacks the attribute fails every condition.
+    """
+
+    field: str
+    op: Op
+    values: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        assert self.op == "in" or len(self.values) == 1, f"{self.op} takes one value, got {len(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which items may be returned: every `must` holds and no `must_not` does. Hashable: the key of the mask cache."""
+
+    must: tuple[Condition, ...] = ()
+    must_not: tuple[Condition, ...] = ()
+
+
+EVERYTHING = Filter()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seeds:
+    """Items that stand for a user's taste: bought before, in the basket. Aligned arrays (s,), keys unique.
+
+    weights: float32, how strongly (a decayed count).  ages_days: float32, since the last such event, 0 where unknown.
+    """
+
+    keys: Keys
+    weights: Floats
+    ages_days: Floats
+
+    def __post_init__(self) -> None:
+        _check(self.keys, np.int64, "keys")
+        _check(self.weights, np.float32, "weights", len(self.keys))
+        _check(self.ages_days, np.float32, "ages_days", len(self.keys))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affinity:
+    """How much of a user's activity falls on each value of one attribute: aligned, weights (v,) summing to about 1."""
+
+    values: tuple[str, ...]
+    weights: Floats
+
+    def __post_init__(self) -> None:
+        _check(self.weights, np.float32, "weights", len(self.values))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserRecord:
+    """What the user store keeps of one user, of one generation.
+
+    vectors: embedding space -> (dim,) float32.  profile: attribute -> affinity.  features: (U,) float32 in the order of
+    the generation's user features.  history: newest purchases, also what "seen" means.
+    """
+
+    user_id: str
+    generation: str
+    vectors: Mapping[str, Floats]
+    history: Seeds
+    profile: Mapping[str, Affinity]
+    features: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """How many hits one source of one shard shall send. `lists`: for tops, the named lists and their weights."""
+
+    source: str
+    k: int
+    lists: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """A hydrated request as every shard sees it. The same object goes to all shards and is encoded once.
+
+    exclude: item keys never to return, ascending and unique.  vectors: space -> (dim,) float32.
+    seeds: by name, "history" and "basket".  profile: as in the user record.
+    """
+
+    generation: str
+    asks: tuple[Ask, ...]
+    filter: Filter = EVERYTHING
+    exclude: Keys = field(default_factory=lambda: NO_KEYS)
+    vectors: Mapping[str, Floats] = field(default_factory=dict)
+    seeds: Mapping[str, Seeds] = field(default_factory=dict)
+    profile: Mapping[str, Affinity] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self.exclude, np.int64, "exclude")
+        for vector in self.vectors.values():
+            _check(vector, np.float32, "vector")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceHits:
+    """One source's answer in one shard.
+
+    members: (h,) int32, positions in the reply's candidates, best first.  scores: (h,) float32, aligned with it.
+    more: whether the source has further hits; if so (next_score, next_key) is the best of them, which bounds all of
+    them.  strategy: how the hits were found, for people and metrics.
+    """
+
+    source: str
+    members: Rows
+    scores: Floats
+    more: bool
+    next_score: float
+    next_key: int
+    strategy: str
+    took_us: float
+
+    def __post_init__(self) -> None:
+        _check(self.members, np.int32, "members")
+        _check(self.scores, np.float32, "scores", len(self.members))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardReply:
+    """One shard's candidates for one query: the union of its sources' hits, by ascending key.
+
+    rows: (m,) int32 in the shard.  keys: (m,) int64.  match: (m, F) float32.
+    n_eligible: items of this shard that pass filter and exclusions, exactly.
+    """
+
+    generation: str
+    shard: int
+    rows: Rows
+    keys: Keys
+    match: NDArray[np.float32]
+    sources: tuple[SourceHits, ...]
+    n_items: int
+    n_eligible: int
+    took_us: float
+    queue_us: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.rows, np.int32, "rows")
+        _check(self.keys, np.int64, "keys", len(self.rows))
+        assert self.match.dtype == np.float32 and self.match.ndim == 2, "match must be (m, F) float32"
+        assert len(self.match) == len(self.rows), f"match has {len(self.match)} rows for {len(self.rows)} candidates"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FetchQuery:
+    """Payloads of a shard's rows, and whether each still passes the filter now. rows: (r,) int32."""
+
+    generation: str
+    rows: Rows
+    filter: Filter = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FetchReply:
+    """Aligned with the query's rows. payloads: attribute -> plain JSON value.  eligible: (r,) bool."""
+
+    generation: str
+    item_ids: tuple[str | int, ...]
+    payloads: tuple[dict[str, object], ...]
+    eligible: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Merged hits of all shards, waiting for ranking, best merged score first (score descending, key ascending).
+
+    shard: (m,) int32 and rows: (m,) int32 are an item's address.  scores: (m,) float32, the fused score.
+    source_scores: (m, S) float32, NaN where the source did not propose the item.  source_ranks: (m, S) float32, from 1,
+    NaN likewise.  match: (m, F) float32.  `sources` names the S columns, in the generation's order.
+    """
+
+    sources: tuple[str, ...]
+    shard: Rows
+    rows: Rows
+    keys: Keys
+    scores: Floats
+    source_scores: NDArray[np.float32]
+    source_ranks: NDArray[np.float32]
+    match: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankQuery:
+    """Candidates on their way to a ranker, plus what they have in common: user features (U,) and context features (C,).
+
+    `schema_hash` names the feature schema; a ranker that holds another refuses. n_heavy: rows for the heavy model.
+    """
+
+    generation: str
+    schema_hash: str
+    keys: Keys
+    match: NDArray[np.float32]
+    source_scores: NDArray[np.float32]
+    source_ranks: NDArray[np.float32]
+    user: Floats
+    context: Floats
+    n_heavy: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankReply:
+    """The order of a RankQuery's rows, best first: what the heavy model scored, then the rest by the light one.
+
+    order: (m,) int32, a permutation.  scores: (m,) float32, aligned with order; scores of the two phases are not
+    comparable with each other.  n_heavy: how many leading rows the heavy model scored.  skipped: why it scored
+    none ("deadline"), or "".
+    """
+
+    order: Rows
+    scores: Floats
+    n_heavy: int
+    skipped: str
+    light_us: float
+    heavy_us: float
+    queue_us: float
+
+
+MissingReason = Literal["timeout", "failed", "loading"]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingShard:
+    """A shard whose candidates are not in the answer, and why."""
+
+    shard: int
+    replica: str
+    reason: MissingReason
+    detail: str
+    waited_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the catalogue an answer was drawn from.
+
+    ratio: items in answering shards / all items.  by_source: source -> the same, over shards that ran it.
+    total == ok + late + failed + loading, always.
+    """
+
+    ratio: float
+    required: float
+    total: int
+    ok: int
+    late: int
+    failed: int
+    loading: int
+    missing: tuple[MissingShard, ...]
+    by_source: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        assert self.total == self.ok + self.late + self.failed + self.loading, "coverage parts must add up"
+        assert len(self.missing) == self.total - self.ok, "every missing shard is named"
+
+
+@dataclass(frozen=True, slots=True)
+class StageStats:
+    """What one stage did: candidates in and out, what it removed by reason, and its milliseconds."""
+
+    stage: str
+    n_in: int
+    n_out: int
+    took_ms: float
+    removed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SlateItem:
+    """One recommended item: the only place where items are objects."""
+
+    item_id: str | int
+    rank: int
+    score: float
+    sources: tuple[str, ...]
+    payload: Mapping[str, object]
+
+
+def _check(array: np.ndarray, dtype: type, name: str, length: int | None = None) -> None:
+    assert array.dtype == dtype and array.ndim == 1, f"{name} must be 1-d {dtype.__name__}, got {array.dtype} {array.shape}"
+    assert length is None or len(array) == length, f"{name} has {len(array)} entries, expected {length}"

@@ -1,0 +1,74 @@
+"""Which rows of a shard one query may return: the filter's mask, shared and cached, and the query's own exclusions.
+
+A mask is made once per filter and reused; the short exclusion list lies on top of it without copying it. Both counts are
+exact, so every decision that depends on selectivity knows it instead of estimating it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.types import NO_ROWS, Rows
+
+
+class Mask:
+    """The rows that pass one filter. bits: (n,) bool, read-only. Compared by identity: it is the key of derived caches."""
+
+    def __init__(self, bits: NDArray[np.bool_]) -> None:
+        bits.flags.writeable = False
+        self.bits = bits
+        self.count = int(np.count_nonzero(bits))
+
+    @property
+    def everything(self) -> bool:
+        return self.count == len(self.bits)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The passing rows, ascending, (count,) int32."""
+        return np.flatnonzero(self.bits).astype(np.int32)
+
+
+class Eligible:
+    """A mask and the rows excluded on top of it. excluded: int32, ascending, unique, each one passing the mask."""
+
+    __slots__ = ("excluded", "mask")
+
+    def __init__(self, mask: Mask, excluded: Rows = NO_ROWS) -> None:
+        self.mask = mask
+        self.excluded = excluded
+
+    @classmethod
+    def of(cls, mask: Mask, excluded: Rows) -> Eligible:
+        """From any rows to exclude, in any order, repeated or not passing the mask."""
+        if len(excluded) == 0:
+            return cls(mask)
+        return cls(mask, np.unique(excluded[mask.bits[excluded]]).astype(np.int32))
+
+    @property
+    def count(self) -> int:
+        """How many rows may be returned."""
+        return self.mask.count - len(self.excluded)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.mask.bits)
+
+    def keep(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """For each of some rows whether it may be returned, aligned with them."""
+        allowed = self.mask.bits[rows]
+        if len(self.excluded):
+            at = np.searchsorted(self.excluded, rows)
+            at[at == len(self.excluded)] = 0
+            allowed = allowed & (self.excluded[at] != rows)
+        return allowed
+
+    def rows(self) -> Rows:
+        """Every row that may be returned, ascending, int32. Costs a copy of the mask's rows if anything is excluded."""
+        if len(self.excluded) == 0:
+            return self.mask.rows
+        at = np.searchsorted(self.mask.rows, self.excluded)
+        return np.delete(self.mask.rows, at)
