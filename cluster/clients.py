@@ -7,9 +7,11 @@ of `cluster/errors.py`. A cancelled call does no harm: its late reply is dropped
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.deadline import Deadline
+from cluster.spec import GenerationSpec
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
 
@@ -39,3 +41,16 @@ class RankerClient(Protocol):
     def rank(self, query: RankQuery, deadline: Deadline) -> Awaitable[RankReply]:
         """The order of the candidates."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fleet:
+    """Everything one request talks to, taken once when it begins: one generation, one topology version.
+
+    shards[i] answers for shard i.  ranker is None where none is configured.
+    """
+
+    version: int
+    spec: GenerationSpec
+    shards: tuple[ShardClient, ...]
+    ranker: RankerClient | None

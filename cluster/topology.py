@@ -39,3 +39,16 @@ class Topology(msgspec.Struct, frozen=True):
     spec: GenerationSpec
     shards: tuple[tuple[Replica, ...], ...]
     rankers: tuple[Replica, ...]
+
+
+class ReplicaStatus(msgspec.Struct, frozen=True):
+    """What a shard or ranker actor says of itself when the supervisor asks. `shard` is -1 for a ranker."""
+
+    name: str
+    shard: int
+    pid: int
+    address: Address
+    state: ReplicaState
+    generation: str
+    load_s: float
+    detail: str = ""

@@ -59,7 +59,7 @@ class Eligible:
 
     def keep(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
         """For each of some rows whether it may be returned, aligned with them."""
-        allowed = self.mask.bits[rows]
+        allowed: NDArray[np.bool_] = self.mask.bits[rows]
         if len(self.excluded):
             at = np.searchsorted(self.excluded, rows)
             at[at == len(self.excluded)] = 0
