@@ -1,0 +1,44 @@
+# Everything a person types. `make demo` is the two-minute tour; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+BENCHES := fanout filter ranker http kernel scaling
+
+.PHONY: help setup demo test check format bench lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) ## create .venv with the locked dependencies
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	@touch $(READY)
+
+demo: $(READY) ## fetch the demo data, build, start the cluster, answer real queries (ONCE=1: then stop)
+	$(BIN)/oskolok demo $(if $(ONCE),--once)
+
+test: $(READY) ## all tests, the ones with a real Ray cluster last
+	$(BIN)/python -m pytest -q -m "not ray"
+	$(BIN)/python -m pytest -q -m ray
+
+check: $(READY) ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## format and mend what lint can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## every benchmark in its quick form, beside its peers
+	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name --quick || exit 1; done
+
+lock: ## pin what CI installs (needs pip-tools)
+	pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --strip-extras --extra dev --extra bench --output-file requirements.lock pyproject.toml
+
+clean: ## remove the environment and caches, never data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
