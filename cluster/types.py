@@ -109,7 +109,8 @@ class Query:
     """A hydrated request as every shard sees it. The same object goes to all shards and is encoded once.
 
     exclude: item keys never to return, ascending and unique.  vectors: space -> (dim,) float32.
-    seeds: by name, "history" and "basket".  profile: as in the user record.
+    seeds: by name, "history" and "basket".  profile: as in the user record.  group_by: the category attribute whose
+    values the slate caps, "" for none; replies then carry `groups`.
     """
 
     generation: str
@@ -119,6 +120,7 @@ class Query:
     vectors: Mapping[str, Floats] = field(default_factory=dict)
     seeds: Mapping[str, Seeds] = field(default_factory=dict)
     profile: Mapping[str, Affinity] = field(default_factory=dict)
+    group_by: str = ""
 
     def __post_init__(self) -> None:
         _check(self.exclude, np.int64, "exclude")
@@ -155,6 +157,8 @@ class ShardReply:
 
     rows: (m,) int32 in the shard.  keys: (m,) int64.  match: (m, F) float32.
     n_eligible: items of this shard that pass filter and exclusions, exactly.
+    groups: (m,) int64, `cluster.partition.item_key` of each candidate's value of the query's `group_by`, so that a value
+    has the same code in every shard; 0 where the item has none.  Empty unless the query asks for it.
     """
 
     generation: str
@@ -167,10 +171,12 @@ class ShardReply:
     n_eligible: int
     took_us: float
     queue_us: float = 0.0
+    groups: Keys = field(default_factory=lambda: NO_KEYS)
 
     def __post_init__(self) -> None:
         _check(self.rows, np.int32, "rows")
         _check(self.keys, np.int64, "keys", len(self.rows))
+        _check(self.groups, np.int64, "groups", len(self.rows) if len(self.groups) else None)
         assert self.match.dtype == np.float32 and self.match.ndim == 2, "match must be (m, F) float32"
         assert len(self.match) == len(self.rows), f"match has {len(self.match)} rows for {len(self.rows)} candidates"
 
@@ -200,7 +206,8 @@ class Candidates:
 
     shard: (m,) int32 and rows: (m,) int32 are an item's address.  scores: (m,) float32, the fused score.
     source_scores: (m, S) float32, NaN where the source did not propose the item.  source_ranks: (m, S) float32, from 1,
-    NaN likewise.  match: (m, F) float32.  `sources` names the S columns, in the generation's order.
+    NaN likewise.  match: (m, F) float32.  `sources` names the S columns, in the generation's order.  groups: (m,) int64 as
+    in the replies, empty if the query did not ask for them.
     """
 
     sources: tuple[str, ...]
@@ -211,6 +218,7 @@ class Candidates:
     source_scores: NDArray[np.float32]
     source_ranks: NDArray[np.float32]
     match: NDArray[np.float32]
+    groups: Keys = field(default_factory=lambda: NO_KEYS)
 
     def __len__(self) -> int:
         return len(self.keys)
