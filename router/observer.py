@@ -1,0 +1,45 @@
+"""What the router reports about itself, as it happens. Metrics plug in here; the router imports no metrics library.
+
+Implementations must be cheap and must not raise: they run inside the request.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from cluster.errors import OskolokError
+from cluster.types import MissingShard, ShardReply, StageStats
+from router.request import Recommendation
+
+
+class Observer(Protocol):
+    """Told about every stage, every shard's reply or absence, and how every request ended."""
+
+    def stage(self, stats: StageStats) -> None: ...
+
+    def shard_answered(self, reply: ShardReply) -> None: ...
+
+    def shard_missing(self, missing: MissingShard) -> None: ...
+
+    def answered(self, recommendation: Recommendation) -> None: ...
+
+    def refused(self, error: OskolokError) -> None: ...
+
+
+class Silent:
+    """Observes nothing."""
+
+    def stage(self, stats: StageStats) -> None:
+        pass
+
+    def shard_answered(self, reply: ShardReply) -> None:
+        pass
+
+    def shard_missing(self, missing: MissingShard) -> None:
+        pass
+
+    def answered(self, recommendation: Recommendation) -> None:
+        pass
+
+    def refused(self, error: OskolokError) -> None:
+        pass

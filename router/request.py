@@ -1,0 +1,97 @@
+"""What a caller asks the router, and what it answers: the router's own front door, before and after HTTP.
+
+How they look in JSON, and the limits on their sizes, are `deploy/`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from cluster.types import EVERYTHING, Coverage, Filter, SlateItem, StageStats
+
+Explain = Literal["none", "funnel"]
+
+Degradation = Literal[
+    "unknown_user",
+    "user_store",
+    "user_generation",
+    "no_user_vector",
+    "no_source",
+    "shard_timeout",
+    "shard_failed",
+    "shard_loading",
+    "ranker_timeout",
+    "ranker_failed",
+    "ranker_schema",
+    "heavy_skipped",
+    "fill_failed",
+]
+"""Every way in which an answer can be less than it should be. A closed list: metrics create all of them at start.
+
+unknown_user: the store has no such user.  user_store: it could not be asked.  user_generation: it holds the user, but of
+another generation.  no_user_vector: the user is known, but not in a space that is searched.  no_source: nothing could
+propose items.  shard_*: a shard's candidates are missing.  ranker_*: the order is the merged one.  heavy_skipped: the
+order is the light model's.  fill_failed: a shard proposed items and then could not deliver them.
+"""
+
+DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)
+
+Stage = Literal["hydrate", "retrieve", "merge", "rank", "slate", "fill"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One user's wish for k items.
+
+    exclude_item_ids and basket are of the generation's id type; neither is recommended, and the basket tells taste.
+    min_coverage: None takes the configured one.  context: values of the ranking models' context features by name, 0
+    where missing; `k` and `basket_size` are filled in from the request.
+    """
+
+    user_id: str
+    k: int
+    filter: Filter = EVERYTHING
+    exclude_item_ids: tuple[str | int, ...] = ()
+    basket: tuple[str | int, ...] = ()
+    min_coverage: float | None = None
+    context: Mapping[str, float] = field(default_factory=dict)
+    explain: Explain = "none"
+
+    def __post_init__(self) -> None:
+        assert self.k >= 1, f"k is {self.k}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTrace:
+    """How one shard took part. strategies: source -> how it found its hits.  asked_again: the certificate wanted more."""
+
+    shard: int
+    replica: str
+    took_ms: float
+    queue_ms: float
+    n_rows: int
+    n_eligible: int
+    strategies: Mapping[str, str]
+    asked_again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The answer. items: best first, k of them whenever k eligible items were within reach.
+
+    degraded: unique, in the order in which they happened.  timings_ms: by stage, and "total".  exact_merge: the exact
+    sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards: filled if explained.
+    """
+
+    items: tuple[SlateItem, ...]
+    coverage: Coverage
+    degraded: tuple[Degradation, ...]
+    generation: str
+    topology_version: int
+    timings_ms: Mapping[str, float]
+    exact_merge: bool
+    funnel: tuple[StageStats, ...]
+    shards: tuple[ShardTrace, ...] = ()

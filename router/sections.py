@@ -1,0 +1,45 @@
+"""The parts of the configuration that the router reads, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.config import (
+    AdmissionSection,
+    Config,
+    DeadlineSection,
+    MergeSection,
+    RankerSection,
+    SlateSection,
+    SourcesSection,
+    UsersSection,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSections:
+    """Nothing else of the file reaches the router.
+
+    >>> RouterSections.of(Config()).slate.k_default
+    20
+    """
+
+    users: UsersSection = UsersSection()
+    sources: SourcesSection = SourcesSection()
+    merge: MergeSection = MergeSection()
+    ranker: RankerSection = RankerSection()
+    slate: SlateSection = SlateSection()
+    deadline: DeadlineSection = DeadlineSection()
+    admission: AdmissionSection = AdmissionSection()
+
+    @classmethod
+    def of(cls, config: Config) -> RouterSections:
+        return cls(
+            users=config.users,
+            sources=config.sources,
+            merge=config.merge,
+            ranker=config.ranker,
+            slate=config.slate,
+            deadline=config.deadline,
+            admission=config.admission,
+        )
