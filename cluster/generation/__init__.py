@@ -1,0 +1,30 @@
+"""Generations on disk: one folder each, named in a manifest with the size and sha256 of every file, published atomically.
+
+    <storage>/CURRENT                           the id of the active generation
+    <storage>/generations/<id>/manifest.json    format, spec, what each shard's loader must know, every file's size and sha256
+    <storage>/generations/<id>/manifest.sha256  the manifest's own hash, as `sha256sum -c` reads it
+    <storage>/generations/<id>/shard-0000/...   whatever the parts wrote
+
+`writing.py` makes one aside and publishes it, `reading.py` opens one and hands out only bytes it has verified, `storage.py`
+holds the pointer and cleans up. None of them knows what is inside the files.
+"""
+
+from cluster.generation.manifest import FORMAT, FileEntry, Manifest
+from cluster.generation.reading import Generation, VerifiedFile
+from cluster.generation.storage import current_id, generation_ids, generation_path, prune, remove_orphans, set_current
+from cluster.generation.writing import GenerationWriter
+
+__all__ = [
+    "FORMAT",
+    "FileEntry",
+    "Generation",
+    "GenerationWriter",
+    "Manifest",
+    "VerifiedFile",
+    "current_id",
+    "generation_ids",
+    "generation_path",
+    "prune",
+    "remove_orphans",
+    "set_current",
+]
