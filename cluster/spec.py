@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -47,7 +48,7 @@ class SourceSpec(msgspec.Struct, frozen=True):
     seeds: str = ""
 
 
-class FeatureSchema(msgspec.Struct, frozen=True):
+class FeatureSchema(msgspec.Struct, frozen=True, dict=True):
     """The ranking models' columns, in their order: match features, then score and rank of each source, user, context."""
 
     match: tuple[str, ...]
@@ -65,13 +66,18 @@ class FeatureSchema(msgspec.Struct, frozen=True):
             *self.context,
         )
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """16 hex digits that differ when any name or any position differs."""
-        return hashlib.sha256(json.dumps(self.columns()).encode()).hexdigest()[:16]
+        """16 hex digits that differ when any name or any position differs. Sent with every ranking call, so made once."""
+        return columns_hash(self.columns())
 
 
-class GenerationSpec(msgspec.Struct, frozen=True):
+def columns_hash(columns: tuple[str, ...]) -> str:
+    """The hash of a schema with these columns: what a model file carries, which knows columns but no groups of them."""
+    return hashlib.sha256(json.dumps(columns).encode()).hexdigest()[:16]
+
+
+class GenerationSpec(msgspec.Struct, frozen=True, dict=True):
     """One generation, described. `lists`: names of the static top lists; `profile`: attributes users have affinities for."""
 
     id: str
@@ -89,9 +95,14 @@ class GenerationSpec(msgspec.Struct, frozen=True):
     def n_shards(self) -> int:
         return len(self.shard_items)
 
-    @property
+    @cached_property
     def n_items(self) -> int:
         return sum(self.shard_items)
+
+    @cached_property
+    def list_names(self) -> frozenset[str]:
+        """`lists`, for looking up: there may be thousands."""
+        return frozenset(self.lists)
 
     def attribute(self, name: str) -> AttributeSpec | None:
         return next((a for a in self.attributes if a.name == name), None)
