@@ -66,6 +66,7 @@ class UsersSection(Section):
     ] = ""
     timeout_ms: TimeoutMs = 20
     history_max_items: Annotated[int, Field(ge=1, le=10_000)] = 500
+    profile_max_values: Annotated[int, Field(ge=1, le=1_000, description="strongest values kept per profile attribute")] = 64
     map_size_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] = 16 << 30
     pool_max_conns: Annotated[int, Field(ge=1, le=1024)] = 32
 

@@ -1,0 +1,44 @@
+"""Small logs and catalogues written out by hand: what a test needs and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.config import CatalogSection
+from cluster.partition import item_keys
+from train.catalogue import Catalogue, attribute_specs
+from train.event_log import DAY_S, EventLog
+
+NOW_DAY = 100
+NOW = NOW_DAY * DAY_S
+
+
+def log_of(events: Sequence[tuple[str, int, float]], n_items: int, weights: Sequence[float] = ()) -> EventLog:
+    """A log of (user, item row, day) events; day 100 is now."""
+    users = sorted({user for user, _, _ in events})
+    weight_of = list(weights) or [1.0] * len(events)
+    rows = sorted(
+        (users.index(user), int(day * DAY_S), item, weight) for (user, item, day), weight in zip(events, weight_of, strict=True)
+    )
+    counts = np.bincount([row[0] for row in rows], minlength=len(users))
+    return EventLog(
+        user_ids=pa.array(users, pa.string()),
+        n_items=n_items,
+        starts=np.concatenate(([0], np.cumsum(counts))),
+        items=np.array([row[2] for row in rows], np.int32),
+        times=np.array([row[1] for row in rows], np.int64),
+        weights=np.array([row[3] for row in rows], np.float32),
+    )
+
+
+def catalogue_of(category: Sequence[str | None], *, price: Sequence[float | None] = (), name: str = "category") -> Catalogue:
+    """Items 0, 1, 2 ... (int64 ids, so a row is its key) with one category attribute and a price if given."""
+    attributes = {name: pa.array(category, pa.string())}
+    section = CatalogSection(id_type="int64", category=(name,), number=("price",) if price else ())
+    if price:
+        attributes["price"] = pa.array(price, pa.float64())
+    ids = pa.array(range(len(category)), pa.int64())
+    return Catalogue(item_keys(ids.to_pylist()), ids, attribute_specs(section), attributes)

@@ -1,0 +1,99 @@
+"""Against a float64 textbook solution, row by row; and that the loss falls, the seed decides, strangers stay at zero."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from cluster.config import AlsSection
+from train import als
+
+SECTION = AlsSection(dim=6, n_sweeps=4, regularization=0.03, unobserved_weight=0.2, frequency_exponent=0.75)
+
+
+def confidences(n_users: int, n_items: int, density: float, seed: int) -> sparse.csr_array:
+    rng = np.random.default_rng(seed)
+    seen = rng.random((n_users, n_items)) < density
+    return sparse.csr_array(np.where(seen, rng.uniform(0.5, 4, seen.shape), 0).astype(np.float32))
+
+
+def textbook(pairs: np.ndarray, fixed: np.ndarray, section: AlsSection) -> np.ndarray:
+    """The minimiser of the module's loss for each row, one normal equation at a time."""
+    fixed = fixed.astype(np.float64)
+    n_active = np.count_nonzero(fixed.any(axis=1))
+    gram = section.unobserved_weight * fixed.T @ fixed
+    solved = np.zeros((len(pairs), fixed.shape[1]))
+    for row, confidence in enumerate(pairs.astype(np.float64)):
+        seen = confidence > 0
+        if seen.any():
+            ridge = section.regularization * (seen.sum() + section.unobserved_weight * n_active) ** section.frequency_exponent
+            h = fixed[seen]
+            a = gram + (h.T * confidence[seen]) @ h + ridge * np.eye(fixed.shape[1])
+            solved[row] = np.linalg.solve(a, h.T @ confidence[seen])
+    return solved
+
+
+def loss(confidence: np.ndarray, factors: als.Factors, section: AlsSection) -> float:
+    users, items = factors.users.astype(np.float64), factors.items.astype(np.float64)
+    predicted, seen = users @ items.T, confidence > 0
+    total = (confidence * (predicted - 1) ** 2)[seen].sum() + section.unobserved_weight * (predicted**2).sum()
+    for rows, degrees, n_other in ((users, seen.sum(1), seen.any(0).sum()), (items, seen.sum(0), seen.any(1).sum())):
+        ridge = section.regularization * (degrees + section.unobserved_weight * n_other) ** section.frequency_exponent
+        total += (ridge * (rows**2).sum(1)).sum()
+    return float(total)
+
+
+@settings(deadline=None, max_examples=40)
+@given(m=st.integers(1, 30), n=st.integers(1, 40), dim=st.integers(2, 12), density=st.floats(0, 1), seed=st.integers(0, 2**16))
+def test_a_half_sweep_is_the_textbook_solution(m: int, n: int, dim: int, density: float, seed: int) -> None:
+    pairs = confidences(m, n, density, seed)
+    fixed = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
+    section = SECTION.model_copy(update={"dim": dim})
+    expected = textbook(pairs.toarray(), fixed, section)
+    np.testing.assert_allclose(als.solve_rows(pairs, fixed, section), expected, atol=2e-4, rtol=2e-3)
+
+
+def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = confidences(50, 60, 0.2, seed=1)
+    fixed = np.random.default_rng(1).standard_normal((60, 6)).astype(np.float32)
+    at_once = als.solve_rows(pairs, fixed, SECTION)
+    monkeypatch.setattr(als, "_BATCH_FLOATS", 1)
+    np.testing.assert_allclose(als.solve_rows(pairs, fixed, SECTION), at_once, atol=1e-5)
+
+
+def test_the_loss_falls_with_every_sweep() -> None:
+    pairs = confidences(60, 80, 0.1, seed=2)
+    losses = [
+        loss(pairs.toarray(), als.fit(pairs, SECTION.model_copy(update={"n_sweeps": n}), seed=3), SECTION) for n in (1, 2, 4, 8)
+    ]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_seed_decides() -> None:
+    pairs = confidences(40, 50, 0.1, seed=4)
+    first, again, other = (als.fit(pairs, SECTION, seed=seed) for seed in (5, 5, 6))
+    assert np.array_equal(first.users, again.users) and np.array_equal(first.items, again.items)
+    assert not np.array_equal(first.users, other.users)
+
+
+def test_rows_without_pairs_are_zero_and_progress_is_told() -> None:
+    pairs = confidences(10, 12, 0.4, seed=7).toarray()
+    pairs[3], pairs[:, 5] = 0, 0
+    sweeps: list[int] = []
+    factors = als.fit(sparse.csr_array(pairs), SECTION, seed=0, on_sweep=sweeps.append)
+    assert not factors.users[3].any() and not factors.items[5].any()
+    assert factors.users.dtype == factors.items.dtype == np.float32
+    assert sweeps == [1, 2, 3, 4]
+
+
+def test_it_recovers_planted_clusters() -> None:
+    rng = np.random.default_rng(8)
+    group_of_user, group_of_item = rng.integers(0, 4, 80), rng.integers(0, 4, 60)
+    same = group_of_user[:, None] == group_of_item[None, :]
+    pairs = sparse.csr_array((same & (rng.random(same.shape) < 0.5)).astype(np.float32))
+    factors = als.fit(pairs, SECTION.model_copy(update={"n_sweeps": 8}), seed=0)
+    scores = factors.users @ factors.items.T
+    assert scores[same].mean() > 5 * abs(scores[~same].mean())

@@ -1,0 +1,135 @@
+"""Any order of rows gives the same log; what cannot be used is counted; as-of views see nothing later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.config import EventsSection
+from cluster.errors import ConfigError
+from tests.train.logs import catalogue_of, log_of
+from train import event_log, event_reader
+from train.event_log import DAY_S, EventLog
+from train.event_reader import read_events
+from train.report import TableReport
+
+SECTION = EventsSection()
+ITEMS = catalogue_of(["x", "y", "z"])
+
+
+def read(path: Path, section: EventsSection = SECTION, now: float = 1e9) -> tuple[EventLog, TableReport]:
+    folder = path.with_suffix(".log")
+    folder.mkdir()
+    return read_events(path, section, ITEMS, folder, now=now, user_id_length_max=8)
+
+
+def write(path: Path, rows: list[tuple[object, object, object]], time: pa.DataType | None = None) -> Path:
+    users, items, times = zip(*rows, strict=True)
+    table = {"user_id": list(users), "item_id": pa.array(items, pa.int64()), "timestamp": pa.array(times, time or pa.int64())}
+    pq.write_table(pa.table(table), path)
+    return path
+
+
+def as_rows(log: EventLog) -> list[tuple[str, int, int]]:
+    ids = log.user_ids.to_pylist()
+    return [
+        (ids[user], int(item), int(time))
+        for chunk in log.chunks()
+        for user, item, time in zip(chunk.users, chunk.items, chunk.times, strict=True)
+    ]
+
+
+events = st.lists(
+    st.tuples(st.sampled_from(["u1", "u2", "Ω", "u10"]), st.integers(0, 2), st.integers(0, 5)), min_size=1, max_size=40
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows=events, small=st.booleans())
+def test_any_order_of_rows_gives_the_same_log(
+    rows: list[tuple[str, int, int]], small: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("order")
+    with pytest.MonkeyPatch.context() as patch:
+        if small:
+            patch.setattr(event_reader, "_SPOOL_ROWS", 3)
+            patch.setattr(event_log, "_CHUNK_EVENTS", 2)
+        log, report = read(write(folder / "events.parquet", rows))
+        assert as_rows(log) == sorted(set(rows), key=lambda r: (r[0], r[2], r[1]))
+    assert report.n_rows == len(rows) and report.n_kept == len(set(rows))
+    assert log.user_ids.to_pylist() == sorted({user for user, _, _ in rows})
+
+
+def test_every_row_is_kept_or_counted(tmp_path: Path) -> None:
+    rows = [("u1", 0, 5), (None, 0, 5), ("", 0, 5), ("u" * 9, 0, 5), ("u1", None, 5), ("u1", 7, 5), ("u1", 0, None)]
+    rows += [("u1", 1, 2_000_000_000), ("u1", 0, 5), ("u1", 2, 5)]
+    log, report = read(write(tmp_path / "events.parquet", rows))
+    assert report.n_rows == 10 and report.n_kept == 2
+    assert report.dropped == {
+        "null user": 1,
+        "empty user id": 1,
+        "user id longer than 8 (limits.id_length)": 1,
+        "null item": 1,
+        "item not in the catalogue": 1,
+        "null time": 1,
+        "in the future": 1,
+        "repeats another event (user, item, time)": 1,
+    }
+    assert report.examples["item not in the catalogue"] == ["7"]
+    assert report.examples["in the future"] == ["2033-05-18 03:33:20"]
+    assert as_rows(log) == [("u1", 0, 5), ("u1", 2, 5)]
+    assert sorted(path.suffix for path in (tmp_path / "events.log").iterdir()) == [".arrow", ".bin", ".bin", ".bin", ".bin"]
+
+
+def test_weights(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    table = pa.table(
+        {
+            "user_id": pa.array([1, 1, 2, 2], pa.int32()),
+            "item_id": pa.array([0, 1, 2, 0], pa.int64()),
+            "timestamp": pa.array([1, 2, 3, 4], pa.timestamp("ms", "UTC")),
+            "amount": pa.array([2.5, 0, None, -1], pa.float64()),
+        }
+    )
+    pq.write_table(table, path)
+    log, report = read(path, EventsSection(weight_column="amount"))
+    assert log.user_ids.to_pylist() == ["1"] and log.weights.tolist() == [2.5]
+    assert report.dropped == {"weight not a positive number": 3}
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("ns", "Europe/Berlin"), pa.date32(), pa.int64()])
+def test_times_of_any_kind_are_unix_seconds(tmp_path: Path, kind: pa.DataType) -> None:
+    seconds = pa.array([3 * DAY_S, 4 * DAY_S], pa.int64())
+    times = seconds if kind == pa.int64() else seconds.cast(pa.timestamp("s")).cast(pa.date32()).cast(pa.date32())
+    if pa.types.is_timestamp(kind):
+        times = seconds.cast(pa.timestamp("s", kind.tz)).cast(kind)
+    table = pa.table({"user_id": ["u", "u"], "item_id": pa.array([0, 1], pa.int64()), "timestamp": times})
+    pq.write_table(table, tmp_path / "events.parquet", version="2.6")
+    log, _ = read(tmp_path / "events.parquet")
+    assert log.times.tolist() == [3 * DAY_S, 4 * DAY_S]
+
+
+def test_a_wrong_type_and_a_log_without_events_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    pq.write_table(pa.table({"user_id": ["u"], "item_id": ["0"], "timestamp": ["today"]}), path)
+    with pytest.raises(ConfigError) as caught:
+        read(path)
+    assert "column 'item_id' (events.item_column) is string, expected an integer" in caught.value.message
+    assert "column 'timestamp' (events.time_column) is string, expected a timestamp" in caught.value.message
+    late = write(tmp_path / "late.parquet", [("u", 0, 2_000_000_000_000)])
+    with pytest.raises(ConfigError, match=r"no usable event among 1 rows: \{'in the future': 1\}"):
+        read(late)
+
+
+def test_views_see_nothing_outside_their_bounds() -> None:
+    log = log_of([("a", 0, 1), ("a", 1, 2), ("b", 2, 3), ("b", 0, 4)], n_items=3)
+    assert as_rows(log.as_of(2 * DAY_S)) == [("a", 0, DAY_S), ("a", 1, 2 * DAY_S)]
+    assert as_rows(log.since(2 * DAY_S)) == [("b", 2, 3 * DAY_S), ("b", 0, 4 * DAY_S)]
+    assert as_rows(log.since(DAY_S).as_of(3 * DAY_S).as_of(9 * DAY_S)) == [("a", 1, 2 * DAY_S), ("b", 2, 3 * DAY_S)]
+    assert np.array_equal([chunk.end_user for chunk in log.as_of(0).chunks()], [2])

@@ -1,0 +1,183 @@
+"""The catalogue as the build sees it: every item once, by ascending key, with its attributes.
+
+Which items a user bought is not its business. Attribute values are taken as they are; what cannot be used is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cluster.config import CatalogSection
+from cluster.errors import ConfigError
+from cluster.partition import item_keys
+from cluster.spec import AttributeKind, AttributeSpec
+from train.parquet import Column, Kind, ParquetTable
+from train.report import TableReport, Tally
+
+_JSON_INT_MAX = 2**53 - 1  # a JavaScript client would corrupt larger ids
+_COLUMN_KIND: dict[AttributeKind, Kind] = {
+    "category": "string",
+    "categories": "list of strings",
+    "number": "number",
+    "boolean": "boolean",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """n items. keys: (n,) int64, ascending, unique.  ids: (n,) string or int64.  attributes: name -> (n,) Arrow array of
+    string, list<string>, float64 or bool; null where an item lacks the value.
+    """
+
+    keys: NDArray[np.int64]
+    ids: pa.Array
+    specs: tuple[AttributeSpec, ...]
+    attributes: dict[str, pa.Array]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def rows_of(self, keys: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The row of each key, -1 where the catalogue does not have it: (m,) int32."""
+        at = np.searchsorted(self.keys, keys)
+        at[at == len(self.keys)] = 0
+        found = self.keys[at] == keys if len(self.keys) else np.zeros(len(keys), bool)
+        return np.where(found, at, -1).astype(np.int32)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A numeric attribute, (n,), NaN where missing."""
+        return np.asarray(pc.fill_null(self.attributes[name], np.nan).to_numpy(zero_copy_only=False), np.float64)
+
+    def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
+        """A category attribute as (n,) int32 positions in its sorted distinct values, -1 where missing, and those values."""
+        encoded = self.attributes[name].dictionary_encode()
+        values = encoded.dictionary.to_pylist()
+        order = np.argsort(np.array(values, dtype=object)) if values else np.empty(0, np.int64)
+        position = np.empty(len(values) + 1, np.int32)
+        position[order] = np.arange(len(values), dtype=np.int32)
+        position[-1] = -1  # what a null's index, -1, points at
+        indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        return position[indices], [values[i] for i in order]
+
+    def save(self, path: Path) -> None:
+        table = pa.table({"item_id": self.ids, **{f"attribute.{name}": array for name, array in self.attributes.items()}})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    @classmethod
+    def load(cls, path: Path, section: CatalogSection) -> Catalogue:
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all().combine_chunks()
+        ids = _flat(table.column("item_id"))
+        specs = attribute_specs(section)
+        attributes = {spec.name: _flat(table.column(f"attribute.{spec.name}")) for spec in specs}
+        return cls(item_keys(ids.to_pylist()), ids, specs, attributes)
+
+
+def attribute_specs(section: CatalogSection) -> tuple[AttributeSpec, ...]:
+    """The configured attributes, in the order of the configuration; ConfigError if a name occurs twice."""
+    groups: tuple[tuple[AttributeKind, tuple[str, ...]], ...] = (
+        ("category", section.category),
+        ("categories", section.categories),
+        ("number", section.number),
+        ("boolean", section.boolean),
+    )
+    specs = tuple(AttributeSpec(name, kind) for kind, names in groups for name in names)
+    names = [spec.name for spec in specs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"catalog: {', '.join(twice)} listed more than once")
+    return specs
+
+
+def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -> tuple[Catalogue, TableReport]:
+    """The catalogue in a Parquet file or folder, and what was dropped: null, empty, oversized and repeated ids.
+
+    Raises ConfigError for a missing or mistyped column, an empty result, and two ids with the same 64-bit key.
+    """
+    specs = attribute_specs(section)
+    columns = [
+        Column(section.id_column, "catalog.id_column", section.id_type),
+        *(Column(spec.name, f"catalog.{spec.kind}", _COLUMN_KIND[spec.kind]) for spec in specs),
+    ]
+    tally = Tally(path.name)
+    parts: list[dict[str, pa.Array]] = []
+    for batch in ParquetTable(path, columns).batches():
+        tally.n_rows += len(batch[section.id_column])
+        usable = _usable_ids(batch[section.id_column], tally, id_length_max)
+        parts.append({name: values.filter(pa.array(usable)) for name, values in batch.items()})
+    whole = {column.name: pa.concat_arrays([part[column.name] for part in parts]) for column in columns} if parts else {}
+    if not whole or len(whole[section.id_column]) == 0:
+        raise ConfigError(f"{path}: no usable item among {tally.n_rows} rows")
+
+    ids = whole[section.id_column]
+    keys = item_keys(ids.to_pylist())
+    order = np.argsort(keys, kind="stable")  # of repeated ids, the first in the file comes first
+    again = np.zeros(len(order), bool)
+    again[1:] = keys[order][1:] == keys[order][:-1]
+    _refuse_collisions(path, ids, order, again)
+    tally.drop("repeated id", again, ids.take(pa.array(order)))
+    kept = pa.array(order[~again])
+    kept_ids = ids.take(kept)
+    attributes = {spec.name: _clean(whole[spec.name].take(kept), kept_ids, spec, tally) for spec in specs}
+    return Catalogue(keys[order[~again]], kept_ids, specs, attributes), tally.report()
+
+
+def _usable_ids(ids: pa.Array, tally: Tally, id_length_max: int) -> NDArray[np.bool_]:
+    null = pc.is_null(ids).to_numpy(zero_copy_only=False)
+    tally.drop("null id", null, ids)
+    if pa.types.is_integer(ids.type):
+        too_large = ~null & pc.fill_null(pc.greater(pc.abs(ids), _JSON_INT_MAX), False).to_numpy(zero_copy_only=False)
+        tally.drop("id beyond 2^53-1", too_large, ids)
+        return ~null & ~too_large
+    length = pc.fill_null(pc.utf8_length(ids), 1).to_numpy(zero_copy_only=False)
+    empty, too_long = length == 0, length > id_length_max
+    tally.drop("empty id", empty, ids)
+    tally.drop(f"id longer than {id_length_max} (limits.id_length)", too_long, ids)
+    return ~(null | empty | too_long)
+
+
+def _refuse_collisions(path: Path, ids: pa.Array, order: NDArray[np.int64], again: NDArray[np.bool_]) -> None:
+    for at in np.flatnonzero(again):
+        first, second = ids[int(order[at - 1])].as_py(), ids[int(order[at])].as_py()
+        if first != second:
+            raise ConfigError(f"{path}: items {first!r} and {second!r} have the same 64-bit key; one needs another id")
+
+
+def _clean(values: pa.Array, ids: pa.Array, spec: AttributeSpec, tally: Tally) -> pa.Array:
+    """The values with what no filter could use turned into null, and every null counted."""
+    if spec.kind == "number":
+        odd = ~pc.fill_null(pc.is_finite(values), True).to_numpy(zero_copy_only=False)
+        tally.note(f"{spec.name} not finite", odd, ids)
+        values = pc.if_else(pa.array(odd), pa.scalar(None, values.type), values)
+    if spec.kind == "categories":
+        lists = pc.list_parent_indices(values).to_numpy(zero_copy_only=False)
+        inner = pc.list_flatten(values)
+        holed = np.zeros(len(values), bool)
+        holed[lists[pc.is_null(inner).to_numpy(zero_copy_only=False)]] = True
+        tally.note(f"{spec.name} with a null element", holed, ids)
+        values = _without_null_elements(values, lists, inner)
+    null = pc.is_null(values).to_numpy(zero_copy_only=False)
+    tally.note(f"{spec.name} null", null, ids)
+    return values
+
+
+def _without_null_elements(values: pa.Array, lists: NDArray[np.int64], inner: pa.Array) -> pa.Array:
+    """The lists without their null elements; a null list stays null."""
+    valid = pc.is_valid(inner).to_numpy(zero_copy_only=False)
+    counts = np.bincount(lists[valid], minlength=len(values))
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    null = pc.is_null(values).to_numpy(zero_copy_only=False)
+    mask = pa.array(null) if null.any() else None
+    return pa.ListArray.from_arrays(pa.array(offsets), inner.filter(pa.array(valid)), mask=mask)
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined if isinstance(combined, pa.Array) else combined.chunk(0)

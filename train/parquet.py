@@ -1,0 +1,121 @@
+"""Columns of Parquet files, checked before a row is read and streamed in bounded batches.
+
+It knows which Arrow types serve for which kind of column, and turns every other one, a missing column and an unreadable
+file into one ConfigError that lists them all. What the columns mean is the reader's business (`catalogue`, `event_reader`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import types as at
+
+from cluster.errors import ConfigError
+
+Kind = Literal["string", "int64", "string or integer", "list of strings", "number", "boolean", "time"]
+
+BATCH_ROWS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that must be there. `key`: the configuration key that names it, for the error message."""
+
+    name: str
+    key: str
+    kind: Kind
+
+
+def _is_string(t: pa.DataType) -> bool:
+    if at.is_dictionary(t):
+        return _is_string(t.value_type)
+    return bool(at.is_string(t) or at.is_large_string(t) or at.is_string_view(t))
+
+
+def _is_string_list(t: pa.DataType) -> bool:
+    return bool((at.is_list(t) or at.is_large_list(t)) and _is_string(t.value_type))
+
+
+_ACCEPTS: dict[Kind, tuple[str, Callable[[pa.DataType], bool]]] = {
+    "string": ("string", _is_string),
+    "int64": ("an integer", at.is_integer),
+    "string or integer": ("string or an integer", lambda t: _is_string(t) or at.is_integer(t)),
+    "list of strings": ("list<string>", _is_string_list),
+    "number": ("a number", lambda t: at.is_integer(t) or at.is_floating(t) or at.is_decimal(t)),
+    "boolean": ("bool", at.is_boolean),
+    "time": ("a timestamp, a date or integer Unix seconds", lambda t: at.is_timestamp(t) or at.is_date(t) or at.is_integer(t)),
+}
+
+_PLAIN: dict[Kind, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "string or integer": pa.string(),
+    "list of strings": pa.list_(pa.string()),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "time": pa.int64(),
+}
+
+
+class ParquetTable:
+    """A Parquet file, or a folder of them, whose wanted columns are known to exist with fitting types.
+
+    Raises ConfigError when it cannot be read or a column is missing or of another type, naming file, column and type.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+        self.path = path
+        self.columns = tuple(columns)
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file")
+        try:
+            self._dataset = ds.dataset(path, format="parquet")
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"{path}: cannot be read as Parquet: {error}") from error
+        schema: pa.Schema = self._dataset.schema
+        problems = [problem for column in self.columns if (problem := _problem(schema, column))]
+        if problems:
+            raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+
+    def count_rows(self) -> int:
+        return int(self._dataset.count_rows())
+
+    def batches(self) -> Iterator[dict[str, pa.Array]]:
+        """Column name -> values in their plain type, at most BATCH_ROWS rows at a time; times as int64 Unix seconds."""
+        names = [column.name for column in self.columns]
+        try:
+            for batch in self._dataset.to_batches(columns=names, batch_size=BATCH_ROWS):
+                if batch.num_rows:
+                    yield {column.name: _plain(batch.column(column.name), column.kind) for column in self.columns}
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"{self.path}: cannot be read as Parquet: {error}") from error
+
+
+def _problem(schema: pa.Schema, column: Column) -> str:
+    expected, accepts = _ACCEPTS[column.kind]
+    at_index = schema.get_field_index(column.name)
+    if at_index < 0:
+        return f"no column {column.name!r} ({column.key}), expected {expected}; the columns are {', '.join(schema.names)}"
+    found = schema.field(at_index).type
+    if not accepts(found):
+        return f"column {column.name!r} ({column.key}) is {found}, expected {expected}"
+    return ""
+
+
+def _plain(values: pa.Array, kind: Kind) -> pa.Array:
+    """The values in the plain Arrow type of their kind. Sub-second parts of times are cut off."""
+    if at.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if kind == "time":
+        if at.is_date(values.type):
+            values = values.cast(pa.timestamp("s"))
+        if at.is_timestamp(values.type):
+            values = values.cast(pa.timestamp("s", values.type.tz), safe=False)
+    if kind == "list of strings" and at.is_dictionary(values.type.value_type):
+        values = values.cast(pa.list_(values.type.value_type.value_type))
+    return values.cast(_PLAIN[kind])

@@ -1,0 +1,145 @@
+"""What the user store will hold of each user, as of a moment: vectors, history, profile, features.
+
+A user without a single event by then has no record: to the router that is a stranger, as it would be in truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from cluster.config import UsersSection
+from cluster.types import Affinity, Floats, Seeds, UserRecord
+from train.catalogue import Catalogue
+from train.event_log import DAY_S, EventLog
+from train.interactions import Interactions
+from train.item_stats import filled
+
+_BLOCK_USERS = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserFeatures:
+    """names: F of them, each beginning with "user.".  values: (n_users, F) float32, finite; rows of strangers say nothing."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+
+
+def user_features(
+    log: EventLog, pairs: Interactions, catalogue: Catalogue, vectors: Floats, *, windows_days: Sequence[int]
+) -> UserFeatures:
+    """As of `pairs.as_of`: user.
+
+    log_bought_<d>d (events in a window) · log_items (distinct ones) · repeat_share (of events that bought something again) ·
+    visit_size (events per distinct time) · tenure_days, idle_days (since the first and the last event) · norm (of the
+    user's vector) · mean_<number> (a numeric attribute over the items bought, weighted like the history).
+    """
+    n = pairs.n_users
+    users = pairs.users
+    events, visits = np.zeros(n), np.zeros(n)
+    bought = {days: np.zeros(n) for days in windows_days}
+    for chunk in log.as_of(pairs.as_of).chunks():
+        events += np.bincount(chunk.users, minlength=n)
+        new_visit = np.concatenate(([True], (chunk.times[1:] != chunk.times[:-1]) | (chunk.users[1:] != chunk.users[:-1])))
+        visits += np.bincount(chunk.users[new_visit[: len(chunk.users)]], minlength=n)
+        for days, counts in bought.items():
+            recent = chunk.times > pairs.as_of - days * DAY_S
+            counts += np.bincount(chunk.users[recent], minlength=n)
+
+    n_items = np.diff(pairs.starts)
+    columns: dict[str, NDArray[np.floating]] = {f"log_bought_{days}d": np.log1p(counts) for days, counts in bought.items()}
+    columns["log_items"] = np.log1p(n_items)
+    columns["repeat_share"] = 1 - n_items / np.maximum(events, 1)
+    columns["visit_size"] = events / np.maximum(visits, 1)
+    columns["tenure_days"] = _per_user(np.maximum, pairs.first_days, pairs.starts)
+    columns["idle_days"] = _per_user(np.minimum, pairs.last_days, pairs.starts)
+    columns["norm"] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    weight = np.bincount(users, pairs.weights, minlength=n)
+    for spec in catalogue.specs:
+        if spec.kind == "number":
+            values = filled(catalogue.numbers(spec.name))
+            total = np.bincount(users, pairs.weights * values[pairs.items], minlength=n)
+            columns[f"mean_{spec.name}"] = total / np.maximum(weight, np.finfo(np.float32).tiny)
+    names = tuple(f"user.{name}" for name in columns)
+    return UserFeatures(names, np.stack(list(columns.values()), axis=1).astype(np.float32))
+
+
+def user_records(
+    user_ids: Sequence[str],
+    pairs: Interactions,
+    catalogue: Catalogue,
+    *,
+    generation: str,
+    vectors: Mapping[str, Floats],
+    features: UserFeatures,
+    profile: Sequence[str],
+    section: UsersSection,
+) -> Iterator[UserRecord]:
+    """The records of all users with at least one pair, in the order of `user_ids`. vectors: space -> (n_users, dim) float32.
+
+    A history holds the newest `section.history_max_items` items, newest first, and an affinity the strongest
+    `section.profile_max_values` values of its attribute, strongest first.
+    """
+    histories = _newest_first(pairs, section.history_max_items)
+    matrix = pairs.matrix(pairs.weights)
+    totals = np.bincount(pairs.users, pairs.weights, minlength=pairs.n_users)
+    folds = {name: _fold(catalogue, name) for name in profile}
+    for begin in range(0, pairs.n_users, _BLOCK_USERS):
+        block = slice(begin, min(begin + _BLOCK_USERS, pairs.n_users))
+        affinities = {
+            name: _affinities(matrix[block] @ fold, totals[block], values, section.profile_max_values)
+            for name, (fold, values) in folds.items()
+        }
+        for user in range(block.start, block.stop):
+            if pairs.starts[user] == pairs.starts[user + 1]:
+                continue
+            at = histories[user]
+            yield UserRecord(
+                user_id=user_ids[user],
+                generation=generation,
+                vectors={space: rows[user] for space, rows in vectors.items()},
+                history=Seeds(catalogue.keys[pairs.items[at]], pairs.weights[at], pairs.last_days[at]),
+                profile={name: rows[user - begin] for name, rows in affinities.items()},
+                features=features.values[user],
+            )
+
+
+def _newest_first(pairs: Interactions, n_max: int) -> list[NDArray[np.int64]]:
+    """Per user the positions of the newest pairs, at most n_max; of equal age, the larger weight first, then the key."""
+    order = np.lexsort((pairs.items, -pairs.weights, pairs.last_days, pairs.users))
+    return [order[begin : min(begin + n_max, end)] for begin, end in zip(pairs.starts[:-1], pairs.starts[1:], strict=True)]
+
+
+def _fold(catalogue: Catalogue, attribute: str) -> tuple[sparse.csr_array, list[str]]:
+    """The (n_items, n_values) matrix with a 1 at each item's value, and the values."""
+    codes, values = catalogue.codes(attribute)
+    have = np.flatnonzero(codes >= 0)
+    ones = np.ones(len(have), np.float32)
+    return sparse.csr_array((ones, (have, codes[have])), shape=(len(codes), len(values))), values
+
+
+def _affinities(weights: sparse.csr_array, totals: NDArray[np.float64], values: list[str], n_max: int) -> list[Affinity]:
+    """Per row its strongest columns as shares of the row's total."""
+    weights.sort_indices()
+    affinities = []
+    for row, total in enumerate(totals):
+        mine = slice(weights.indptr[row], weights.indptr[row + 1])
+        codes, sums = weights.indices[mine], weights.data[mine]
+        strongest = np.lexsort((codes, -sums))[:n_max]
+        shares = (sums[strongest] / total).astype(np.float32)
+        affinities.append(Affinity(tuple(values[code] for code in codes[strongest]), shares))
+    return affinities
+
+
+def _per_user(which: np.ufunc, days: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.floating]:
+    """The largest or smallest of each user's days; 0 for a user without pairs."""
+    out = np.zeros(len(starts) - 1)
+    present = np.flatnonzero(np.diff(starts))
+    if len(present):
+        out[present] = which.reduceat(days, starts[present])
+    return out
