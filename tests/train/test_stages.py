@@ -1,0 +1,87 @@
+"""A stage runs once for the same inputs, again for others, and never leaves half an output under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import GenerationError
+from train.progress import Lines, Quiet
+from train.stages import Stages, fingerprint
+
+
+class Recorder(Quiet):
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+
+    def end(self, summary: str) -> None:
+        self.ends.append(summary)
+
+
+def writes(text: str) -> Callable[[Path], str]:
+    def make(folder: Path) -> str:
+        (folder / "out").write_text(text)
+        return f"wrote {text}"
+
+    return make
+
+
+def test_the_same_inputs_are_not_done_again(tmp_path: Path) -> None:
+    progress = Recorder()
+    with Stages(tmp_path / "build", progress) as stages:
+        first = stages.run("als", inputs={"dim": 8}, total=1, make=writes("8"))
+        again = stages.run("als", inputs={"dim": 8}, total=1, make=writes("never"))
+        other = stages.run("als", inputs={"dim": 9}, total=1, make=writes("9"))
+    assert first == again != other
+    assert (again / "out").read_text() == "8" and (other / "out").read_text() == "9"
+    assert progress.ends == ["wrote 8", "reused", "wrote 9"]
+
+
+def test_a_stage_that_failed_is_done_again_and_a_killed_one_is_swept(tmp_path: Path) -> None:
+    def fails(folder: Path) -> str:
+        (folder / "out").write_text("half")
+        raise RuntimeError("killed")
+
+    with Stages(tmp_path / "build", Quiet()) as stages, pytest.raises(RuntimeError, match="killed"):
+        stages.run("als", inputs=1, total=1, make=fails)
+    left = tmp_path / "build" / ".aside-als-0123"
+    left.mkdir()
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        assert not left.exists()
+        assert (stages.run("als", inputs=1, total=1, make=writes("whole")) / "out").read_text() == "whole"
+
+
+def test_unused_outputs_are_forgotten(tmp_path: Path) -> None:
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        old = stages.run("als", inputs=1, total=1, make=writes("1"))
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        new = stages.run("als", inputs=2, total=1, make=writes("2"))
+        stages.forget_unused()
+    assert new.exists() and not old.exists()
+
+
+def test_two_builds_cannot_share_a_folder(tmp_path: Path) -> None:
+    with Stages(tmp_path, Quiet()), pytest.raises(GenerationError, match="another build is working"):
+        Stages(tmp_path, Quiet())
+    with Stages(tmp_path, Quiet()):
+        pass
+
+
+def test_a_fingerprint_follows_the_files(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    before = fingerprint(tmp_path)
+    assert before == fingerprint(tmp_path) == fingerprint(tmp_path / "a")
+    (tmp_path / "a").write_text("22")
+    assert fingerprint(tmp_path) != before
+
+
+def test_lines_tell_stage_seconds_and_summary() -> None:
+    lines: list[str] = []
+    clock = iter([1.0, 3.5])
+    progress = Lines(lines.append, lambda: next(clock))
+    progress.begin("als", 10)
+    progress.advance(10)
+    progress.end("10 sweeps")
+    assert lines == ["als                    2.5 s  10 sweeps"]

@@ -1,0 +1,97 @@
+"""Outputs of build stages on disk, found again by what they were made from: a killed build resumes, a changed setting redoes
+only what depends on it.
+
+A stage's folder is named after its name and a hash of its inputs; a stage that another depends on is an input by that name, so
+a change upstream changes every name downstream. A folder under its final name is complete: it is written aside and renamed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from cluster.errors import GenerationError
+from train.progress import Progress
+
+VERSION = 1
+"""Raised when the code of any stage comes to write something else for the same inputs."""
+
+_ASIDE = ".aside-"
+
+
+class Stages:
+    """The folder `<storage>/build`, held by one build at a time: a context manager."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        """Raises GenerationError while another process builds there. What a killed one left half done is removed."""
+        self.folder = folder
+        self.progress = progress
+        self._used: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock_fd)
+            raise GenerationError(f"another build is working in {folder}") from None
+        for entry in folder.iterdir():
+            if entry.name.startswith(_ASIDE):
+                shutil.rmtree(entry, ignore_errors=True)
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._lock_fd)
+
+    def run(self, name: str, *, inputs: object, total: int, make: Callable[[Path], str]) -> Path:
+        """The folder with the stage's output, made by `make(empty folder) -> summary` unless it is there already.
+
+        inputs: JSON-able, everything the output depends on.  total: steps that `make` will report to the progress.
+        """
+        key = hashlib.sha256(json.dumps([VERSION, name, inputs], sort_keys=True).encode()).hexdigest()[:16]
+        done = self.folder / f"{name}-{key}"
+        self._used.add(done.name)
+        self.progress.begin(name, total)
+        if done.exists():
+            self.progress.end("reused")
+            return done
+        aside = self.folder / f"{_ASIDE}{done.name}"
+        aside.mkdir()
+        try:
+            summary = make(aside)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _sync(aside)
+        aside.rename(done)
+        self.progress.end(summary)
+        return done
+
+    def forget_unused(self) -> None:
+        """Remove every output that this build did not use."""
+        for entry in self.folder.iterdir():
+            if entry.name not in self._used:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Everything in the folder reaches the disk before its name says that it is complete."""
+    for path in [*(p for p in folder.rglob("*") if p.is_file()), folder]:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def fingerprint(path: Path) -> list[list[object]]:
+    """Name, size and modification time of a file, or of every file in a folder: changes when the content does."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return [[str(file), (status := file.stat()).st_size, status.st_mtime_ns] for file in files]
