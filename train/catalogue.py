@@ -56,14 +56,19 @@ class Catalogue:
 
     def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
         """A category attribute as (n,) int32 positions in its sorted distinct values, -1 where missing, and those values."""
-        encoded = self.attributes[name].dictionary_encode()
-        values = encoded.dictionary.to_pylist()
-        order = np.argsort(np.array(values, dtype=object)) if values else np.empty(0, np.int64)
-        position = np.empty(len(values) + 1, np.int32)
-        position[order] = np.arange(len(values), dtype=np.int32)
-        position[-1] = -1  # what a null's index, -1, points at
-        indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        return position[indices], [values[i] for i in order]
+        return _codes(self.attributes[name])
+
+    def members(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32], list[str]]:
+        """A category or set attribute as pairs: rows and positions in the sorted distinct values, aligned, and the values."""
+        values = self.attributes[name]
+        if pa.types.is_list(values.type):
+            rows = pc.list_parent_indices(values).to_numpy(zero_copy_only=False)
+            codes, names = _codes(pc.list_flatten(values))
+        else:
+            rows = np.arange(len(values))
+            codes, names = _codes(values)
+        present = codes >= 0
+        return rows[present], codes[present], names
 
     def save(self, path: Path) -> None:
         table = pa.table({"item_id": self.ids, **{f"attribute.{name}": array for name, array in self.attributes.items()}})
@@ -78,6 +83,17 @@ class Catalogue:
         specs = attribute_specs(section)
         attributes = {spec.name: _flat(table.column(f"attribute.{spec.name}")) for spec in specs}
         return cls(item_keys(ids.to_pylist()), ids, specs, attributes)
+
+
+def _codes(values: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
+    encoded = values.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    order = np.argsort(np.array(names, dtype=object)) if names else np.empty(0, np.int64)
+    position = np.empty(len(names) + 1, np.int32)
+    position[order] = np.arange(len(names), dtype=np.int32)
+    position[-1] = -1  # what a null's index, -1, points at
+    indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+    return position[indices], [names[i] for i in order]
 
 
 def attribute_specs(section: CatalogSection) -> tuple[AttributeSpec, ...]:

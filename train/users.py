@@ -116,11 +116,10 @@ def _newest_first(pairs: Interactions, n_max: int) -> list[NDArray[np.int64]]:
 
 
 def _fold(catalogue: Catalogue, attribute: str) -> tuple[sparse.csr_array, list[str]]:
-    """The (n_items, n_values) matrix with a 1 at each item's value, and the values."""
-    codes, values = catalogue.codes(attribute)
-    have = np.flatnonzero(codes >= 0)
-    ones = np.ones(len(have), np.float32)
-    return sparse.csr_array((ones, (have, codes[have])), shape=(len(codes), len(values))), values
+    """The (n_items, n_values) matrix with a 1 at each item's value or values, and the values."""
+    rows, codes, values = catalogue.members(attribute)
+    ones = np.ones(len(rows), np.float32)
+    return sparse.csr_array((ones, (rows, codes)), shape=(len(catalogue), len(values))), values
 
 
 def _affinities(weights: sparse.csr_array, totals: NDArray[np.float64], values: list[str], n_max: int) -> list[Affinity]:

@@ -78,6 +78,17 @@ def test_rows_of_keys_codes_and_numbers(tmp_path: Path) -> None:
     assert np.isnan(catalogue.numbers("price")).sum() == 1
 
 
+def test_members_of_sets_and_of_single_values(tmp_path: Path) -> None:
+    stores = pa.array([["2", "10"], None, [], ["10"]], pa.list_(pa.string()))
+    path = write(tmp_path / "items.parquet", item_id=pa.array([3, 2, 1, 0]), category=["x", None, "y", "x"], stores=stores)
+    section = CatalogSection(id_type="int64", category=("category",), categories=("stores",))
+    catalogue, _ = read_catalogue(path, section, id_length_max=256)
+    rows, codes, values = catalogue.members("stores")
+    assert sorted((int(r), values[c]) for r, c in zip(rows, codes, strict=True)) == [(0, "10"), (3, "10"), (3, "2")]
+    rows, codes, values = catalogue.members("category")
+    assert [(int(r), values[c]) for r, c in zip(rows, codes, strict=True)] == [(0, "x"), (1, "y"), (3, "x")]
+
+
 def test_integer_ids(tmp_path: Path) -> None:
     path = write(tmp_path / "items.parquet", item_id=pa.array([3, -1, 2**53, 3], pa.int64()))
     catalogue, report = read_catalogue(path, CatalogSection(id_type="int64"), id_length_max=256)
