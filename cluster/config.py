@@ -18,7 +18,7 @@ TimeoutMs = Annotated[int, Field(ge=1, le=10_000)]
 class Section(BaseModel):
     """Unknown keys are errors, values are not coerced, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
 
 class ClusterSection(Section):

@@ -1,0 +1,210 @@
+"""oskolok.toml, the environment and --set, read into one Config — or every mistake in them at once, each with its line.
+
+Precedence: `--set section.key=value`, then OSKOLOK__SECTION__KEY, then the file, then the built-in default. TOML's own
+reader keeps no positions, so `key_lines` finds them by reading the file a statement at a time. What a key means, its
+range and its default are stated in `cluster/config.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cluster.config import Config
+from cluster.config_problems import Problem, from_pydantic, key_of, place, table
+from cluster.config_text import Key, field_at, leaves, siblings, toml_value
+from cluster.errors import ConfigError
+
+ENV_PREFIX = "OSKOLOK__"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """origins: dotted key -> where its value was set ("line 7", "--set", "OSKOLOK__…"); defaults are absent."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def load(path: Path | None, *, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> LoadedConfig:
+    """The configuration of a file, or of none, with the environment and overrides such as "cluster.n_shards=8" on top.
+
+    Raises ConfigError: its message is a table of every problem, its `problems` says how many.
+    """
+    tree, origins = _read(path) if path is not None else ({}, {})
+    problems: list[Problem] = []
+    for key, raw, where in (*_environment(environ or {}), *_overrides(overrides)):
+        if not key:
+            problems.append(Problem(0, where, raw, "write it as section.key=value"))
+        elif not _put(tree, key, _value(key, raw)):
+            problems.append(Problem(0, where, ".".join(key), "unknown key: its section is not a section"))
+        else:
+            origins[key] = Problem(0, where, ".".join(key), "")
+    config, found = _validate(tree, origins)
+    problems += found
+    if config is None or problems:
+        raise ConfigError(table(path.name if path else "configuration", problems), problems=len(problems))
+    return LoadedConfig(config, {".".join(key): origins[key].where for key in leaves(config) if key in origins})
+
+
+def contradictions(config: Config) -> Iterator[tuple[Key, Key, str]]:
+    """What no single key is to blame for: two keys that cannot both hold, as (the one to change, the other, why)."""
+    at_most = (
+        (("deadline", "default_ms"), ("deadline", "max_ms")),
+        (("slate", "k_default"), ("limits", "k")),
+        (("ranker", "heavy", "n_heavy"), ("merge", "n_light")),
+        (("transport", "reconnect_min_ms"), ("transport", "reconnect_max_ms")),
+    )
+    values = leaves(config)
+    for small, large in at_most:
+        if values[small] > values[large]:  # type: ignore[operator]
+            yield small, large, f"{values[small]} is more than {'.'.join(large)}, which is {values[large]}"
+    category, categories = set(config.catalog.category), set(config.catalog.categories)
+    declared = [*config.catalog.category, *config.catalog.categories, *config.catalog.number, *config.catalog.boolean]
+    among: tuple[tuple[Key, tuple[str, ...], set[str], str], ...] = (
+        (("slate", "cap_by"), (config.slate.cap_by,), category | {""}, "catalog.category"),
+        (("sources", "tops", "group_by"), (config.sources.tops.group_by,), category | {""}, "catalog.category"),
+        (("train", "profile"), config.train.profile, category | categories, "catalog.category or catalog.categories"),
+        (("catalog", "payload"), config.catalog.payload, set(declared), "the catalog's columns"),
+    )
+    for key, names, known, where in among:
+        for name in names:
+            if name not in known:
+                yield key, ("catalog",), f"{toml_value(name)} is not in {where}"
+    for name in sorted({name for name in declared if declared.count(name) > 1}):
+        yield ("catalog",), ("catalog",), f"{toml_value(name)} is declared more than once"
+
+
+def key_lines(text: str) -> dict[Key, int]:
+    """The line, from 1, at which each key of a valid TOML text is set, sections included."""
+    found: dict[Key, int] = {}
+    section: Key = ()
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        start, chunk = at, lines[at]
+        at += 1
+        if not chunk.strip() or chunk.lstrip().startswith("#"):
+            continue
+        while (parsed := _parsed(chunk)) is None and at < len(lines):
+            chunk, at = f"{chunk}\n{lines[at]}", at + 1
+        keys = list(_keys(parsed or {}))
+        if chunk.lstrip().startswith("["):
+            section, within = keys[-1], ()
+        else:
+            within = section
+        for key in keys:
+            found.setdefault((*within, *key), start + 1)
+    return found
+
+
+def _validate(tree: dict[str, object], origins: Mapping[Key, Problem]) -> tuple[Config | None, list[Problem]]:
+    """The model and its contradictions; where keys are wrong by themselves, those, and the contradictions of the rest."""
+    wrong: set[Key] = set()
+    problems: list[Problem] = []
+    try:
+        config = Config.model_validate(_tuples(tree))
+    except ValidationError as error:
+        for details in error.errors():
+            problems.append(from_pydantic(details, origins))
+            wrong.add(key_of(details))
+        for key in wrong:
+            _drop(tree, key)
+        config = Config.model_validate(_tuples(tree))
+    for key, other, message in contradictions(config):
+        if not any(bad[: len(part)] == part for bad in wrong for part in (key, other)):
+            problems.append(place(origins, key, message))
+    return (None if wrong else config), problems
+
+
+def _read(path: Path) -> tuple[dict[str, object], dict[Key, Problem]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}", problems=1) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text, byte {error.start}", problems=1) from None
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, _, place = str(error).partition(" (at ")
+        found = re.search(r"line (\d+)", place)
+        line = int(found[1]) if found else len(text.splitlines())
+        problem = Problem(line, f"line {line}", "", f"not TOML: {message[:1].lower()}{message[1:]}")
+        raise ConfigError(table(path.name, [problem]), problems=1) from None
+    return tree, {key: Problem(line, f"line {line}", ".".join(key), "") for key, line in key_lines(text).items()}
+
+
+def _parsed(chunk: str) -> dict[str, object] | None:
+    try:
+        return tomllib.loads(chunk)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _keys(tree: Mapping[str, object], prefix: Key = ()) -> Iterator[Key]:
+    for name, value in tree.items():
+        yield (*prefix, name)
+        if isinstance(value, dict):
+            yield from _keys(value, (*prefix, name))
+
+
+def _environment(environ: Mapping[str, str]) -> Iterator[tuple[Key, str, str]]:
+    for name in sorted(environ):
+        if name.startswith(ENV_PREFIX):
+            yield _cased(name.removeprefix(ENV_PREFIX).split("__")), environ[name], name
+
+
+def _overrides(overrides: Sequence[str]) -> Iterator[tuple[Key, str, str]]:
+    for override in overrides:
+        name, equals, raw = override.partition("=")
+        yield (tuple(name.strip().split(".")), raw.strip(), "--set") if equals else ((), override, "--set")
+
+
+def _cased(parts: Sequence[str]) -> Key:
+    """Variables are written in capitals, and one key (`M`) has a capital of its own: match without regard to case."""
+    key: Key = ()
+    for part in parts:
+        names = siblings((*key, part))
+        key = (*key, next((name for name in names if name.lower() == part.lower()), part.lower()))
+    return key
+
+
+def _value(key: Key, raw: str) -> object:
+    """The text of an override as a TOML value; where the key wants a string, quotes may be left out."""
+    field = field_at(key)
+    if field is not None and isinstance(field.default, str) and not raw.startswith(('"', "'")):
+        return raw
+    parsed = _parsed(f"value = {raw}")
+    return raw if parsed is None or len(parsed) != 1 else parsed["value"]
+
+
+def _put(tree: dict[str, object], key: Key, value: object) -> bool:
+    for name in key[:-1]:
+        below = tree.setdefault(name, {})
+        if not isinstance(below, dict):
+            return False
+        tree = below
+    tree[key[-1]] = value
+    return True
+
+
+def _tuples(value: object) -> object:
+    """TOML arrays as tuples, which is what the strict models take."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _drop(tree: dict[str, object], key: Key) -> None:
+    for name in key[:-1]:
+        below = tree.get(name)
+        if not isinstance(below, dict):
+            return
+        tree = below
+    tree.pop(key[-1], None)

@@ -1,0 +1,78 @@
+"""What is wrong with a configuration, said so that it can be mended: where, which key, what was given, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from pydantic_core import ErrorDetails
+
+from cluster.config import Config
+from cluster.config_text import Key, allowed, field_at, leaves, siblings, toml_value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake. line: in the file, 0 elsewhere.  where: "line 7", "--set", a variable's name."""
+
+    line: int
+    where: str
+    key: str
+    message: str
+
+
+def key_of(details: ErrorDetails) -> Key:
+    """The key a complaint is about."""
+    return tuple(str(part) for part in details["loc"] if not isinstance(part, int))
+
+
+def from_pydantic(details: ErrorDetails, origins: Mapping[Key, Problem]) -> Problem:
+    """One of pydantic's complaints in a line: what is wrong, what was given, what is allowed."""
+    key = key_of(details)
+    given = details["input"]
+    if details["type"] == "extra_forbidden":
+        return place(origins, key, f"unknown key{_did_you_mean(key)}")
+    field = field_at(key)
+    if isinstance(given, dict) or details["type"] == "model_type":
+        shown = "a table" if isinstance(given, dict) else _shown(given)
+        return place(origins, key, f"should be {'a section' if details['type'] == 'model_type' else 'a value'}, got {shown}")
+    message = details["msg"][:1].lower() + details["msg"][1:]
+    reach = allowed(field) if field is not None else ""
+    return place(origins, key, f"{message}, got {_shown(given)}{f' (allowed: {reach})' if reach else ''}")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = toml_value(value)
+    except AssertionError:
+        text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _did_you_mean(key: Key) -> str:
+    """A near name beside the unknown one, else a key of that name elsewhere, else what the section has."""
+    near = get_close_matches(key[-1], siblings(key), n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    elsewhere = [".".join(leaf) for leaf in leaves(Config()) if leaf[-1] == key[-1]]
+    if elsewhere:
+        return f" here; did you mean '{elsewhere[0]}'?"
+    names = siblings(key)
+    return f"; this section has {', '.join(names)}" if names and len(names) <= 8 else ""
+
+
+def place(origins: Mapping[Key, Problem], key: Key, message: str) -> Problem:
+    """The problem, placed at the nearest key that was set: the key itself, or the section it stands in."""
+    for end in range(len(key), 0, -1):
+        if (origin := origins.get(key[:end])) is not None:
+            return Problem(origin.line, origin.where, ".".join(key), message)
+    return Problem(0, "default", ".".join(key), message)
+
+
+def table(source: str, problems: Sequence[Problem]) -> str:
+    rows = sorted(problems)
+    where = max(len(row.where) for row in rows)
+    key = max(len(row.key) for row in rows)
+    body = "\n".join(f"  {row.where:<{where}}  {row.key:<{key}}  {row.message}" for row in rows)
+    return f"{source}: {len(rows)} error{'s' if len(rows) > 1 else ''}\n{body}"

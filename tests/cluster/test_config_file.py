@@ -1,0 +1,193 @@
+"""The configuration reader: precedence, and every mistake at once, placed and explained."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.config import Config
+from cluster.config_file import contradictions, key_lines, load
+from cluster.config_text import allowed, field_at, leaves, render, toml_value
+from cluster.errors import ConfigError
+
+TEMPLATE = Path(__file__).parents[2] / "deploy" / "templates" / "oskolok.toml"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "oskolok.toml"
+    path.write_text(text)
+    return path
+
+
+def complaints(tmp_path: Path, text: str, **more: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text), **more)  # type: ignore[arg-type]
+    first, *rows = caught.value.message.split("\n")
+    assert first == f"oskolok.toml: {len(rows)} error{'s' if len(rows) > 1 else ''}"
+    return [" ".join(row.split()) for row in rows]
+
+
+def test_no_file_and_an_empty_file_are_the_defaults(tmp_path: Path) -> None:
+    assert load(None).config == Config() == load(write(tmp_path, "")).config
+
+
+def test_the_defaults_contradict_nothing() -> None:
+    assert list(contradictions(Config())) == []
+
+
+def test_the_template_shows_every_key_at_its_default() -> None:
+    assert TEMPLATE.read_text() == render(Config()), "regenerate it with `oskolok config show --defaults`"
+    assert load(TEMPLATE).config == Config()
+    shown = set(key_lines(TEMPLATE.read_text()))
+    assert set(leaves(Config())) <= shown
+
+
+def test_precedence_and_origins(tmp_path: Path) -> None:
+    path = write(tmp_path, "[cluster]\nn_shards = 8\nn_rankers = 3\nn_routers = 2\n")
+    environ = {"OSKOLOK__CLUSTER__N_RANKERS": "5", "OSKOLOK__CLUSTER__N_ROUTERS": "4", "HOME": "/root"}
+    loaded = load(path, overrides=["cluster.n_routers=6"], environ=environ)
+    assert (loaded.config.cluster.n_shards, loaded.config.cluster.n_rankers, loaded.config.cluster.n_routers) == (8, 5, 6)
+    assert loaded.origins == {
+        "cluster.n_shards": "line 2",
+        "cluster.n_rankers": "OSKOLOK__CLUSTER__N_RANKERS",
+        "cluster.n_routers": "--set",
+    }
+
+
+def test_overrides_of_strings_need_no_quotes_and_capitals_find_their_key() -> None:
+    config = load(None, overrides=["http.host=0.0.0.0", "cluster.name=42"], environ={"OSKOLOK__SOURCES__ANN__M": "8"}).config
+    assert (config.http.host, config.cluster.name, config.sources.ann.M) == ("0.0.0.0", "42", 8)
+    assert load(None, overrides=["catalog.number=['price']"]).config.catalog.number == ("price",)
+
+
+def test_all_mistakes_at_once_with_their_lines(tmp_path: Path) -> None:
+    text = """
+[cluster]
+n_shards = "four"
+[sources.ann]
+M = 1
+recal_target = 0.9
+recall_target = [
+  1,
+  2]
+[catalog]
+id_type = "uuid"
+[deadline]
+default_ms = 5000
+[slate]
+k_default = true
+[usrs]
+"""
+    assert complaints(tmp_path, text, overrides=["cluster.name=UP", "nonsense"]) == [
+        "--set cluster.name string should match pattern '^[a-z0-9-]{1,32}$', got \"UP\" (allowed: matches ^[a-z0-9-]{1,32}$)",
+        "--set nonsense write it as section.key=value",
+        'line 3 cluster.n_shards input should be a valid integer, got "four" (allowed: 1 to 1024)',
+        "line 5 sources.ann.M input should be greater than or equal to 2, got 1 (allowed: 2 to 128)",
+        "line 6 sources.ann.recal_target unknown key; did you mean 'recall_target'?",
+        "line 7 sources.ann.recall_target input should be a valid number, got [1, 2] (allowed: 0.5 to 1)",
+        'line 11 catalog.id_type input should be \'string\' or \'int64\', got "uuid" (allowed: "string" or "int64")',
+        "line 13 deadline.default_ms 5000 is more than deadline.max_ms, which is 2000",
+        "line 15 slate.k_default input should be a valid integer, got true (allowed: 1 to 1000)",
+        "line 16 usrs unknown key; did you mean 'users'?",
+    ]
+
+
+def test_a_key_in_the_wrong_section_is_pointed_home(tmp_path: Path) -> None:
+    assert complaints(tmp_path, "[http]\nef_construction = 64\n") == [
+        "line 2 http.ef_construction unknown key here; did you mean 'sources.ann.ef_construction'?"
+    ]
+
+
+def test_tables_and_values_in_each_others_place(tmp_path: Path) -> None:
+    assert complaints(tmp_path, "http = 3\n[cluster.n_shards]\nx = 1\n") == [
+        "line 1 http should be a section, got 3",
+        "line 2 cluster.n_shards should be a value, got a table",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["slate.k_default=300"], "slate.k_default"),
+        (["ranker.heavy.n_heavy=500"], "ranker.heavy.n_heavy"),
+        (["slate.cap_by=brand"], "slate.cap_by"),
+        (["sources.tops.group_by=brand"], "sources.tops.group_by"),
+        (["train.profile=['brand']"], "train.profile"),
+        (["catalog.payload=['brand']"], "catalog.payload"),
+        (["catalog.category=['brand']", "catalog.number=['brand']"], "catalog"),
+        (["transport.reconnect_min_ms=2000"], "transport.reconnect_min_ms"),
+    ],
+)
+def test_keys_that_contradict_each_other(overrides: list[str], key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"(?m)^  --set +{key} |^  default +{key} ") as caught:
+        load(None, overrides=overrides)
+    assert caught.value.details == {"problems": 1}
+
+
+def test_a_wrong_limit_does_not_accuse_the_key_it_limits(tmp_path: Path) -> None:
+    rows = complaints(tmp_path, "[limits]\nk = 0\n[slate]\nk_default = 300\n")
+    assert [row.split()[2] for row in rows] == ["limits.k"]
+
+
+@pytest.mark.parametrize("text", ["[cluster\n", "a = \n", "a = 1\na = 2\n", 'x = "', "[a]\n[a]\n"])
+def test_what_is_not_toml_names_its_line(tmp_path: Path, text: str) -> None:
+    assert complaints(tmp_path, text)[0].startswith("line ")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "absent.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xff"')
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(tmp_path / "latin.toml")
+
+
+def test_infinity_and_nan_are_not_numbers_here(tmp_path: Path) -> None:
+    assert "finite" in complaints(tmp_path, "[train]\nhalf_life_days = inf\n")[0]
+
+
+def test_lines_of_multi_line_values_and_quoted_keys() -> None:
+    text = '# c\n[a."b.c"]\nx = """\n[not.a.table]\n"""\ny = [ # [z]\n 1,\n]\n\n"q k" = {m = 1}\n[[rows]]\nn = 1\n'
+    assert key_lines(text) == {
+        ("a",): 2,
+        ("a", "b.c"): 2,
+        ("a", "b.c", "x"): 3,
+        ("a", "b.c", "y"): 6,
+        ("a", "b.c", "q k"): 10,
+        ("a", "b.c", "q k", "m"): 10,
+        ("rows",): 11,
+        ("rows", "n"): 12,
+    }
+
+
+KEYS = st.sampled_from(sorted(leaves(Config())))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(KEYS, max_size=12, unique=True), st.integers(0, 3))
+def test_any_subset_of_the_defaults_round_trips(keys: list[tuple[str, ...]], blank_lines: int) -> None:
+    values = leaves(Config())
+    text = ("\n" * blank_lines).join(f"{'.'.join(key)} = {toml_value(values[key])}\n" for key in keys)
+    tree = tomllib.loads(text)
+    assert Config() == Config.model_validate(_tuples(tree))
+    lines = text.splitlines()
+    for key in keys:
+        assert lines[key_lines(text)[key] - 1].startswith(".".join(key))
+
+
+def _tuples(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+def test_every_number_of_the_configuration_has_a_range() -> None:
+    free = {("train", "seed")}
+    for key, value in leaves(Config()).items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and key not in free:
+            field = field_at(key)
+            assert field is not None and allowed(field), f"{'.'.join(key)} has no range"
