@@ -8,7 +8,7 @@ number, repeats.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,11 +62,10 @@ def read_events(
         raise ConfigError(f"{path}: no usable event among {tally.n_rows} rows: {tally.dropped}")
 
     user_ids, recode = _ascending(users)
-    rows = np.memmap(spool, _ROW, "r", shape=(n_spooled,))
     grouped = np.memmap(by_user, _ROW, "w+", shape=(n_spooled,))
-    starts = _group_by_user(rows, recode, grouped)
+    starts = _group_by_user(spool, recode, grouped)
     log = _order_within_users(grouped, starts, user_ids, len(catalogue), folder, tally)
-    del rows, grouped
+    del grouped
     spool.unlink()
     by_user.unlink()
     return log, tally.report()
@@ -140,22 +139,26 @@ def _ascending(users: dict[str, int]) -> tuple[pa.Array, NDArray[np.int32]]:
     return pa.array(ids, pa.string()), recode
 
 
-def _group_by_user(rows: NDArray[np.void], recode: NDArray[np.int32], grouped: NDArray[np.void]) -> NDArray[np.int64]:
-    """Counting sort: `grouped` gets the rows by user, in their order; where each user starts, (U + 1,)."""
+def _group_by_user(spool: Path, recode: NDArray[np.int32], grouped: NDArray[np.void]) -> NDArray[np.int64]:
+    """Counting sort: `grouped` gets the spooled rows by user, in their order; where each user starts, (U + 1,)."""
     counts = np.zeros(len(recode), np.int64)
-    blocks = [slice(begin, begin + _SPOOL_ROWS) for begin in range(0, len(rows), _SPOOL_ROWS)]
-    for block in blocks:
-        counts += np.bincount(recode[rows["user"][block]], minlength=len(counts))
+    for part in _spooled(spool):
+        counts += np.bincount(recode[part["user"]], minlength=len(counts))
     starts = np.concatenate(([0], np.cumsum(counts)))
     free = starts[:-1].copy()
-    for block in blocks:
-        part = np.array(rows[block])
+    for part in _spooled(spool):
         part["user"] = recode[part["user"]]
-        part = part[np.argsort(part["user"], kind="stable")]
-        present, first, n = np.unique(part["user"], return_index=True, return_counts=True)
-        grouped[np.repeat(free[present] - first, n) + np.arange(len(part))] = part
+        ordered = part[np.argsort(part["user"], kind="stable")]
+        present, first, n = np.unique(ordered["user"], return_index=True, return_counts=True)
+        grouped[np.repeat(free[present] - first, n) + np.arange(len(ordered))] = ordered
         free[present] += n
     return starts
+
+
+def _spooled(spool: Path) -> Iterator[NDArray[np.void]]:
+    with open(spool, "rb") as source:
+        while len(part := np.fromfile(source, _ROW, _SPOOL_ROWS)):
+            yield part
 
 
 def _order_within_users(
