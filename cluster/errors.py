@@ -34,7 +34,7 @@ from __future__ import annotations
 class OskolokError(Exception):
     """The root. `details` are plain values that travel with the message."""
 
-    def __init__(self, message: str = "", **details: object) -> None:
+    def __init__(self, message: str = "", /, **details: object) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
