@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster.config import Config
 from cluster.types import UserRecord
@@ -37,12 +38,13 @@ class Signals:
     stats: Stats
     users: UserFeatures
 
-    def records(self, config: Config, generation: str) -> Iterator[UserRecord]:
-        """What the user store would hold, in the order of the log's users; strangers have none."""
+    def records(self, config: Config, generation: str, users: NDArray[np.integer] | None = None) -> Iterator[UserRecord]:
+        """What the user store would hold of some users, positions in the log, or of all; strangers have no record."""
         return user_records(
-            self.log.user_ids.to_pylist(),
+            self.log,
             self.pairs,
             self.catalogue,
+            users=np.arange(self.log.n_users) if users is None else users,
             generation=generation,
             vectors={SPACE: self.factors.users},
             features=self.users,

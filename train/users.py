@@ -70,49 +70,49 @@ def user_features(
 
 
 def user_records(
-    user_ids: Sequence[str],
+    log: EventLog,
     pairs: Interactions,
     catalogue: Catalogue,
     *,
+    users: NDArray[np.integer],
     generation: str,
     vectors: Mapping[str, Floats],
     features: UserFeatures,
     profile: Sequence[str],
     section: UsersSection,
 ) -> Iterator[UserRecord]:
-    """The records of all users with at least one pair, in the order of `user_ids`. vectors: space -> (n_users, dim) float32.
+    """The records of those of `users`, positions in the log, that have a pair, in their order.
 
-    A history holds the newest `section.history_max_items` items, newest first, and an affinity the strongest
-    `section.profile_max_values` values of its attribute, strongest first.
+    vectors: space -> (n_users, dim) float32, of all users.  A history holds the newest `section.history_max_items` items,
+    newest first, and an affinity the strongest `section.profile_max_values` values of its attribute, strongest first.
     """
-    histories = _newest_first(pairs, section.history_max_items)
     matrix = pairs.matrix(pairs.weights)
-    totals = np.bincount(pairs.users, pairs.weights, minlength=pairs.n_users)
     folds = {name: _fold(catalogue, name) for name in profile}
-    for begin in range(0, pairs.n_users, _BLOCK_USERS):
-        block = slice(begin, min(begin + _BLOCK_USERS, pairs.n_users))
+    known = users[pairs.starts[users] < pairs.starts[users + 1]]
+    for block in np.split(known, range(_BLOCK_USERS, len(known), _BLOCK_USERS)):
+        weights = matrix[block]
+        totals = np.asarray(weights.sum(axis=1), np.float64).reshape(-1)
         affinities = {
-            name: _affinities(matrix[block] @ fold, totals[block], values, section.profile_max_values)
+            name: _affinities(weights @ fold, totals, values, section.profile_max_values)
             for name, (fold, values) in folds.items()
         }
-        for user in range(block.start, block.stop):
-            if pairs.starts[user] == pairs.starts[user + 1]:
-                continue
-            at = histories[user]
+        for at, user in enumerate(block):
+            newest = _newest_first(pairs, int(user), section.history_max_items)
             yield UserRecord(
-                user_id=user_ids[user],
+                user_id=log.user_ids[int(user)].as_py(),
                 generation=generation,
                 vectors={space: rows[user] for space, rows in vectors.items()},
-                history=Seeds(catalogue.keys[pairs.items[at]], pairs.weights[at], pairs.last_days[at]),
-                profile={name: rows[user - begin] for name, rows in affinities.items()},
+                history=Seeds(catalogue.keys[pairs.items[newest]], pairs.weights[newest], pairs.last_days[newest]),
+                profile={name: rows[at] for name, rows in affinities.items()},
                 features=features.values[user],
             )
 
 
-def _newest_first(pairs: Interactions, n_max: int) -> list[NDArray[np.int64]]:
-    """Per user the positions of the newest pairs, at most n_max; of equal age, the larger weight first, then the key."""
-    order = np.lexsort((pairs.items, -pairs.weights, pairs.last_days, pairs.users))
-    return [order[begin : min(begin + n_max, end)] for begin, end in zip(pairs.starts[:-1], pairs.starts[1:], strict=True)]
+def _newest_first(pairs: Interactions, user: int, n_max: int) -> NDArray[np.int64]:
+    """Positions of a user's newest pairs, at most n_max; of equal age, the larger weight first, then the smaller key."""
+    mine = slice(pairs.starts[user], pairs.starts[user + 1])
+    order = np.lexsort((pairs.items[mine], -pairs.weights[mine], pairs.last_days[mine]))[:n_max]
+    return order + mine.start
 
 
 def _fold(catalogue: Catalogue, attribute: str) -> tuple[sparse.csr_array, list[str]]:

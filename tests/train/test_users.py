@@ -22,9 +22,10 @@ def records_of(log: EventLog, section: UsersSection) -> tuple[UserFeatures, list
     vectors = VECTORS[: log.n_users]
     features = user_features(log, pairs, CATALOGUE, vectors, windows_days=(7, 28))
     records = user_records(
-        log.user_ids.to_pylist(),
+        log,
         pairs,
         CATALOGUE,
+        users=np.arange(log.n_users),
         generation="g",
         vectors={"als": vectors},
         features=features,

@@ -1,0 +1,128 @@
+"""What ranking models learn from: the candidates that the serving code itself would have found at a moment in the past, and
+which of them were bought in the window after it.
+
+Retrieval, merge and feature assembly are the very functions that serve, run over one shard that holds the whole catalogue as of
+that moment. So a feature cannot mean one thing in training and another in production, and nothing later than the moment can
+leak into it: the shard, the records and the vectors were made without it. Rows of a user stand in merged order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.config import Config
+from cluster.spec import GenerationSpec
+from cluster.types import Query, ShardReply
+from ranker.features import assemble
+from router.merge import merge
+from router.plan import plan
+from router.rank import rank_query
+from router.request import Request
+from router.sections import RouterSections
+from train.event_log import DAY_S, EventLog
+from train.signals import Signals
+
+Retrieve = Callable[[Query], ShardReply]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankingRows:
+    """Candidates of g users, one group each: rows starts[g] to starts[g + 1], best merged score first.
+
+    features: (m, n_columns) float32 in schema order.  labels: (m,) float32, 1 if bought in the window, else 0.
+    starts: (g + 1,) int64.  n_bought: (g,) int64, distinct items bought in the window, found among the candidates or not.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    n_bought: NDArray[np.int64]
+
+    @property
+    def recall(self) -> float:
+        """The share of what each user bought that is among the candidates, averaged over users: a bound for any ranking."""
+        found = np.add.reduceat(self.labels, self.starts[:-1])
+        return float((found / self.n_bought).mean())
+
+    def save(self, folder: Path) -> None:
+        for name in ("features", "labels", "starts", "n_bought"):
+            np.save(folder / f"{name}.npy", getattr(self, name))
+
+    @classmethod
+    def load(cls, folder: Path) -> RankingRows:
+        return cls(*(np.load(folder / f"{name}.npy") for name in ("features", "labels", "starts", "n_bought")))
+
+
+def sample_users(log: EventLog, *, after: int, days: int, n_max: int, seed: int) -> NDArray[np.int64]:
+    """At most n_max of the users with an event in the `days` after the moment, ascending positions in the log."""
+    active = np.zeros(log.n_users, bool)
+    for chunk in log.since(after).as_of(after + days * DAY_S).chunks():
+        active[chunk.users] = True
+    users = np.flatnonzero(active)
+    if len(users) <= n_max:
+        return users
+    return np.sort(np.random.default_rng(seed).choice(users, n_max, replace=False))
+
+
+def ranking_rows(
+    signals: Signals,
+    spec: GenerationSpec,
+    retrieve: Retrieve,
+    config: Config,
+    *,
+    users: NDArray[np.int64],
+    label_days: int,
+    on_user: Callable[[int], None] = lambda n_users: None,
+) -> RankingRows:
+    """Rows for `users`, positions in the log, whose labels are their events in the days after the signals' moment.
+
+    signals, spec, retrieve: of one moment and one shard.  `on_user` is told how many users are done. Users whose candidates
+    are none, and under `slate.exclude_seen` purchases of what was seen before, are left out.
+    """
+    sections = RouterSections.of(config)
+    records = {record.user_id: record for record in signals.records(config, spec.id, users)}
+    bought = _bought_after(signals, users, label_days)
+    features: list[NDArray[np.float32]] = []
+    labels: list[NDArray[np.float32]] = []
+    n_bought: list[int] = []
+    for n_done, user in enumerate(users):
+        request = Request(user_id=signals.log.user_ids[int(user)].as_py(), k=config.slate.k_default)
+        record = records.get(request.user_id)
+        planned = plan(request, record, spec, sections)
+        reply = retrieve(planned.query)
+        candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
+        wanted = np.setdiff1d(bought[int(user)], planned.query.exclude, assume_unique=True)
+        if len(candidates) and len(wanted):
+            query = rank_query(candidates, request, record, spec, config.ranker)
+            features.append(assemble(spec.features, query))
+            labels.append(np.isin(candidates.keys, wanted).astype(np.float32))
+            n_bought.append(len(wanted))
+        on_user(n_done + 1)
+    starts = np.concatenate(([0], np.cumsum([len(group) for group in labels]))).astype(np.int64)
+    n_columns = len(spec.features.columns())
+    return RankingRows(
+        np.concatenate([*features, np.empty((0, n_columns), np.float32)]),
+        np.concatenate([*labels, np.empty(0, np.float32)]),
+        starts,
+        np.array(n_bought, np.int64),
+    )
+
+
+def _bought_after(signals: Signals, users: NDArray[np.int64], label_days: int) -> dict[int, NDArray[np.int64]]:
+    """The keys of what each of the users bought in the window, ascending and unique."""
+    moment = signals.pairs.as_of
+    wanted = np.zeros(signals.log.n_users, bool)
+    wanted[users] = True
+    bought: dict[int, NDArray[np.int64]] = {int(user): np.empty(0, np.int64) for user in users}
+    for chunk in signals.log.since(moment).as_of(moment + label_days * DAY_S).chunks():
+        mine = wanted[chunk.users]
+        pairs = np.unique(np.stack((chunk.users[mine], chunk.items[mine]), axis=1), axis=0)
+        present, begins = np.unique(pairs[:, 0], return_index=True)
+        for user, rows in zip(present, np.split(pairs[:, 1], begins[1:]), strict=True):
+            bought[int(user)] = signals.catalogue.keys[rows]
+    return bought
