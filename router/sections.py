@@ -24,13 +24,13 @@ class RouterSections:
     20
     """
 
-    users: UsersSection = UsersSection()
-    sources: SourcesSection = SourcesSection()
-    merge: MergeSection = MergeSection()
-    ranker: RankerSection = RankerSection()
-    slate: SlateSection = SlateSection()
-    deadline: DeadlineSection = DeadlineSection()
-    admission: AdmissionSection = AdmissionSection()
+    users: UsersSection
+    sources: SourcesSection
+    merge: MergeSection
+    ranker: RankerSection
+    slate: SlateSection
+    deadline: DeadlineSection
+    admission: AdmissionSection
 
     @classmethod
     def of(cls, config: Config) -> RouterSections:

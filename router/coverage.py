@@ -1,0 +1,69 @@
+"""How much of the catalogue an answer was drawn from, counted so that the parts always add up. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from cluster.spec import GenerationSpec
+from cluster.types import Coverage, MissingShard, ShardReply
+from router.fanout import Missed
+
+
+def coverage_of(
+    spec: GenerationSpec,
+    replies: Mapping[int, ShardReply],
+    missed: Mapping[int, Missed],
+    *,
+    asked: Collection[str],
+    replica: Callable[[int], str],
+    required: float,
+) -> Coverage:
+    """The coverage of an answer drawn from `replies`; every other shard of the generation is in `missed`.
+
+    asked: the sources that the query named.  replica: who was called for a shard.
+    """
+    reasons = [m.reason for m in missed.values()]
+    return Coverage(
+        ratio=_share(spec, replies),
+        required=required,
+        total=spec.n_shards,
+        ok=len(replies),
+        late=reasons.count("timeout"),
+        failed=reasons.count("failed"),
+        loading=reasons.count("loading"),
+        missing=tuple(
+            MissingShard(shard, replica(shard), m.reason, m.detail, round(m.waited_ms, 3))
+            for shard, m in sorted(missed.items())
+        ),
+        by_source={
+            source: _share(spec, [shard for shard, reply in replies.items() if any(h.source == source for h in reply.sources)])
+            for source in asked
+        },
+    )
+
+
+def as_plain(coverage: Coverage) -> dict[str, object]:
+    """The coverage as JSON values, in the shape in which HTTP answers it."""
+    return {
+        "ratio": coverage.ratio,
+        "required": coverage.required,
+        "shards": {
+            "total": coverage.total,
+            "ok": coverage.ok,
+            "late": coverage.late,
+            "failed": coverage.failed,
+            "loading": coverage.loading,
+        },
+        "missing": [
+            {"shard": m.shard, "replica": m.replica, "reason": m.reason, "detail": m.detail, "waited_ms": m.waited_ms}
+            for m in coverage.missing
+        ],
+        "by_source": dict(coverage.by_source),
+    }
+
+
+def _share(spec: GenerationSpec, shards: Collection[int]) -> float:
+    """Items in these shards / all items; of an empty catalogue, shards / all shards."""
+    if spec.n_items == 0:
+        return len(shards) / spec.n_shards
+    return sum(spec.shard_items[shard] for shard in shards) / spec.n_items

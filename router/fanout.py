@@ -1,0 +1,132 @@
+"""Start calls to several parts at once and wait for them no longer than a deadline.
+
+It says who answered and who did not, and why; it does not know what the answers mean. Nothing it started is left
+behind: what has not answered is cancelled, and its late result, or error, is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from cluster.deadline import Deadline
+from cluster.errors import DeadlineExceeded, InvalidQuery, OskolokError, ShardLoading
+from cluster.types import MissingReason
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A part that did not answer. error: what it said instead, None if it was still silent when time ran out."""
+
+    reason: MissingReason
+    detail: str
+    waited_ms: float
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Generic[T]):
+    """Every index that was called is in exactly one of the two."""
+
+    got: dict[int, T]
+    missed: dict[int, Missed]
+
+
+async def fan_out(indices: Iterable[int], call: Callable[[int], Awaitable[T]], deadline: Deadline) -> Answers[T]:
+    """Call each index, then wait until all have answered or failed, or the deadline.
+
+    An InvalidQuery from anyone is the caller's own mistake and is raised; every other error makes that index `missed`.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    answers: Answers[T] = Answers({}, {})
+    futures: dict[int, asyncio.Future[T]] = {}
+    ended: dict[asyncio.Future[T], float] = {}
+    try:
+        for index in indices:
+            try:
+                futures[index] = asyncio.ensure_future(call(index))
+            except Exception as error:
+                answers.missed[index] = _missed(error, 0.0)
+        await _wait(loop, [f for f in futures.values() if not f.done()], ended, deadline)
+        for index, future in futures.items():
+            waited_ms = (ended.get(future, loop.time()) - began) * 1000
+            if not future.done():
+                answers.missed[index] = Missed("timeout", "no answer in time", waited_ms)
+            elif future.cancelled():
+                answers.missed[index] = Missed("failed", "the call was cancelled", waited_ms)
+            elif (failure := future.exception()) is not None:
+                answers.missed[index] = _missed(failure, waited_ms)
+            else:
+                answers.got[index] = future.result()
+    finally:
+        for future in futures.values():
+            if future.done():
+                _drop(future)
+            else:
+                future.cancel()
+                future.add_done_callback(_drop)
+    for missed in answers.missed.values():
+        if isinstance(missed.error, InvalidQuery):
+            raise missed.error
+    return answers
+
+
+async def _wait(
+    loop: asyncio.AbstractEventLoop,
+    pending: list[asyncio.Future[T]],
+    ended: dict[asyncio.Future[T], float],
+    deadline: Deadline,
+) -> None:
+    """`asyncio.wait`, but with each future's time of arrival."""
+    if not pending:
+        return
+    over: asyncio.Future[None] = loop.create_future()
+    n_pending = len(pending)
+
+    def arrived(future: asyncio.Future[T]) -> None:
+        nonlocal n_pending
+        n_pending -= 1
+        ended[future] = loop.time()
+        if n_pending == 0:
+            expire()
+
+    def expire() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    for future in pending:
+        future.add_done_callback(arrived)
+    timer = loop.call_later(deadline.remaining_s(), expire)
+    try:
+        await over
+    finally:
+        timer.cancel()
+        for future in pending:
+            future.remove_done_callback(arrived)
+
+
+def _missed(error: BaseException, waited_ms: float) -> Missed:
+    match error:
+        case ShardLoading():
+            return Missed("loading", error.message, waited_ms, error)
+        case DeadlineExceeded():
+            return Missed("timeout", error.message, waited_ms, error)
+        case OskolokError():
+            return Missed("failed", f"{type(error).__name__}: {error.message}", waited_ms, error)
+        case _:
+            _log.error("a call raised an error that is not ours", exc_info=error)
+            return Missed("failed", f"InternalError: {type(error).__name__}", waited_ms, error)
+
+
+def _drop(future: asyncio.Future[T]) -> None:
+    """Look at an error nobody waits for any more, or asyncio reports it as never retrieved."""
+    if not future.cancelled():
+        future.exception()

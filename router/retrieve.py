@@ -1,0 +1,35 @@
+"""Ask shards one query, and let in only replies that are what they say: this shard's, of this generation, in its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cluster.clients import Fleet
+from cluster.deadline import Deadline
+from cluster.errors import InternalError
+from cluster.types import Query, ShardReply
+from router.fanout import Answers, Missed, fan_out
+
+
+async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: Deadline) -> Answers[ShardReply]:
+    """The replies of these shards of the fleet. Raises InvalidQuery if a shard refuses the query for what it says."""
+    answers = await fan_out(shards, lambda shard: fleet.shards[shard].retrieve(query, deadline), deadline)
+    for shard, reply in list(answers.got.items()):
+        if wrong := _wrong(reply, shard, query, fleet):
+            del answers.got[shard]
+            answers.missed[shard] = Missed("failed", wrong, reply.took_us / 1000, InternalError(wrong))
+    return answers
+
+
+def _wrong(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:
+    """What is wrong with a reply, "" for nothing."""
+    if reply.generation != query.generation:
+        return f"answered from generation {reply.generation} instead of {query.generation}"
+    if reply.shard != shard:
+        return f"shard {reply.shard} answered for shard {shard}"
+    n_features = len(fleet.spec.features.match)
+    if reply.match.shape[1] != n_features:
+        return f"sent {reply.match.shape[1]} match features instead of {n_features}"
+    if query.group_by and len(reply.groups) != len(reply.keys):
+        return f"sent {len(reply.groups)} groups for {len(reply.keys)} candidates"
+    return ""
