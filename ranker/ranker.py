@@ -1,0 +1,209 @@
+"""Candidates in, order out: the light model over all of them, the heavy one over the best, for all waiting requests at once.
+
+`Ranker` is one generation's models, knows no Ray and no sockets, and is used by one thread at a time. It decides who gets a
+heavy order in time (`ranker/batching.py`), and it never lets one request's trouble become another's: a bad query, a late one
+or a score that is no number costs that request its answer, or its heavy order, and nobody else anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluster.deadline import Clock
+from cluster.errors import DeadlineExceeded, GenerationMismatch, InvalidQuery, OskolokError, SchemaMismatch
+from cluster.generation import Generation
+from cluster.order import best_first
+from cluster.spec import GenerationSpec
+from cluster.types import Floats, RankQuery, RankReply, Rows
+from ranker.batching import plan_calls
+from ranker.cost import measure
+from ranker.features import Features, assemble
+from ranker.heavy import HeavyModel
+from ranker.light import LightModel
+from ranker.model import Model
+
+LIGHT_FILE = "models/light.json"
+HEAVY_FILE = "models/heavy.cbm"
+
+Outcome = RankReply | OskolokError
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the start, in requests unless the name says otherwise. `refused`: answered with an error."""
+
+    requests: int = 0
+    refused: int = 0
+    light_nonfinite: int = 0
+    heavy_late: int = 0
+    heavy_nonfinite: int = 0
+    heavy_failed: int = 0
+    heavy_calls: int = 0
+    heavy_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lit:
+    """A request after the light phase. order: (m,), best first.  scores: (m,), aligned with order."""
+
+    at: int
+    query: RankQuery
+    features: Features
+    order: Rows
+    scores: Floats
+    light_us: float
+
+    @property
+    def n_heavy(self) -> int:
+        return min(self.query.n_heavy, len(self.order))
+
+
+class Ranker:
+    """The models of one generation.
+
+    Either may be missing: without a heavy one the light order stands, without a light one the order in which the candidates
+    came, which is the merge's. `counts` is for people and metrics.
+    """
+
+    def __init__(
+        self, spec: GenerationSpec, *, light: Model | None = None, heavy: Model | None = None, clock: Clock = time.perf_counter
+    ) -> None:
+        """Times the heavy model. Raises SchemaMismatch if a model reads other columns than the generation's schema has."""
+        for name, model in (("light", light), ("heavy", heavy)):
+            if model is not None and model.columns != spec.features.columns():
+                raise SchemaMismatch(
+                    f"the {name} model reads {len(model.columns)} columns, which are not the {len(spec.features.columns())}"
+                    f" of generation {spec.id}"
+                )
+        self.spec = spec
+        self.counts = Counts()
+        self._light = light
+        self._heavy = heavy
+        self._clock = clock
+        self._heavy_cost = measure(heavy, clock) if heavy is not None else None
+
+    @classmethod
+    def load(cls, generation: Generation) -> Ranker:
+        """With the models the generation has. Raises SchemaMismatch, or GenerationCorrupt before a library sees wrong bytes."""
+        light = heavy = None
+        if LIGHT_FILE in generation.manifest.files:
+            with generation.verified(LIGHT_FILE) as file:
+                light = LightModel.from_json(file.read_bytes())
+        if HEAVY_FILE in generation.manifest.files:
+            with generation.verified(HEAVY_FILE) as file:
+                heavy = HeavyModel.from_bytes(file.read_bytes())
+        return cls(generation.spec, light=light, heavy=heavy)
+
+    def rank_batch(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> list[Outcome]:
+        """The outcome of each query, in their order, once all are known. See `rank`."""
+        outcomes = dict(self.rank(queries, remaining_ms))
+        return [outcomes[at] for at in range(len(queries))]
+
+    def rank(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> Iterator[tuple[int, Outcome]]:
+        """(position, reply or error) of every query, each as soon as it is known, so that the hurried can leave early.
+
+        remaining_ms: until each one's deadline, counted from this call. Errors, each for its query alone: DeadlineExceeded
+        if it passed before the light model could begin, SchemaMismatch, GenerationMismatch, InvalidQuery.
+        """
+        assert len(queries) == len(remaining_ms), f"{len(queries)} queries, {len(remaining_ms)} deadlines"
+        started = self._clock()
+        self.counts.requests += len(queries)
+        waiting: list[_Lit] = []
+        for at in sorted(range(len(queries)), key=lambda i: remaining_ms[i]):
+            try:
+                if self._since_us(started) >= remaining_ms[at] * 1000:
+                    raise DeadlineExceeded("the deadline passed before the light model", stage="rank")
+                lit = self._rank_light(at, queries[at])
+            except OskolokError as error:
+                self.counts.refused += 1
+                yield at, error
+                continue
+            if self._heavy is None or lit.n_heavy == 0:
+                yield at, _light_reply(lit, skipped="")
+            else:
+                waiting.append(lit)
+        if waiting:
+            elapsed_us = self._since_us(started)
+            yield from self._rank_heavy(waiting, [remaining_ms[lit.at] * 1000 - elapsed_us for lit in waiting])
+
+    def _rank_light(self, at: int, query: RankQuery) -> _Lit:
+        started = self._clock()
+        if query.generation != self.spec.id:
+            raise GenerationMismatch(f"the query is for generation {query.generation}, this ranker holds {self.spec.id}")
+        if query.n_heavy < 0:
+            raise InvalidQuery(f"n_heavy is {query.n_heavy}", field="/n_heavy", allowed=">= 0")
+        features = assemble(self.spec.features, query)
+        scores = self._light.score(features) if self._light is not None else _as_they_came(len(features))
+        if not np.isfinite(scores).all():
+            self.counts.light_nonfinite += 1
+            scores = _as_they_came(len(features))
+        order = best_first(scores, query.keys).astype(np.int32)
+        return _Lit(at, query, features, order, scores[order], self._since_us(started))
+
+    def _rank_heavy(self, waiting: Sequence[_Lit], remaining_us: Sequence[float]) -> Iterator[tuple[int, Outcome]]:
+        """Light replies for those who have no time left, then the others, call by call."""
+        assert self._heavy_cost is not None
+        plan = plan_calls(remaining_us, [lit.n_heavy for lit in waiting], self._heavy_cost)
+        self.counts.heavy_late += len(plan.late)
+        for i in plan.late:
+            yield waiting[i].at, _light_reply(waiting[i], skipped="deadline")
+        for members in plan.calls:
+            yield from self._call_heavy([waiting[i] for i in members])
+
+    def _call_heavy(self, members: Sequence[_Lit]) -> Iterator[tuple[int, Outcome]]:
+        """One call for the best candidates of all members, in columns as they lie in memory: see `HeavyModel`."""
+        assert self._heavy is not None and self._heavy_cost is not None
+        started = self._clock()
+        rows = np.concatenate([lit.features.T.take(lit.order[: lit.n_heavy], axis=1) for lit in members], axis=1).T
+        try:
+            scores = self._heavy.score(rows)
+        except OskolokError:
+            self.counts.heavy_failed += len(members)
+            yield from ((lit.at, _light_reply(lit, skipped="failed")) for lit in members)
+            return
+        heavy_us = self._since_us(started)
+        self._heavy_cost = self._heavy_cost.after(len(rows), heavy_us)
+        self.counts.heavy_calls += 1
+        self.counts.heavy_rows += len(rows)
+        begin = 0
+        for lit in members:
+            own = scores[begin : begin + lit.n_heavy]
+            begin += lit.n_heavy
+            if np.isfinite(own).all():
+                yield lit.at, _heavy_reply(lit, own, heavy_us)
+            else:
+                self.counts.heavy_nonfinite += 1
+                yield lit.at, _light_reply(lit, skipped="nonfinite")
+
+    def _since_us(self, started: float) -> float:
+        return (self._clock() - started) * 1e6
+
+
+def _as_they_came(m: int) -> Floats:
+    """Scores that keep the candidates' order: the reciprocals of their positions, counted from 1."""
+    return (1 / np.arange(1, m + 1)).astype(np.float32)
+
+
+def _light_reply(lit: _Lit, *, skipped: str) -> RankReply:
+    return RankReply(
+        order=lit.order, scores=lit.scores, n_heavy=0, skipped=skipped, light_us=lit.light_us, heavy_us=0.0, queue_us=0.0
+    )
+
+
+def _heavy_reply(lit: _Lit, heavy_scores: Floats, heavy_us: float) -> RankReply:
+    """heavy_scores: (n_heavy,), of the light order's head. They decide the head's order; the tail stays as it is."""
+    head = lit.order[: lit.n_heavy]
+    best = best_first(heavy_scores, lit.query.keys[head])
+    return RankReply(
+        order=np.concatenate((head[best], lit.order[lit.n_heavy :])),
+        scores=np.concatenate((heavy_scores[best], lit.scores[lit.n_heavy :])),
+        n_heavy=lit.n_heavy,
+        skipped="",
+        light_us=lit.light_us,
+        heavy_us=heavy_us,
+        queue_us=0.0,
+    )

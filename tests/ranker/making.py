@@ -1,0 +1,116 @@
+"""Small schemas, queries and models for the ranker's tests, and the model fakes: arithmetic instead of learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cluster.spec import FeatureSchema, GenerationSpec
+from cluster.types import Floats, RankQuery
+from ranker.features import Features
+
+SCHEMA = FeatureSchema(
+    match=("dot.ials", "norm.ials", "stat.buyers"), sources=("tops", "ann"), user=("user.buys",), context=("ctx.basket",)
+)
+COLUMNS = SCHEMA.columns()
+
+
+def spec_of(features: FeatureSchema = SCHEMA, generation: str = "g1") -> GenerationSpec:
+    return GenerationSpec(
+        id=generation,
+        created="2026-11-24T00:00:00Z",
+        id_type="string",
+        shard_items=(10, 10),
+        attributes=(),
+        spaces=(),
+        sources=(),
+        lists=(),
+        profile=(),
+        features=features,
+    )
+
+
+def query_of(seed: int = 0, m: int = 20, n_heavy: int = 5, schema: FeatureSchema = SCHEMA) -> RankQuery:
+    """Random candidates; a third of the source cells is missing, and features are coarse enough to tie."""
+    rng = np.random.default_rng(seed)
+
+    def coarse(*shape: int) -> np.ndarray:
+        return (rng.integers(-8, 8, shape) / 4).astype(np.float32)
+
+    scores, ranks = coarse(m, len(schema.sources)), coarse(m, len(schema.sources))
+    absent = rng.random(scores.shape) < 1 / 3
+    scores[absent] = ranks[absent] = np.nan
+    return RankQuery(
+        generation="g1",
+        schema_hash=schema.hash,
+        keys=rng.permutation(4 * m + 1)[:m].astype(np.int64) - m,
+        match=coarse(m, len(schema.match)),
+        source_scores=scores,
+        source_ranks=ranks,
+        user=coarse(len(schema.user)),
+        context=coarse(len(schema.context)),
+        n_heavy=n_heavy,
+    )
+
+
+def spoilt(query: RankQuery, how: str) -> RankQuery:
+    """The query with one thing wrong. `SPOILINGS` lists them."""
+    return SPOILINGS[how](query)
+
+
+def _poisoned(array: np.ndarray, value: float) -> np.ndarray:
+    copy = array.copy()
+    copy.flat[-1] = value
+    return copy
+
+
+SPOILINGS: dict[str, Callable[[RankQuery], RankQuery]] = {
+    "another schema": lambda q: replace(q, schema_hash="0" * 16),
+    "another generation": lambda q: replace(q, generation="g0"),
+    "negative n_heavy": lambda q: replace(q, n_heavy=-1),
+    "match too narrow": lambda q: replace(q, match=q.match[:, :-1]),
+    "match too short": lambda q: replace(q, match=q.match[:-1]),
+    "match of float64": lambda q: replace(q, match=q.match.astype(np.float64)),
+    "keys of int32": lambda q: replace(q, keys=q.keys.astype(np.int32)),
+    "ranks too short": lambda q: replace(q, source_ranks=q.source_ranks[:-1]),
+    "flat scores": lambda q: replace(q, source_scores=q.source_scores.ravel()),
+    "user too long": lambda q: replace(q, user=np.append(q.user, np.float32(0))),
+    "no context": lambda q: replace(q, context=q.context[:0]),
+    "NaN in match": lambda q: replace(q, match=_poisoned(q.match, np.nan)),
+    "infinite match": lambda q: replace(q, match=_poisoned(q.match, np.inf)),
+    "infinite score": lambda q: replace(q, source_scores=_poisoned(q.source_scores, -np.inf)),
+    "infinite user feature": lambda q: replace(q, user=_poisoned(q.user, np.inf)),
+}
+
+
+@dataclass
+class FakeClock:
+    """Stands still unless told otherwise."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class SumModel:
+    """Scores a row by its sum over some columns, missing counting 0; takes so long on the clock, and keeps its call sizes."""
+
+    picks: tuple[str, ...] = ("dot.ials", "ann.score")
+    columns: tuple[str, ...] = COLUMNS
+    clock: FakeClock | None = None
+    fixed_us: float = 0.0
+    per_row_us: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.calls: list[int] = []
+
+    def score(self, features: Features) -> Floats:
+        self.calls.append(len(features))
+        if self.clock is not None:
+            self.clock.now += (self.fixed_us + self.per_row_us * len(features)) / 1e6
+        picked = features[:, [self.columns.index(name) for name in self.picks]]
+        return np.add.reduce(np.nan_to_num(picked.T), axis=0)
