@@ -55,13 +55,18 @@ class Stages:
 
         inputs: JSON-able, everything the output depends on.  total: steps that `make` will report to the progress.
         """
+        self.progress.begin(name, total)
+        folder, summary = self.part(name, inputs=inputs, make=make)
+        self.progress.end(summary)
+        return folder
+
+    def part(self, name: str, *, inputs: object, make: Callable[[Path], str]) -> tuple[Path, str]:
+        """The same for a part of a stage, without a word to the progress. Several threads may each make a part of their own."""
         key = hashlib.sha256(json.dumps([VERSION, name, inputs], sort_keys=True).encode()).hexdigest()[:16]
         done = self.folder / f"{name}-{key}"
         self._used.add(done.name)
-        self.progress.begin(name, total)
         if done.exists():
-            self.progress.end("reused")
-            return done
+            return done, "reused"
         aside = self.folder / f"{_ASIDE}{done.name}"
         aside.mkdir()
         try:
@@ -71,8 +76,7 @@ class Stages:
             raise
         _sync(aside)
         aside.rename(done)
-        self.progress.end(summary)
-        return done
+        return done, summary
 
     def forget_unused(self) -> None:
         """Remove every output that this build did not use."""
