@@ -1,0 +1,58 @@
+"""A shard or a ranker in another process, behind the client protocols: encode, call, decode."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from cluster.codec import (
+    decode_fetch_reply,
+    decode_rank_reply,
+    decode_shard_reply,
+    encode_fetch_query,
+    encode_query,
+    encode_rank_query,
+)
+from cluster.deadline import Deadline
+from cluster.errors import InvalidQuery
+from cluster.local import failed
+from cluster.services import FETCH, RANK, RETRIEVE
+from cluster.transport.channel import Channel
+from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
+
+
+class ShardChannel:
+    """A `ShardClient` for one replica. Besides what the shard raises, calls raise what `Channel.call` says."""
+
+    def __init__(self, name: str, channel: Channel) -> None:
+        self.name = name
+        self.channel = channel
+
+    def retrieve(self, query: Query, deadline: Deadline) -> asyncio.Future[ShardReply]:
+        try:
+            body = encode_query(query)
+        except InvalidQuery as error:
+            return failed(error)
+        return self.channel.call(RETRIEVE, body, deadline, decode_shard_reply)
+
+    def fetch(self, query: FetchQuery, deadline: Deadline) -> asyncio.Future[FetchReply]:
+        try:
+            body = encode_fetch_query(query)
+        except InvalidQuery as error:
+            return failed(error)
+        return self.channel.call(FETCH, body, deadline, partial(decode_fetch_reply, n_rows=len(query.rows)))
+
+
+class RankerChannel:
+    """A `RankerClient` for one ranker."""
+
+    def __init__(self, name: str, channel: Channel) -> None:
+        self.name = name
+        self.channel = channel
+
+    def rank(self, query: RankQuery, deadline: Deadline) -> asyncio.Future[RankReply]:
+        try:
+            body = encode_rank_query(query)
+        except InvalidQuery as error:
+            return failed(error)
+        return self.channel.call(RANK, body, deadline, partial(decode_rank_reply, n_candidates=len(query.keys)))

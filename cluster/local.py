@@ -1,0 +1,77 @@
+"""Shards and rankers in the caller's own process, behind the same protocols as remote ones.
+
+For tests, training and programs that hold a whole catalogue in one process. Work is done when it is asked for, so the
+awaitable that is returned is done already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from cluster.deadline import Deadline
+from cluster.errors import InternalError, OskolokError
+from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
+
+T = TypeVar("T")
+
+
+class LocalShard(Protocol):
+    """What a process that holds a shard's columns offers. Raises errors of `cluster/errors.py`."""
+
+    def retrieve(self, query: Query) -> ShardReply: ...
+
+    def fetch(self, query: FetchQuery) -> FetchReply: ...
+
+
+class LocalRanker(Protocol):
+    """What a process that holds the ranking models offers."""
+
+    def rank_batch(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> list[RankReply]:
+        """One reply for each query; remaining_ms, aligned with them, is how long each may still take."""
+        ...
+
+
+class LocalShardClient:
+    """A `ShardClient` over a shard in this process."""
+
+    def __init__(self, shard: LocalShard, *, name: str = "local") -> None:
+        self.name = name
+        self._shard = shard
+
+    def retrieve(self, query: Query, deadline: Deadline) -> asyncio.Future[ShardReply]:
+        return _done(lambda: self._shard.retrieve(query), deadline)
+
+    def fetch(self, query: FetchQuery, deadline: Deadline) -> asyncio.Future[FetchReply]:
+        return _done(lambda: self._shard.fetch(query), deadline)
+
+
+class LocalRankerClient:
+    """A `RankerClient` over a ranker in this process."""
+
+    def __init__(self, ranker: LocalRanker, *, name: str = "local") -> None:
+        self.name = name
+        self._ranker = ranker
+
+    def rank(self, query: RankQuery, deadline: Deadline) -> asyncio.Future[RankReply]:
+        return _done(lambda: self._ranker.rank_batch([query], [deadline.remaining_ms()])[0], deadline)
+
+
+def failed(error: OskolokError) -> asyncio.Future[T]:
+    """An awaitable that raises this error."""
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
+def _done(work: Callable[[], T], deadline: Deadline) -> asyncio.Future[T]:
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    try:
+        deadline.check("a local call")
+        future.set_result(work())
+    except OskolokError as error:
+        future.set_exception(error)
+    except Exception as error:
+        future.set_exception(InternalError(f"{type(error).__name__}: {error}"))
+    return future

@@ -1,0 +1,96 @@
+"""What shard and ranker processes serve over the data plane: bytes in, the local object's work, bytes out.
+
+`lookup` maps a generation's id to what serves it. It raises ShardLoading or RankerUnavailable while that is being
+read, GenerationMismatch for a generation this process does not hold; the caller gets exactly that error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from cluster.codec import (
+    decode_fetch_query,
+    decode_query,
+    decode_rank_query,
+    encode_fetch_reply,
+    encode_rank_reply,
+    encode_shard_reply,
+)
+from cluster.errors import InternalError, InvalidQuery, OskolokError
+from cluster.local import LocalRanker, LocalShard
+from cluster.transport.service import Call, Service
+from cluster.types import RankQuery
+
+_LOG = logging.getLogger(__name__)
+
+RETRIEVE = 1
+FETCH = 2
+RANK = 3
+
+
+def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
+    """Serves RETRIEVE and FETCH, one call after the other."""
+
+    def retrieve(call: Call) -> bytes:
+        query = decode_query(call.body)
+        return encode_shard_reply(lookup(query.generation).retrieve(query), queue_us=call.queued_us)
+
+    def fetch(call: Call) -> bytes:
+        query = decode_fetch_query(call.body)
+        return encode_fetch_reply(lookup(query.generation).fetch(query))
+
+    methods = {RETRIEVE: retrieve, FETCH: fetch}
+
+    def serve(calls: Sequence[Call]) -> None:
+        for call in calls:
+            try:
+                body = methods.get(call.method, _unknown)(call)
+            except Exception as error:
+                _fail(call, error)
+            else:
+                call.reply(body)
+
+    return serve
+
+
+def ranker_service(lookup: Callable[[str], LocalRanker]) -> Service:
+    """Serves RANK: the calls of one generation that wait together are ranked together."""
+
+    def serve(calls: Sequence[Call]) -> None:
+        waiting: dict[str, list[tuple[Call, RankQuery]]] = {}
+        for call in calls:
+            try:
+                query = decode_rank_query(call.body) if call.method == RANK else _unknown(call)
+            except Exception as error:
+                _fail(call, error)
+            else:
+                waiting.setdefault(query.generation, []).append((call, query))
+        for generation, batch in waiting.items():
+            _rank(lookup, generation, batch)
+
+    return serve
+
+
+def _rank(lookup: Callable[[str], LocalRanker], generation: str, batch: list[tuple[Call, RankQuery]]) -> None:
+    try:
+        remaining_ms = [call.deadline.remaining_ms() for call, _ in batch]
+        replies = lookup(generation).rank_batch([query for _, query in batch], remaining_ms)
+        bodies = [encode_rank_reply(r, queue_us=call.queued_us) for (call, _), r in zip(batch, replies, strict=True)]
+    except Exception as error:
+        for call, _ in batch:
+            _fail(call, error)
+    else:
+        for (call, _), body in zip(batch, bodies, strict=True):
+            call.reply(body)
+
+
+def _unknown(call: Call) -> NoReturn:
+    raise InvalidQuery(f"no method {call.method} here")
+
+
+def _fail(call: Call, error: Exception) -> None:
+    if not isinstance(error, OskolokError) or isinstance(error, InternalError):
+        _LOG.error("method %d failed", call.method, exc_info=error)
+    call.fail(error)
