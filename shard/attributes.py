@@ -114,8 +114,7 @@ def column_to_arrow(column: Column) -> pa.Array:
     if isinstance(column, CategoryColumn):
         return _dictionary(column.values, column.codes)
     if isinstance(column, CategoriesColumn):
-        offsets = pa.array(column.indptr.astype(np.int32))
-        return pa.ListArray.from_arrays(offsets, _dictionary(column.values, column.codes))
+        return pa.LargeListArray.from_arrays(pa.array(column.indptr), _dictionary(column.values, column.codes))
     if isinstance(column, NumberColumn):
         return pa.array(column.values, mask=np.isnan(column.values))
     return pa.array(column.values, mask=~column.present)
@@ -170,7 +169,9 @@ def _sets(array: pa.ListArray) -> CategoriesColumn:
     values, codes = _codes(array.flatten())
     rows = np.repeat(np.arange(len(array), dtype=np.int64), lengths)
     present = codes >= 0
-    pairs = np.unique(rows[present] * max(len(values), 1) + codes[present])
+    pairs = rows[present] * max(len(values), 1) + codes[present]
+    if not (pairs[1:] > pairs[:-1]).all():
+        pairs = np.unique(pairs)
     rows, codes = np.divmod(pairs, max(len(values), 1))
     indptr = np.searchsorted(rows, np.arange(len(array) + 1))
     return CategoriesColumn(values, indptr.astype(np.int64), codes.astype(np.int32))

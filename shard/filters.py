@@ -1,0 +1,172 @@
+"""From a filter to the mask of rows that pass it: posting lists and vectorised comparisons, and a cache of their results.
+
+An item that lacks an attribute fails every condition on it; so it never passes a `must` and always passes a `must_not`.
+Exclusion lists of single queries lie on top of a mask and are `shard/eligible.py`'s.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.errors import SchemaMismatch
+from cluster.filtering import check_filter
+from cluster.spec import GenerationSpec
+from cluster.types import EVERYTHING, Condition, Filter, Op, Rows
+from shard.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
+from shard.eligible import Mask
+
+Bits = NDArray[np.bool_]
+
+CACHE_BYTES_MAX = 64 << 20
+
+
+_COMPARISONS: dict[Op, Callable[[NDArray[np.float64], float], Any]] = {
+    "eq": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+class Filters:
+    """The masks of one shard's filters. Safe to use from several threads.
+
+    version: of the attributes; another one means other masks. bytes_max bounds what the cache keeps, counted as if every
+    mask's row list had been asked for; the newest mask is always kept.
+    """
+
+    def __init__(
+        self,
+        attributes: Mapping[str, Column],
+        spec: GenerationSpec,
+        *,
+        n_rows: int,
+        version: int = 0,
+        bytes_max: int = CACHE_BYTES_MAX,
+    ) -> None:
+        """Raises SchemaMismatch where an attribute of the spec is missing or of another kind."""
+        for attribute in spec.attributes:
+            column = attributes.get(attribute.name)
+            if column is None or kind_of(column) != attribute.kind:
+                raise SchemaMismatch(f"attribute {attribute.name} is not stored as {attribute.kind}")
+        self.everything = Mask(np.ones(n_rows, np.bool_))
+        self.version = version
+        self.hits = 0
+        self.misses = 0
+        self._spec = spec
+        self._n_rows = n_rows
+        self._bytes_max = bytes_max
+        self._tests = {name: _test_of(column) for name, column in attributes.items()}
+        self._masks: OrderedDict[tuple[Filter, int], Mask] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def cached_bytes(self) -> int:
+        return self._bytes
+
+    def mask(self, filter: Filter) -> Mask:
+        """The rows that pass. The same object as long as it is cached. Raises UnknownFilterField or InvalidQuery."""
+        if filter == EVERYTHING:
+            return self.everything
+        check_filter(filter, self._spec)
+        key = (filter, self.version)
+        with self._lock:
+            found = self._masks.get(key)
+            if found is not None:
+                self._masks.move_to_end(key)
+                self.hits += 1
+                return found
+        made = Mask(self._evaluate(filter))
+        with self._lock:
+            self.misses += 1
+            return self._keep(key, made)
+
+    def _evaluate(self, filter: Filter) -> Bits:
+        bits = np.ones(self._n_rows, np.bool_)
+        for condition in filter.must:
+            bits &= self._tests[condition.field].passing(condition)
+        for condition in filter.must_not:
+            bits &= ~self._tests[condition.field].passing(condition)
+        return bits
+
+    def _keep(self, key: tuple[Filter, int], made: Mask) -> Mask:
+        if key in self._masks:  # another thread was faster: masks are compared by identity
+            return self._masks[key]
+        self._masks[key] = made
+        self._bytes += _cost(made)
+        while self._bytes > self._bytes_max and len(self._masks) > 1:
+            _, dropped = self._masks.popitem(last=False)
+            self._bytes -= _cost(dropped)
+        return made
+
+
+class _Test(Protocol):
+    def passing(self, condition: Condition) -> Bits:
+        """(n,) bool, new: which rows have the attribute and meet a checked condition."""
+        ...
+
+
+class _Postings:
+    """The rows of each value, for categories and sets of them."""
+
+    def __init__(self, values: tuple[str, ...], codes: NDArray[np.int32], rows: Rows, n_rows: int) -> None:
+        """codes, rows: (entries,), aligned, rows ascending: row i has value `values[code]`; a code of -1 is none."""
+        order = np.argsort(codes, kind="stable")
+        self._rows = rows[order]
+        self._indptr = np.searchsorted(codes[order], np.arange(len(values) + 1))
+        self._code = {value: at for at, value in enumerate(values)}
+        self._n_rows = n_rows
+
+    def passing(self, condition: Condition) -> Bits:
+        bits = np.zeros(self._n_rows, np.bool_)
+        found = [self._code[value] for value in condition.values if isinstance(value, str) and value in self._code]
+        if found:
+            bits[np.concatenate([self._rows[self._indptr[code] : self._indptr[code + 1]] for code in found])] = True
+        return bits
+
+
+class _NumberTest:
+    def __init__(self, column: NumberColumn) -> None:
+        self._values = column.values
+
+    def passing(self, condition: Condition) -> Bits:
+        values = self._values  # comparisons with NaN are false, which is what a missing value must be
+        if condition.op == "in":
+            among: Bits = np.isin(values, np.array([float(v) for v in condition.values], np.float64))
+            return among
+        bits: Bits = _COMPARISONS[condition.op](values, float(condition.values[0]))
+        return bits
+
+
+class _BooleanTest:
+    def __init__(self, column: BooleanColumn) -> None:
+        self._values = column.values
+        self._present = column.present
+
+    def passing(self, condition: Condition) -> Bits:
+        wanted = [self._values if value else ~self._values for value in set(condition.values)]
+        return self._present & reduce(np.logical_or, wanted, np.zeros(len(self._values), np.bool_))
+
+
+def _test_of(column: Column) -> _Test:
+    n = len(column)
+    if isinstance(column, CategoryColumn):
+        return _Postings(column.values, column.codes, np.arange(n, dtype=np.int32), n)
+    if isinstance(column, CategoriesColumn):
+        rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(column.indptr))
+        return _Postings(column.values, column.codes, rows, n)
+    return _NumberTest(column) if isinstance(column, NumberColumn) else _BooleanTest(column)
+
+
+def _cost(mask: Mask) -> int:
+    return len(mask.bits) + 4 * mask.count

@@ -1,0 +1,190 @@
+"""One shard of the catalogue: here is a query, what are your best candidates, and how much more is there?
+
+`retrieve` runs the asked sources under one mask, unites their hits and adds match features; `fetch` shows the final rows. It
+knows nothing of other shards, of merging, or of how queries arrive.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.errors import GenerationMismatch, InvalidQuery
+from cluster.generation import Generation
+from cluster.order import require_finite
+from cluster.partition import item_keys
+from cluster.spec import GenerationSpec
+from cluster.types import NO_KEYS, Ask, FetchQuery, FetchReply, Filter, Keys, Query, Rows, ShardReply, SourceHits
+from shard.attributes import CategoryColumn
+from shard.columns import ShardColumns
+from shard.eligible import Eligible
+from shard.filters import CACHE_BYTES_MAX, Filters
+from shard.found import Found
+from shard.integrity import check_columns
+from shard.match import MatchFeatures
+from shard.snapshot import read_snapshot
+from shard.sources import make_source
+from shard.space import Space
+
+
+class Shard:
+    """Immutable but for its mask cache, and safe to query from several threads."""
+
+    def __init__(
+        self,
+        columns: ShardColumns,
+        *,
+        spec: GenerationSpec,
+        shard: int,
+        spaces: Mapping[str, Space],
+        mask_cache_bytes_max: int = CACHE_BYTES_MAX,
+    ) -> None:
+        """Raises SchemaMismatch if the columns cannot answer what the spec promises."""
+        self.spec = spec
+        self.shard = shard
+        self.columns = columns
+        self.spaces = spaces
+        self.filters = Filters(columns.attributes, spec, n_rows=len(columns), bytes_max=mask_cache_bytes_max)
+        self.sources = {
+            source.name: make_source(source, keys=columns.keys, lists=columns.lists, spaces=spaces) for source in spec.sources
+        }
+        self._match = MatchFeatures(
+            spec.features.match, keys=columns.keys, stats=columns.stats, spaces=spaces, attributes=columns.attributes
+        )
+        self._group_codes = {
+            name: np.append(item_keys(column.values), np.int64(0))
+            for name, column in columns.attributes.items()
+            if isinstance(column, CategoryColumn)
+        }
+
+    @classmethod
+    def from_columns(
+        cls, columns: ShardColumns, *, spec: GenerationSpec, shard: int, mask_cache_bytes_max: int = CACHE_BYTES_MAX
+    ) -> Shard:
+        """A shard over columns in memory. Measures what searching its spaces costs: some milliseconds a space."""
+        spaces = {
+            space.name: Space.from_arrays(
+                columns.vectors[space.name],
+                keys=columns.keys,
+                metric=space.metric,
+                graph=columns.graphs.get(space.name),
+                calibration=columns.calibrations.get(space.name),
+            )
+            for space in spec.spaces
+        }
+        return cls(columns, spec=spec, shard=shard, spaces=spaces, mask_cache_bytes_max=mask_cache_bytes_max)
+
+    @classmethod
+    def load(cls, generation: Generation, shard: int, *, mask_cache_bytes_max: int = CACHE_BYTES_MAX) -> Shard:
+        """A shard of a published generation, from verified files. Raises GenerationError."""
+        columns = read_snapshot(generation, shard)
+        return cls.from_columns(columns, spec=generation.spec, shard=shard, mask_cache_bytes_max=mask_cache_bytes_max)
+
+    @property
+    def generation(self) -> str:
+        return self.spec.id
+
+    @property
+    def name(self) -> str:
+        return f"shard-{self.shard}"
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def check_integrity(self) -> None:
+        """See that every column is what the others and the spec say it is. Seconds for a large shard; GenerationCorrupt."""
+        check_columns(self.columns, self.spec, self.shard)
+
+    def retrieve(self, query: Query) -> ShardReply:
+        """The best candidates of every asked source. Raises GenerationMismatch or InvalidQuery."""
+        began = time.perf_counter()
+        self._require_generation(query.generation)
+        eligible = self._eligible(query.filter, query.exclude)
+        found = [self._found(query, ask, eligible) for ask in query.asks]
+        rows = _union([hits.rows[: ask.k] for ask, (hits, _) in zip(query.asks, found, strict=True)])
+        sources = tuple(self._hits(ask, *hits, rows) for ask, hits in zip(query.asks, found, strict=True))
+        match = self._match.matrix(query, rows)
+        groups = self._groups(query.group_by, rows)
+        return ShardReply(
+            generation=self.generation,
+            shard=self.shard,
+            rows=rows,
+            keys=self.columns.keys[rows],
+            match=match,
+            sources=sources,
+            n_items=len(self),
+            n_eligible=eligible.count,
+            took_us=_us_since(began),
+            groups=groups,
+        )
+
+    def fetch(self, query: FetchQuery) -> FetchReply:
+        """What is shown of some rows, and whether each passes the filter. Raises GenerationMismatch or InvalidQuery."""
+        self._require_generation(query.generation)
+        rows = query.rows
+        if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(self)):
+            raise InvalidQuery(f"shard {self.shard} has rows 0 to {len(self) - 1}, asked for {rows.min()} to {rows.max()}")
+        ids, payload = self.columns.item_ids, self.columns.payload
+        return FetchReply(
+            generation=self.generation,
+            item_ids=tuple(self.columns.keys[rows].tolist() if ids is None else ids.take(rows).to_pylist()),
+            payloads=tuple(payload.take(rows).to_pylist()) if payload is not None else tuple({} for _ in rows),
+            eligible=self.filters.mask(query.filter).bits[rows],
+        )
+
+    def _require_generation(self, asked: str) -> None:
+        if asked != self.generation:
+            raise GenerationMismatch(f"shard {self.shard} serves generation {self.generation}, the query names {asked}")
+
+    def _eligible(self, filter: Filter, exclude: Keys) -> Eligible:
+        mask, keys = self.filters.mask(filter), self.columns.keys
+        if len(exclude) == 0 or len(keys) == 0:
+            return Eligible(mask)
+        at = np.searchsorted(keys, exclude)
+        at[at == len(keys)] = 0
+        return Eligible.of(mask, at[keys[at] == exclude])
+
+    def _found(self, query: Query, ask: Ask, eligible: Eligible) -> tuple[Found, float]:
+        """One hit more than asked for, if there is one, and how long finding took, in microseconds."""
+        began = time.perf_counter()
+        source = self.sources.get(ask.source)
+        if source is None:
+            raise InvalidQuery(f"no source {ask.source!r}", field="source", allowed=", ".join(self.sources))
+        found = source.retrieve(query, ask, eligible, ask.k + 1)
+        require_finite(found.scores, ask.source)
+        return found, _us_since(began)
+
+    def _hits(self, ask: Ask, found: Found, took_us: float, rows: Rows) -> SourceHits:
+        more = len(found) > ask.k
+        return SourceHits(
+            source=ask.source,
+            members=np.searchsorted(rows, found.rows[: ask.k]).astype(np.int32),
+            scores=found.scores[: ask.k],
+            more=more,
+            next_score=float(found.scores[ask.k]) if more else 0.0,
+            next_key=int(self.columns.keys[found.rows[ask.k]]) if more else 0,
+            strategy=found.strategy,
+            took_us=took_us,
+        )
+
+    def _groups(self, attribute: str, rows: Rows) -> Keys:
+        if not attribute:
+            return NO_KEYS
+        column = self.columns.attributes.get(attribute)
+        if not isinstance(column, CategoryColumn):
+            raise InvalidQuery(f"cannot group by {attribute!r}", field="group_by", allowed=", ".join(self._group_codes))
+        groups: Keys = self._group_codes[attribute][column.codes[rows]]
+        return groups
+
+
+def _union(parts: list[NDArray[np.int32]]) -> Rows:
+    """Ascending, each row once."""
+    rows = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int32)
+    return rows[np.concatenate(([True], rows[1:] != rows[:-1]))] if len(rows) else rows
+
+
+def _us_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1e6

@@ -1,0 +1,20 @@
+"""Nearest items to the query's vector of one space. How they are searched is `shard/space.py`'s choice."""
+
+from __future__ import annotations
+
+from cluster.types import Ask, Query
+from shard.eligible import Eligible
+from shard.found import Found
+from shard.space import Space
+
+
+class Ann:
+    """No hits for a query that has no vector of the space: a new user is someone else's to serve."""
+
+    def __init__(self, space_name: str, space: Space) -> None:
+        self._space_name = space_name
+        self._space = space
+
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+        vector = query.vectors.get(self._space_name)
+        return Found.nothing("no_vector") if vector is None else self._space.search(vector, eligible, k)

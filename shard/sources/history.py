@@ -1,0 +1,29 @@
+"""Bought before: the query's seeds that this shard owns, by their weight. Exact; promises no number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cluster.order import top_k
+from cluster.types import Ask, Keys, Query
+from shard.eligible import Eligible
+from shard.found import Found
+
+
+class History:
+    """seeds: which of the query's seeds are read."""
+
+    def __init__(self, keys: Keys, seeds: str) -> None:
+        self._keys = keys
+        self._seeds = seeds
+
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+        seeds = query.seeds.get(self._seeds)
+        if seeds is None or len(seeds.keys) == 0 or len(self._keys) == 0:
+            return Found.nothing("no_seeds")
+        at = np.searchsorted(self._keys, seeds.keys)
+        at[at == len(self._keys)] = 0
+        mine = np.flatnonzero((self._keys[at] == seeds.keys) & eligible.keep(at))
+        rows, weights = at[mine].astype(np.int32), seeds.weights[mine]
+        best = top_k(weights, seeds.keys[mine], k)
+        return Found(rows[best], weights[best], "seeds")

@@ -1,0 +1,43 @@
+"""Every eligible item scored exactly: by the query's vector, or without one by the longest window's popularity.
+
+For catalogues, or filters, small enough that an index has nothing to add.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cluster.order import top_k
+from cluster.types import Ask, Floats, Keys, Query
+from shard.eligible import Eligible
+from shard.found import Found
+from shard.lists import RankedLists
+from shard.space import Space
+
+
+class ScoreAll:
+    """space: None where the source has no space; then popularity is all there is."""
+
+    def __init__(self, space_name: str, space: Space | None, lists: RankedLists, keys: Keys) -> None:
+        self._space_name = space_name
+        self._space = space
+        self._keys = keys
+        self._popularity = popularity(lists, len(keys))
+
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+        vector = query.vectors.get(self._space_name)
+        if vector is not None and self._space is not None:
+            return self._space.exact(vector, eligible, k)
+        rows = eligible.rows()
+        best = top_k(self._popularity[rows], self._keys[rows], k)
+        return Found(rows[best], self._popularity[rows[best]], "popularity")
+
+
+def popularity(lists: RankedLists, n_rows: int) -> Floats:
+    """(n_rows,) float32: each row's score in the global list `<days>d` with the most days; 0 where it is in none."""
+    scores = np.zeros(n_rows, np.float32)
+    windows = [name for name in lists.names if name[-1:] == "d" and name[:-1].isdecimal()]
+    if windows:
+        rows, values = lists.slice(max(windows, key=lambda name: int(name[:-1])))
+        scores[rows] = values
+    return scores
