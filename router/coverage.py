@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
+from cluster.clients import Fleet
+from cluster.errors import CoverageTooLow
 from cluster.spec import GenerationSpec
 from cluster.types import Coverage, MissingShard, ShardReply
 from router.fanout import Missed
 
 
 def coverage_of(
-    spec: GenerationSpec,
+    fleet: Fleet,
     replies: Mapping[int, ShardReply],
     missed: Mapping[int, Missed],
     *,
     asked: Collection[str],
-    replica: Callable[[int], str],
     required: float,
 ) -> Coverage:
-    """The coverage of an answer drawn from `replies`; every other shard of the generation is in `missed`.
+    """The coverage of an answer drawn from `replies`; every other shard of the fleet is in `missed`.
 
-    asked: the sources that the query named.  replica: who was called for a shard.
+    asked: the sources that the query named.
     """
+    spec = fleet.spec
     reasons = [m.reason for m in missed.values()]
     return Coverage(
         ratio=_share(spec, replies),
@@ -32,7 +34,7 @@ def coverage_of(
         failed=reasons.count("failed"),
         loading=reasons.count("loading"),
         missing=tuple(
-            MissingShard(shard, replica(shard), m.reason, m.detail, round(m.waited_ms, 3))
+            MissingShard(shard, fleet.shards[shard].name, m.reason, m.detail, round(m.waited_ms, 3))
             for shard, m in sorted(missed.items())
         ),
         by_source={
@@ -40,6 +42,18 @@ def coverage_of(
             for source in asked
         },
     )
+
+
+def require(coverage: Coverage) -> None:
+    """Raise CoverageTooLow, with the coverage in its details, if less was searched than the request requires, or nothing."""
+    if coverage.ok and coverage.ratio >= coverage.required:
+        return
+    message = (
+        f"{coverage.ratio:.4g} of the items were searched, {coverage.required:.4g} are required"
+        if coverage.ok
+        else f"none of {coverage.total} shards answered"
+    )
+    raise CoverageTooLow(message, coverage=as_plain(coverage))
 
 
 def as_plain(coverage: Coverage) -> dict[str, object]:

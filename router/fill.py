@@ -1,7 +1,7 @@
-"""Turn the head of a slate into items: ids and payloads from the owners, and a last look at whether each may be shown.
+"""The last stage: from a slate to k items, with one deeper look when even its reserve was not enough.
 
-What may no longer be shown is dropped and counted as `stock_leak`; what its owner cannot deliver has no id and is dropped
-too. The next in the slate take their places. Only rows that are about to be shown are ever fetched.
+The deeper look happens only when many candidates went out of stock between retrieval and now, or an owner could not deliver
+its share. What it finds stands behind everything that was ranked, in merged order.
 """
 
 from __future__ import annotations
@@ -13,100 +13,86 @@ import numpy as np
 
 from cluster.clients import Fleet
 from cluster.deadline import Deadline
-from cluster.errors import InternalError
-from cluster.partition import item_key
-from cluster.types import FetchQuery, FetchReply, Filter
-from router.fanout import Answers, Missed, fan_out
-from router.slate import Slate
+from cluster.types import NO_KEYS, ShardReply, SlateItem
+from router.fanout import Missed
+from router.fetch import Fetched, fetch_items
+from router.merge import merge
+from router.plan import Plan, deeper
+from router.rank import as_merged
+from router.request import Degradation
+from router.retrieve import retrieve
+from router.sections import RouterSections
+from router.slate import Slate, compose
 
-_ROUNDS_MAX = 3
-_ROUND_SHARE = 0.5  # of the time left: an owner that hangs must leave the others time to fill its places
+_SEARCH_SHARE = 0.5  # of the time left, so that some remains to fetch what was found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filled:
-    """places: positions in the slate's sequence, ascending; item_ids and payloads are aligned with it.
+    """items: best first.  n_fetched == len(items) + sum of removed.  missed: owners that could not deliver."""
 
-    n_fetched == len(places) + sum of removed.  missed: owners that could not deliver.
-    """
-
-    places: tuple[int, ...]
-    item_ids: tuple[str | int, ...]
-    payloads: tuple[Mapping[str, object], ...]
+    items: tuple[SlateItem, ...]
     n_fetched: int
     removed: Mapping[str, int]
     missed: Mapping[int, Missed]
+    degraded: tuple[Degradation, ...]
 
 
-async def fill(slate: Slate, k: int, *, generation: str, filter: Filter, fleet: Fleet, deadline: Deadline) -> Filled:
-    """The first k items of the slate that are there and may be shown; fewer only when slate, time or owners run out."""
-    items: dict[int, tuple[str | int, Mapping[str, object]]] = {}
+async def fill(
+    slate: Slate,
+    k: int,
+    *,
+    plan: Plan,
+    replies: Mapping[int, ShardReply],
+    fleet: Fleet,
+    sections: RouterSections,
+    deadline: Deadline,
+) -> Filled:
+    """The first k items of the slate that can be shown. replies: what it was made from, which tells what else there is."""
+    query = plan.query
+    fetched = await fetch_items(slate, k, query=query, fleet=fleet, deadline=deadline)
+    parts = [fetched]
+    able = [shard for shard in replies if shard not in fetched.missed]
+    if len(fetched.places) < k and not deadline.expired and _more_is_left(slate, able, replies):
+        rest = await _deeper_slate(fetched, k, plan=plan, shards=able, fleet=fleet, sections=sections, deadline=deadline)
+        if rest is not None:
+            missing = k - len(fetched.places)
+            parts.append(await fetch_items(rest, missing, query=query, fleet=fleet, deadline=deadline))
+    return _joined(parts)
+
+
+def _more_is_left(slate: Slate, able: list[int], replies: Mapping[int, ShardReply]) -> bool:
+    """Whether these shards have eligible items that are not among the candidates."""
+    n_known = int(np.count_nonzero(np.isin(slate.candidates.shard, able)))
+    return sum(replies[shard].n_eligible for shard in able) > n_known
+
+
+async def _deeper_slate(
+    fetched: Fetched, k: int, *, plan: Plan, shards: list[int], fleet: Fleet, sections: RouterSections, deadline: Deadline
+) -> Slate | None:
+    """Candidates beyond those that are known, under the same rules; None if no shard answers."""
+    candidates = fetched.slate.candidates
+    plan = deeper(plan, fleet.spec, candidates.keys, shortage=k - len(fetched.places))
+    answers = await retrieve(plan.query, shards, fleet, deadline.sooner(deadline.remaining_ms() * _SEARCH_SHARE))
+    if not answers.got:
+        return None
+    shown = candidates.groups[fetched.positions] if plan.query.group_by else NO_KEYS
+    fresh = merge(list(answers.got.values()), plan, fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates
+    return compose(fresh, as_merged(fresh), k, exclude=plan.query.exclude, section=sections.slate, shown=shown)
+
+
+def _joined(parts: list[Fetched]) -> Filled:
+    items: list[SlateItem] = []
+    removed: dict[str, int] = {}
     missed: dict[int, Missed] = {}
-    removed = {"stock_leak": 0, "fill_failed": 0}
-    n_fetched = next_place = 0
-    for _ in range(_ROUNDS_MAX):
-        places, next_place = _take(slate, k - len(items), next_place, missed)
-        if not places or deadline.expired:
-            break
-        n_fetched += len(places)
-        by_shard = _by_shard(slate, places)
-        answers = await _fetch(slate, by_shard, generation, filter, fleet, deadline)
-        missed.update(answers.missed)
-        for shard, wanted in by_shard.items():
-            reply = answers.got.get(shard)
-            if reply is None:
-                removed["fill_failed"] += len(wanted)
-                continue
-            for place, item_id, payload, eligible in zip(
-                wanted, reply.item_ids, reply.payloads, reply.eligible.tolist(), strict=True
-            ):
-                if eligible:
-                    items[place] = (item_id, payload)
-                else:
-                    removed["stock_leak"] += 1
-    shown = sorted(items)
-    return Filled(
-        tuple(shown),
-        item_ids=tuple(items[place][0] for place in shown),
-        payloads=tuple(items[place][1] for place in shown),
-        n_fetched=n_fetched,
-        removed=removed,
-        missed=missed,
-    )
-
-
-def _take(slate: Slate, n: int, start: int, missed: Mapping[int, Missed]) -> tuple[list[int], int]:
-    """The next n places from `start` on whose owners have not failed, and where to go on from."""
-    if not missed:
-        end = min(start + n, len(slate.sequence))
-        return list(range(start, end)), end
-    owners = slate.candidates.shard[slate.sequence[start:]]
-    open_places = start + np.flatnonzero(~np.isin(owners, list(missed)))[:n]
-    return open_places.tolist(), int(open_places[-1]) + 1 if len(open_places) else len(slate.sequence)
-
-
-def _by_shard(slate: Slate, places: list[int]) -> dict[int, list[int]]:
-    owners = slate.candidates.shard[slate.sequence[places]].tolist()
-    grouped: dict[int, list[int]] = {}
-    for place, shard in zip(places, owners, strict=True):
-        grouped.setdefault(shard, []).append(place)
-    return grouped
-
-
-async def _fetch(
-    slate: Slate, by_shard: Mapping[int, list[int]], generation: str, filter: Filter, fleet: Fleet, deadline: Deadline
-) -> Answers[FetchReply]:
-    """Ask the owners. A reply about other items than were asked for counts as missed."""
-    chosen = {shard: slate.sequence[places] for shard, places in by_shard.items()}
-    queries = {shard: FetchQuery(generation, slate.candidates.rows[at], filter) for shard, at in chosen.items()}
-    round_deadline = deadline.sooner(deadline.remaining_ms() * _ROUND_SHARE)
-    answers = await fan_out(queries, lambda shard: fleet.shards[shard].fetch(queries[shard], round_deadline), round_deadline)
-    for shard, reply in list(answers.got.items()):
-        if (
-            reply.generation != generation
-            or [item_key(i) for i in reply.item_ids] != slate.candidates.keys[chosen[shard]].tolist()
-        ):
-            del answers.got[shard]
-            wrong = "fetched other items than were asked for"
-            answers.missed[shard] = Missed("failed", wrong, 0.0, InternalError(wrong))
-    return answers
+    for part in parts:
+        items.extend(part.items(first_rank=len(items) + 1))
+        missed.update(part.missed)
+        for reason, n in part.removed.items():
+            removed[reason] = removed.get(reason, 0) + n
+    degraded: list[Degradation] = []
+    if any(part.cap_relaxed for part in parts):
+        degraded.append("cap_relaxed")
+    if missed:
+        degraded.append("fill_failed")
+    return Filled(tuple(items), sum(part.n_fetched for part in parts), removed, missed, tuple(degraded))

@@ -20,17 +20,17 @@ from router.plan import Plan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Merged:
-    """Candidates, best first, and what became of every hit.
+    """Candidates, best first, and what became of everything the shards sent.
 
     uncertified: shards whose next hit might belong in some source's top-k; ask them again, in full.
     exact: every source that claims exactness ran in all these shards, and none of them is uncertified for it.
-    removed: hits that are not candidates, by reason; n_hits minus their sum is the number of candidates.
+    removed: what is no candidate, by reason; n_received minus their sum is the number of candidates.
     """
 
     candidates: Candidates
     uncertified: tuple[int, ...]
     exact: bool
-    n_hits: int
+    n_received: int
     removed: Mapping[str, int]
 
 
@@ -50,19 +50,17 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
     fused = np.zeros(len(keys), np.float32)
 
     uncertified: set[int] = set()
-    exact, n_hits, n_ranked = True, 0, 0
+    exact = True
     budgets = {ask.source: budget for ask, budget in zip(plan.query.asks, plan.budgets, strict=True)}
     for column, source in enumerate(spec.sources):
         budget = budgets.get(source.name)
         if budget is None:
             continue
         found = [_hits(reply, source.name) for reply in replies]
-        best, best_scores, n_found = _global_top(found, starts, keys, budget)
+        best, best_scores = _global_top(found, starts, keys, budget)
         scores[best, column] = best_scores
         ranks[best, column] = _ranks(len(best))
         fused[best] += _reciprocal_ranks(len(best), rank_constant)
-        n_hits += n_found
-        n_ranked += len(best)
 
         last = (float(best_scores[-1]), int(keys[best[-1]])) if len(best) == budget else None
         short = [reply.shard for reply, hits in zip(replies, found, strict=True) if hits and _may_belong(hits, last)]
@@ -86,8 +84,8 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
         candidates,
         uncertified=tuple(sorted(uncertified)),
         exact=exact,
-        n_hits=n_hits,
-        removed={"beyond_k": n_hits - n_ranked, "duplicate": n_ranked - n_unique, "below_cutoff": n_unique - len(chosen)},
+        n_received=len(keys),
+        removed={"beyond_k": len(keys) - n_unique, "below_cutoff": n_unique - len(chosen)},
     )
 
 
@@ -95,12 +93,12 @@ def _hits(reply: ShardReply, source: str) -> SourceHits | None:
     return next((hits for hits in reply.sources if hits.source == source), None)
 
 
-def _global_top(found: Sequence[SourceHits | None], starts: np.ndarray, keys: Keys, k: int) -> tuple[np.ndarray, Floats, int]:
-    """The k best of one source over all shards: positions in the concatenated replies, scores, and out of how many."""
+def _global_top(found: Sequence[SourceHits | None], starts: np.ndarray, keys: Keys, k: int) -> tuple[np.ndarray, Floats]:
+    """The k best hits of one source over all shards: positions in the concatenated replies, and scores."""
     members = np.concatenate([hits.members + start for hits, start in zip(found, starts, strict=True) if hits] or [NO_KEYS])
     scores = np.concatenate([hits.scores for hits in found if hits] or [np.empty(0, np.float32)])
     best = top_k(scores, keys[members], k)
-    return members[best], scores[best], len(members)
+    return members[best], scores[best]
 
 
 def _may_belong(hits: SourceHits, last: tuple[float, int] | None) -> bool:

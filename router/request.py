@@ -26,6 +26,7 @@ Degradation = Literal[
     "ranker_failed",
     "ranker_schema",
     "heavy_skipped",
+    "cap_relaxed",
     "fill_failed",
 ]
 """Every way in which an answer can be less than it should be. A closed list: metrics create all of them at start.
@@ -33,7 +34,8 @@ Degradation = Literal[
 unknown_user: the store has no such user.  user_store: it could not be asked.  user_generation: it holds the user, but of
 another generation.  no_user_vector: the user is known, but not in a space that is searched.  no_source: nothing could
 propose items.  shard_*: a shard's candidates are missing.  ranker_*: the order is the merged one.  heavy_skipped: the
-order is the light model's.  fill_failed: a shard proposed items and then could not deliver them.
+order is the light model's.  cap_relaxed: a group has more places than its cap, because nothing else was left.
+fill_failed: a shard proposed items and then could not deliver them.
 """
 
 DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)

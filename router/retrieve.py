@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from cluster.clients import Fleet
 from cluster.deadline import Deadline
 from cluster.errors import InternalError
+from cluster.spec import GenerationSpec
 from cluster.types import Query, ShardReply
 from router.fanout import Answers, Missed, fan_out
 
@@ -19,6 +20,14 @@ async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: 
             del answers.got[shard]
             answers.missed[shard] = Missed("failed", wrong, reply.took_us / 1000, InternalError(wrong))
     return answers
+
+
+def not_proposed(replies: Mapping[int, ShardReply], spec: GenerationSpec) -> dict[str, int]:
+    """The catalogue's items that no reply holds, by reason."""
+    n_asked = sum(spec.shard_items[shard] for shard in replies)
+    n_eligible = sum(reply.n_eligible for reply in replies.values())
+    n_sent = sum(len(reply.keys) for reply in replies.values())
+    return {"missing_shard": spec.n_items - n_asked, "ineligible": n_asked - n_eligible, "not_proposed": n_eligible - n_sent}
 
 
 def _wrong(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:

@@ -31,6 +31,9 @@ class Slate:
     n_within_cap: int
     removed: Mapping[str, int]
 
+    def __len__(self) -> int:
+        return len(self.sequence)
+
 
 def compose(
     candidates: Candidates, ranked: Ranked, k: int, *, exclude: Keys, section: SlateSection, shown: Keys = NO_KEYS

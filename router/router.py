@@ -1,0 +1,162 @@
+"""Which items for this user, in time? One function, in which every stage of the diagram is a paragraph:
+
+    hydrate -> retrieve -> merge -> rank -> slate -> fill
+
+Stateless but for the count of requests in flight. It runs wherever an event loop does and talks to a `Fleet`, so shards in
+this process, behind connections or in a test look the same. It knows neither HTTP nor Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from cluster.clients import Fleet
+from cluster.deadline import Deadline
+from cluster.errors import OskolokError
+from cluster.types import MissingReason, MissingShard, ShardReply
+from router.admission import Admission
+from router.coverage import coverage_of, require
+from router.fanout import Missed
+from router.fill import fill
+from router.funnel import Funnel
+from router.hydrate import hydrate
+from router.observer import Observer, Silent
+from router.plan import plan
+from router.rank import rank
+from router.request import Degradation, Recommendation, Request, ShardTrace
+from router.retrieve import not_proposed, retrieve
+from router.search import Searched, certified_merge
+from router.sections import RouterSections
+from router.slate import compose
+from router.users.store import UserStore
+
+_SHARD_DEGRADED: dict[MissingReason, Degradation] = {
+    "timeout": "shard_timeout",
+    "failed": "shard_failed",
+    "loading": "shard_loading",
+}
+
+
+class Router:
+    """Answers each request from the fleet that is current when it begins.
+
+    fleet_of: the fleet of the newest topology.  users: where the records are.  observer: told what happens.
+    """
+
+    def __init__(
+        self, fleet_of: Callable[[], Fleet], users: UserStore, sections: RouterSections, *, observer: Observer | None = None
+    ) -> None:
+        self._fleet_of = fleet_of
+        self._users = users
+        self._sections = sections
+        self._observer: Observer = observer or Silent()
+        self._admission = Admission(sections.admission)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being worked on."""
+        return self._admission.in_flight
+
+    async def recommend(self, request: Request, deadline: Deadline) -> Recommendation:
+        """The slate for one request, at the deadline at the latest.
+
+        Once candidates are there, what fails or is late makes the answer worse (`degraded`), not an error. Raises
+        Overloaded before anything was begun; DeadlineExceeded where a stage cannot begin any more; InvalidQuery, also if
+        only a shard finds out; CoverageTooLow if fewer items were searched than required, or none at all.
+        """
+        try:
+            with self._admission:
+                answer = await self._answer(request, deadline)
+        except OskolokError as error:
+            self._observer.refused(error)
+            raise
+        self._observer.answered(answer)
+        return answer
+
+    async def _answer(self, request: Request, deadline: Deadline) -> Recommendation:
+        config, fleet, funnel = self._sections, self._fleet_of(), Funnel(self._observer)
+        spec = fleet.spec
+
+        deadline.check("hydrate")
+        user = await hydrate(request.user_id, spec.id, self._users, deadline.sooner(config.users.timeout_ms))
+        planned = plan(request, user.record, spec, config)
+        funnel.done("hydrate", 1, int(user.record is not None), degraded=(*user.degraded, *planned.degraded))
+
+        deadline.check("retrieve")
+        searching = deadline.sooner(deadline.remaining_ms() * config.deadline.retrieve_share)
+        answers = await retrieve(planned.query, range(spec.n_shards), fleet, searching)
+        funnel.done(
+            "retrieve",
+            spec.n_items,
+            sum(len(reply.keys) for reply in answers.got.values()),
+            removed=not_proposed(answers.got, spec),
+            degraded=_shard_degradations(answers.missed),
+        )
+        asked = [ask.source for ask in planned.query.asks]
+        required = config.deadline.min_coverage if request.min_coverage is None else request.min_coverage
+        coverage = coverage_of(fleet, answers.got, answers.missed, asked=asked, required=required)
+        self._observe(answers.got.values(), coverage.missing)
+        require(coverage)
+
+        found = await certified_merge(
+            answers.got, planned, fleet, rank_constant=config.merge.rrf_rank_constant, deadline=searching
+        )
+        candidates = found.merged.candidates
+        funnel.done("merge", found.merged.n_received, len(candidates), removed=found.merged.removed)
+
+        ranking = deadline.sooner(min(config.ranker.timeout_ms, deadline.remaining_ms() * config.deadline.rank_share))
+        ranked = await rank(candidates, request, user.record, fleet=fleet, section=config.ranker, deadline=ranking)
+        funnel.done("rank", len(candidates), len(candidates), degraded=ranked.degraded)
+
+        slate = compose(candidates, ranked, request.k, exclude=planned.query.exclude, section=config.slate)
+        funnel.done("slate", len(candidates), min(request.k, len(slate)), removed=slate.removed)
+
+        deadline.check("fill")
+        filled = await fill(
+            slate, request.k, plan=planned, replies=found.replies, fleet=fleet, sections=config, deadline=deadline
+        )
+        funnel.done("fill", filled.n_fetched, len(filled.items), removed=filled.removed, degraded=filled.degraded)
+        if filled.missed:  # what a shard proposed and could not deliver was not searched, as far as the caller can tell
+            delivered = {shard: reply for shard, reply in found.replies.items() if shard not in filled.missed}
+            missed = {**answers.missed, **filled.missed}
+            coverage = coverage_of(fleet, delivered, missed, asked=asked, required=required)
+            self._observe((), [m for m in coverage.missing if m.shard in filled.missed])
+            require(coverage)
+
+        return Recommendation(
+            items=filled.items,
+            coverage=coverage,
+            degraded=funnel.degraded,
+            generation=spec.id,
+            topology_version=fleet.version,
+            timings_ms=funnel.timings_ms(),
+            exact_merge=found.merged.exact,
+            funnel=tuple(funnel.stages),
+            shards=_traces(found, fleet) if request.explain != "none" else (),
+        )
+
+    def _observe(self, replies: Iterable[ShardReply], missing: Iterable[MissingShard]) -> None:
+        for reply in replies:
+            self._observer.shard_answered(reply)
+        for shard in missing:
+            self._observer.shard_missing(shard)
+
+
+def _shard_degradations(missed: Mapping[int, Missed]) -> list[Degradation]:
+    return [_SHARD_DEGRADED[m.reason] for m in missed.values()]
+
+
+def _traces(found: Searched, fleet: Fleet) -> tuple[ShardTrace, ...]:
+    return tuple(
+        ShardTrace(
+            shard=shard,
+            replica=fleet.shards[shard].name,
+            took_ms=round(reply.took_us / 1000, 3),
+            queue_ms=round(reply.queue_us / 1000, 3),
+            n_rows=len(reply.keys),
+            n_eligible=reply.n_eligible,
+            strategies={hits.source: hits.strategy for hits in reply.sources},
+            asked_again=shard in found.asked_again,
+        )
+        for shard, reply in sorted(found.replies.items())
+    )
