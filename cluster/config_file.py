@@ -95,7 +95,8 @@ def key_lines(text: str) -> dict[Key, int]:
             chunk, at = f"{chunk}\n{lines[at]}", at + 1
         keys = list(_keys(parsed or {}))
         if chunk.lstrip().startswith("["):
-            section, within = keys[-1], ()
+            section = keys[-1]
+            within: Key = ()
         else:
             within = section
         for key in keys:

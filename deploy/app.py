@@ -1,0 +1,132 @@
+"""The HTTP application: hot routes as plain ASGI, everything else behind FastAPI. Runs without Ray.
+
+A hot request costs a dictionary look-up here; FastAPI's stack would cost it five times as much as decoding it does. FastAPI
+serves what people and machines look at now and then: health, metrics, the OpenAPI document and its page.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
+
+from cluster.config import Config
+from cluster.deadline import Deadline
+from deploy.answers import Answer, Answers, Recommender
+from deploy.body import Disconnected, format_of, read_body
+from deploy.edge import REQUEST_ID
+from deploy.metrics import ROUTES, Metrics
+from deploy.problems import headers_of, problem_of
+from deploy.schema import Format, to_json
+from deploy.shell import build_shell
+from deploy.view import ClusterView
+from router.users.store import UserStore
+
+Headers = list[tuple[bytes, bytes]]
+Handler = Callable[[bytes, Format, str, Deadline], Awaitable[Answer]]
+
+log = logging.getLogger("oskolok.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What answers come from. view_of: the newest view of the cluster, None before the first."""
+
+    router: Recommender
+    view_of: Callable[[], ClusterView | None]
+    users: UserStore
+    metrics: Metrics
+
+
+def create_app(backend: Backend, config: Config) -> Application:
+    """The whole application over some backend. `deploy.edge.Edge` belongs around it; under Serve it already is."""
+    return Application(backend, config, build_shell(backend, config))
+
+
+class Application:
+    """ASGI."""
+
+    def __init__(self, backend: Backend, config: Config, shell: FastAPI) -> None:
+        answers = Answers(backend.router, config)
+        self._metrics = backend.metrics
+        self._in_flight = backend.metrics.http_in_flight[()]
+        self._bytes_max = config.limits.body_bytes
+        self._body_timeout_s = config.deadline.max_ms / 1000
+        self._shell = shell
+        self._hot = {"/v1/recommend": answers.recommend, "/v1/recommend/batch": answers.batch}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._shell(scope, receive, send)
+            return
+        began = time.perf_counter()
+        path, method = scope["path"], scope["method"]
+        handler = self._hot.get(path) if method == "POST" else None
+        self._in_flight.value += 1
+        status = 499  # if nothing is ever sent: the caller went away
+        try:
+            if handler is not None:
+                status = await self._answer(handler, scope, receive, send)
+            else:
+                status = await self._ask_shell(scope, receive, send)
+        finally:
+            self._in_flight.value -= 1
+            route = path if path in ROUTES else "other"
+            known = method if method in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH") else "other"
+            self._metrics.http(route, known, status, time.perf_counter() - began)
+
+    async def _answer(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> int:
+        arrived = Deadline(time.monotonic())
+        headers = dict(scope["headers"])
+        request_id = headers.get(REQUEST_ID, b"").decode("ascii", "replace")
+        try:
+            form = format_of(headers)
+            body = await read_body(headers, receive, bytes_max=self._bytes_max, timeout_s=self._body_timeout_s)
+            answer = await handler(body, form, request_id, arrived)
+        except Disconnected:
+            return 499
+        except Exception as error:
+            problem = problem_of(error, instance=scope["path"], request_id=request_id)
+            if problem.status == 500:
+                log.error("request %s failed", request_id, exc_info=error)
+            self._metrics.rejected[problem.code].value += 1
+
+            await _send(send, problem.status, to_json(problem), b"application/problem+json", headers_of(error))
+            return problem.status
+        content_type = b"application/json" if answer.form == "json" else b"application/msgpack"
+        await _send(send, 200, answer.body, content_type, _outcome_headers(answer))
+        return 200
+
+    async def _ask_shell(self, scope: Scope, receive: Receive, send: Send) -> int:
+        status = 499
+
+        async def noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self._shell(scope, receive, noting_status)
+        return status
+
+
+def _outcome_headers(answer: Answer) -> Headers:
+    """What proxies and logs can read without parsing the body."""
+    if (found := answer.recommendation) is None:
+        return []
+    timing = ", ".join(f"{stage};dur={ms:g}" for stage, ms in found.timings_ms.items())
+    return [
+        (b"oskolok-generation", found.generation.encode()),
+        (b"oskolok-coverage", f"{found.coverage.ratio:.6g}".encode()),
+        (b"server-timing", timing.encode()),
+    ]
+
+
+async def _send(send: Send, status: int, body: bytes, content_type: bytes, extra: Headers) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

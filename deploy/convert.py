@@ -1,0 +1,166 @@
+"""From a body to a router's request, checked against the limits; and from a recommendation back to a body.
+
+Over a limit is refused with the limit's configuration key, never cut. What the catalogue decides (the type of ids, which
+attributes there are) is the router's to check, against the generation that it is about to ask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import UNSET
+
+from cluster.config import Config
+from cluster.errors import InvalidQuery, LimitExceeded
+from cluster.types import EVERYTHING, Condition, Filter, Op, Scalar
+from deploy.schema import (
+    ConditionBody,
+    CoverageBody,
+    ExplainBody,
+    FilterBody,
+    FunnelRow,
+    GenerationBody,
+    Id,
+    MissingBody,
+    RecommendationBody,
+    RecommendBody,
+    ShardCounts,
+    ShardRow,
+)
+from router.request import Recommendation, Request
+
+_OPERATORS: tuple[tuple[str, Op], ...] = (
+    ("eq", "eq"),
+    ("in_", "in"),
+    ("gt", "gt"),
+    ("gte", "gte"),
+    ("lt", "lt"),
+    ("lte", "lte"),
+)
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+def to_request(body: RecommendBody, config: Config) -> Request:
+    """The request. Raises InvalidQuery or LimitExceeded, with `field` as a JSON pointer."""
+    limits = config.limits
+    k = config.slate.k_default if body.k is UNSET else body.k
+    _between(k, 1, limits.k, field="/k", limit_key="limits.k")
+    _text(body.user_id, "/user_id", config)
+    min_coverage = None if body.min_coverage is UNSET else body.min_coverage
+    if min_coverage is not None and not 0 <= min_coverage <= 1:
+        raise InvalidQuery(f"min_coverage is {min_coverage}", field="/min_coverage", allowed="0 to 1")
+    excluded = body.exclude_item_ids
+    basket = body.context.basket
+    return Request(
+        user_id=body.user_id,
+        k=k,
+        filter=_filter(body.filter, config),
+        exclude_item_ids=_ids(
+            excluded, config, field="/exclude_item_ids", limit=limits.exclude_item_ids, limit_key="limits.exclude_item_ids"
+        ),
+        basket=_ids(basket, config, field="/context/basket", limit=limits.basket_items, limit_key="limits.basket_items"),
+        min_coverage=min_coverage,
+        explain=body.explain,
+    )
+
+
+def budget_ms(timeout_ms: int, config: Config) -> int:
+    """The time budget a caller asked for. LimitExceeded above deadline.max_ms."""
+    _between(timeout_ms, 1, config.deadline.max_ms, field="/timeout_ms", limit_key="deadline.max_ms")
+    return timeout_ms
+
+
+def to_body(answer: Recommendation, request_id: str, *, explain: str) -> RecommendationBody:
+    """The answer as it is encoded. Items are not touched: msgspec writes the router's own dataclasses."""
+    coverage = answer.coverage
+    return RecommendationBody(
+        request_id=request_id,
+        items=answer.items,
+        coverage=CoverageBody(
+            ratio=coverage.ratio,
+            required=coverage.required,
+            shards=ShardCounts(coverage.total, coverage.ok, coverage.late, coverage.failed, coverage.loading),
+            missing=tuple(MissingBody(m.shard, m.replica, m.reason, m.detail, m.waited_ms) for m in coverage.missing),
+            by_source=coverage.by_source,
+        ),
+        degraded=answer.degraded,
+        generation=GenerationBody(answer.generation, answer.topology_version),
+        timings_ms=answer.timings_ms,
+        exact_merge=answer.exact_merge,
+        explain=_explained(answer) if explain == "funnel" else None,
+    )
+
+
+def _explained(answer: Recommendation) -> ExplainBody:
+    return ExplainBody(
+        funnel=tuple(FunnelRow(s.stage, s.n_in, s.n_out, s.took_ms, s.removed) for s in answer.funnel),
+        shards=tuple(
+            ShardRow(t.shard, t.replica, t.took_ms, t.queue_ms, t.n_rows, t.n_eligible, t.strategies, t.asked_again)
+            for t in answer.shards
+        ),
+    )
+
+
+def _filter(body: FilterBody, config: Config) -> Filter:
+    n_conditions = len(body.must) + len(body.must_not)
+    if n_conditions == 0:
+        return EVERYTHING
+    _at_most(n_conditions, config.limits.filter_conditions, field="/filter", limit_key="limits.filter_conditions")
+    return Filter(
+        must=tuple(_condition(c, f"/filter/must/{at}", config) for at, c in enumerate(body.must)),
+        must_not=tuple(_condition(c, f"/filter/must_not/{at}", config) for at, c in enumerate(body.must_not)),
+    )
+
+
+def _condition(body: ConditionBody, pointer: str, config: Config) -> Condition:
+    given = [(name, op) for name, op in _OPERATORS if getattr(body, name) is not UNSET]
+    if len(given) != 1:
+        raise InvalidQuery(
+            f"a condition takes one operator, got {len(given)}", field=pointer, allowed="one of eq, in, gt, gte, lt, lte"
+        )
+    _text(body.field, f"{pointer}/field", config)
+    name, op = given[0]
+    value = getattr(body, name)
+    if op != "in":
+        return Condition(body.field, op, (_value(value, f"{pointer}/{op}", config),))
+    _at_most(len(value), config.limits.filter_values, field=f"{pointer}/in", limit_key="limits.filter_values")
+    return Condition(body.field, op, tuple(_value(one, f"{pointer}/in/{at}", config) for at, one in enumerate(value)))
+
+
+def _value(value: Scalar, pointer: str, config: Config) -> Scalar:
+    if isinstance(value, str):
+        _at_most(len(value), config.limits.id_length, field=pointer, limit_key="limits.id_length", what="length")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidQuery(f"{value} is not finite", field=pointer, allowed="a finite number")
+    return value
+
+
+def _ids(ids: Sequence[Id], config: Config, *, field: str, limit: int, limit_key: str) -> tuple[Id, ...]:
+    _at_most(len(ids), limit, field=field, limit_key=limit_key)
+    for at, item_id in enumerate(ids):
+        if isinstance(item_id, str):
+            _text(item_id, f"{field}/{at}", config)
+        elif not _INT64_MIN <= item_id <= _INT64_MAX:
+            raise InvalidQuery(f"{item_id} does not fit in 64 bits", field=f"{field}/{at}", allowed="64-bit integers")
+    return tuple(ids)
+
+
+def _text(value: str, field: str, config: Config) -> None:
+    length_max = config.limits.id_length
+    if not value:
+        raise InvalidQuery(f"{field.rpartition('/')[2]} is empty", field=field, allowed=f"1 to {length_max} characters")
+    _at_most(len(value), length_max, field=field, limit_key="limits.id_length", what="length")
+
+
+def _between(value: int, low: int, high: int, *, field: str, limit_key: str) -> None:
+    if value < low:
+        raise InvalidQuery(f"{field[1:]} is {value}", field=field, allowed=f"{low} to {high}")
+    _at_most(value, high, field=field, limit_key=limit_key, what="value")
+
+
+def _at_most(value: int, limit: int, *, field: str, limit_key: str, what: str = "count") -> None:
+    if value > limit:
+        name = field[1:].replace("/", ".")
+        shown = f"{name} is {value}" if what == "value" else f"the {what} of {name} is {value}"
+        raise LimitExceeded(f"{shown}, the limit is {limit}", field=field, allowed=f"<= {limit}", limit_key=limit_key)

@@ -1,0 +1,205 @@
+"""What this router's process reports at /metrics, and the observer that counts it.
+
+Prefix oskolok_, base units, label values from closed lists (never a user, an item or a raw path). Every combination that can
+occur exists from the start, or from when the generation is known, so that a dashboard never lacks a series. The router's
+view only: with several routers, Prometheus scrapes and adds them up.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from prometheus_client import generate_latest
+
+from cluster.errors import CoverageTooLow, DeadlineExceeded, InvalidQuery, OskolokError, Overloaded, Unavailable
+from cluster.spec import GenerationSpec
+from cluster.topology import Topology
+from cluster.types import MissingShard, ShardReply, StageStats
+from deploy.instruments import Instruments
+from deploy.problems import KINDS
+from router.request import DEGRADATIONS, STAGES, Recommendation
+
+ROUTES = ("/v1/recommend", "/v1/recommend/batch", "/v1/cluster", "/livez", "/readyz", "/metrics", "/version", "other")
+OUTCOMES = ("full", "degraded", "invalid", "overloaded", "unavailable", "deadline_exceeded", "internal")
+STRATEGIES = ("exact", "exact_fallback", "hnsw", "hnsw_overfetch", "empty")
+REMOVALS = ("duplicate", "beyond_k", "below_cutoff", "excluded", "over_cap", "stock_leak", "fill_failed")
+STATES = ("loading", "ready", "dead")
+
+_SECONDS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015),
+    *(0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5),
+)
+_RATIOS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+
+class Metrics:
+    """The counters, and an `Observer` (router/observer.py) that keeps them. One event loop only."""
+
+    def __init__(self) -> None:
+        made = self._made = Instruments()
+        self.http_requests = made.counters(
+            "oskolok_http_requests_total", "HTTP requests by route template and status code.", "route", "method", "code"
+        )
+        self.http_seconds = made.spreads(
+            "oskolok_http_request_duration_seconds", "Time from first byte in to last byte out.", _SECONDS, "route"
+        )
+        self.http_in_flight = made.gauges("oskolok_http_requests_in_flight", "HTTP requests now being served.")
+        self.rejected = made.counters("oskolok_requests_rejected_total", "Requests answered with a problem, by code.", "reason")
+        self.outcomes = made.counters("oskolok_recommend_requests_total", "Recommend requests by outcome.", "outcome")
+        self.degraded = made.counters(
+            "oskolok_degraded_requests_total", "Answers with a degradation; one may count under several.", "reason"
+        )
+        self.coverage = made.spreads("oskolok_coverage_ratio", "Share of the items that were searched, per answer.", _RATIOS)
+        self.inexact = made.counters("oskolok_inexact_merges_total", "Answers whose exact sources are not certified complete.")
+        self.stage_seconds = made.spreads(
+            "oskolok_stage_duration_seconds", "Time spent in one stage of a request.", _SECONDS, "stage"
+        )
+        self.stage_in = made.counters("oskolok_stage_candidates_in_total", "Candidates entering a stage.", "stage")
+        self.stage_out = made.counters("oskolok_stage_candidates_out_total", "Candidates leaving a stage.", "stage")
+        self.removed = made.counters("oskolok_candidates_removed_total", "Candidates removed, by reason.", "filter")
+        self.slate_items = made.counters(
+            "oskolok_slate_items_total", "Items returned, once for each source that proposed them.", "source"
+        )
+        self.source_expected = made.counters("oskolok_source_expected_total", "Shard answers expected per source.", "source")
+        self.source_answered = made.counters("oskolok_source_answered_total", "Shard answers received per source.", "source")
+        self.shard_requests = made.counters(
+            "oskolok_shard_requests_total", "Queries to shards, by outcome.", "shard", "outcome"
+        )
+        self.shard_seconds = made.spreads(
+            "oskolok_shard_query_duration_seconds", "Shard-side time of a query, queueing excluded.", _SECONDS, "shard"
+        )
+        self.shard_queue_seconds = made.spreads(
+            "oskolok_shard_queue_duration_seconds", "Time a query waited inside a shard.", _SECONDS, "shard"
+        )
+        self.pass_ratio = made.spreads(
+            "oskolok_filter_pass_ratio", "Share of a shard that filter and exclusions let through.", _RATIOS, "shard"
+        )
+        self.source_seconds = made.spreads(
+            "oskolok_source_duration_seconds", "Time of one source inside a shard.", _SECONDS, "shard", "source"
+        )
+        self.source_hits = made.counters("oskolok_source_hits_total", "Hits returned by a source.", "shard", "source")
+        self.decisions = made.counters(
+            "oskolok_planner_decisions_total", "How a source found its hits.", "shard", "source", "strategy"
+        )
+        self.shard_replicas = made.gauges("oskolok_shard_replicas", "Replicas of a shard by state.", "shard", "state")
+        self.ranker_replicas = made.gauges("oskolok_ranker_replicas", "Rankers by state.", "state")
+        self.topology_version = made.gauges("oskolok_topology_version", "Version of the topology this router uses.")
+        self.generation = made.gauges(
+            "oskolok_active_generation_info", "The generation this router serves; always 1.", "generation"
+        )
+        build = made.gauges(
+            "oskolok_build_info", "Version of the running code; always 1.", "version", "ray_version", "python_version"
+        )
+        build[version("oskolok"), version("ray"), platform.python_version()].value = 1
+        self._create_known()
+
+    def text(self) -> bytes:
+        """The exposition format that Prometheus scrapes."""
+        return bytes(generate_latest(self._made.registry))
+
+    def describe(self, topology: Topology) -> None:
+        """A topology is in force from now on."""
+        self._create(topology.spec)
+        self.shard_replicas.clear()
+        for shard, replicas in enumerate(topology.shards):
+            for state in STATES:
+                self.shard_replicas[str(shard), state].value = sum(r.state == state for r in replicas)
+        for state in STATES:
+            self.ranker_replicas[state].value = sum(r.state == state for r in topology.rankers)
+        self.topology_version[()].value = topology.version
+        self.generation.clear()
+        self.generation[topology.spec.id].value = 1
+
+    def stage(self, stats: StageStats) -> None:
+        self.stage_seconds[stats.stage].add(stats.took_ms / 1000)
+        self.stage_in[stats.stage].value += stats.n_in
+        self.stage_out[stats.stage].value += stats.n_out
+        for reason, n in stats.removed.items():
+            self.removed[reason].value += n
+
+    def shard_answered(self, reply: ShardReply) -> None:
+        shard = str(reply.shard)
+        self.shard_requests[shard, "ok"].value += 1
+        self.shard_seconds[shard].add(reply.took_us / 1e6)
+        self.shard_queue_seconds[shard].add(reply.queue_us / 1e6)
+        self.pass_ratio[shard].add(reply.n_eligible / reply.n_items if reply.n_items else 1.0)
+        for hits in reply.sources:
+            self.source_answered[hits.source].value += 1
+            self.source_seconds[shard, hits.source].add(hits.took_us / 1e6)
+            self.source_hits[shard, hits.source].value += len(hits.members)
+            self.decisions[shard, hits.source, hits.strategy].value += 1
+
+    def shard_missing(self, missing: MissingShard) -> None:
+        self.shard_requests[str(missing.shard), missing.reason].value += 1
+
+    def answered(self, recommendation: Recommendation) -> None:
+        self.outcomes["degraded" if recommendation.degraded else "full"].value += 1
+        for reason in recommendation.degraded:
+            self.degraded[reason].value += 1
+        self.coverage[()].add(recommendation.coverage.ratio)
+        if not recommendation.exact_merge:
+            self.inexact[()].value += 1
+        for source in recommendation.coverage.by_source:
+            self.source_expected[source].value += recommendation.coverage.total
+        for item in recommendation.items:
+            for source in item.sources:
+                self.slate_items[source].value += 1
+
+    def refused(self, error: OskolokError) -> None:
+        self.outcomes[_outcome(error)].value += 1
+
+    def http(self, route: str, method: str, code: int, took_s: float) -> None:
+        """An HTTP request was answered. route: one of ROUTES."""
+        self.http_requests[route, method, str(code)].value += 1
+        self.http_seconds[route].add(took_s)
+
+    def _create_known(self) -> None:
+        for route in ROUTES:
+            _ = self.http_seconds[route]
+        for code in (200, *sorted({kind.status for kind in KINDS.values()})):
+            _ = self.http_requests["/v1/recommend", "POST", str(code)]
+        for unlabelled in (self.http_in_flight, self.coverage, self.inexact, self.topology_version):
+            _ = unlabelled[()]
+        _touch(self.rejected, KINDS)
+        _touch(self.outcomes, OUTCOMES)
+        _touch(self.degraded, DEGRADATIONS)
+        _touch(self.removed, REMOVALS)
+        for family in (self.stage_seconds, self.stage_in, self.stage_out):
+            _touch(family, STAGES)
+        _touch(self.ranker_replicas, STATES)
+
+    def _create(self, spec: GenerationSpec) -> None:
+        names = [source.name for source in spec.sources]
+        for family in (self.slate_items, self.source_expected, self.source_answered):
+            _touch(family, names)
+        for shard in map(str, range(spec.n_shards)):
+            for by_shard in (self.shard_seconds, self.shard_queue_seconds, self.pass_ratio):
+                _ = by_shard[shard]
+            for outcome in ("ok", "timeout", "failed", "loading"):
+                _ = self.shard_requests[shard, outcome]
+            for source in spec.sources:
+                _ = self.source_seconds[shard, source.name]
+                _ = self.source_hits[shard, source.name]
+                if source.kind == "ann":
+                    for strategy in STRATEGIES:
+                        _ = self.decisions[shard, source.name, strategy]
+
+
+def _touch(family: object, labels: Iterable[str]) -> None:
+    for label in labels:
+        _ = family[label]  # type: ignore[index]
+
+
+def _outcome(error: OskolokError) -> str:
+    match error:
+        case InvalidQuery():
+            return "invalid"
+        case Overloaded():
+            return "overloaded"
+        case DeadlineExceeded():
+            return "deadline_exceeded"
+        case Unavailable() | CoverageTooLow():
+            return "unavailable"
+    return "internal"

@@ -1,0 +1,98 @@
+"""What /metrics shows: valid exposition text, complete from the start, and counters that mean one thing each."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from cluster.types import MissingShard, ShardReply, SourceHits, StageStats
+from deploy.instruments import Instruments
+from deploy.metrics import REMOVALS, STRATEGIES, Metrics
+from router.request import DEGRADATIONS, STAGES
+from tests.deploy.fakes import topology
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    found = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        for sample in family.samples:
+            found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def labelled(metrics: Metrics, name: str) -> dict[str, float]:
+    return {labels[0][1]: value for (found, labels), value in samples(metrics).items() if found == name}
+
+
+def reply(shard: int) -> ShardReply:
+    hits = SourceHits("ann", np.arange(3, dtype=np.int32), np.ones(3, np.float32), False, 0.0, 0, "hnsw", 900.0)
+    rows, keys = np.arange(3, dtype=np.int32), np.arange(3, dtype=np.int64)
+    return ShardReply("g-1", shard, rows, keys, np.zeros((3, 0), np.float32), (hits,), 50, 10, 1500.0, 40.0)
+
+
+def test_every_label_that_can_occur_exists_before_the_first_request() -> None:
+    metrics = Metrics()
+    assert set(labelled(metrics, "oskolok_degraded_requests_total")) == set(DEGRADATIONS)
+    assert set(labelled(metrics, "oskolok_stage_candidates_in_total")) == set(STAGES)
+    assert set(labelled(metrics, "oskolok_candidates_removed_total")) == set(REMOVALS)
+    metrics.describe(topology("ready", "ready", "dead", "loading"))
+    names = samples(metrics)
+    for shard in "0123":
+        for strategy in STRATEGIES:
+            key = (("shard", shard), ("source", "ann"), ("strategy", strategy))
+            assert names["oskolok_planner_decisions_total", key] == 0
+        for outcome in ("ok", "timeout", "failed", "loading"):
+            assert names["oskolok_shard_requests_total", (("outcome", outcome), ("shard", shard))] == 0
+
+
+def test_what_a_shard_answers_and_what_it_does_not() -> None:
+    metrics = Metrics()
+    metrics.describe(topology("ready", "ready", "ready", "ready"))
+    metrics.shard_answered(reply(1))
+    metrics.shard_missing(MissingShard(2, "shard-2", "timeout", "", 20.0))
+    metrics.stage(StageStats("merge", 30, 20, 2.0, {"duplicate": 10}))
+    found = samples(metrics)
+    assert found["oskolok_shard_requests_total", (("outcome", "ok"), ("shard", "1"))] == 1
+    assert found["oskolok_shard_requests_total", (("outcome", "timeout"), ("shard", "2"))] == 1
+    decision = (("shard", "1"), ("source", "ann"), ("strategy", "hnsw"))
+    assert found["oskolok_planner_decisions_total", decision] == 1
+    assert found["oskolok_source_hits_total", (("shard", "1"), ("source", "ann"))] == 3
+    assert found["oskolok_shard_query_duration_seconds_sum", (("shard", "1"),)] == 0.0015
+    assert found["oskolok_shard_query_duration_seconds_bucket", (("le", "0.002"), ("shard", "1"))] == 1
+    assert found["oskolok_shard_query_duration_seconds_bucket", (("le", "0.001"), ("shard", "1"))] == 0
+    assert found["oskolok_stage_duration_seconds_sum", (("stage", "merge"),)] == 0.002
+    assert found["oskolok_candidates_removed_total", (("filter", "duplicate"),)] == 10
+
+
+def test_topology_gauges_follow_the_topology() -> None:
+    metrics = Metrics()
+    metrics.describe(topology("ready", "dead", "loading", "ready", rankers=("ready", "dead"), version=7))
+    metrics.describe(topology("ready", "ready", "loading", "ready", rankers=("ready", "ready"), version=8))
+    found = samples(metrics)
+    assert found["oskolok_shard_replicas", (("shard", "1"), ("state", "ready"))] == 1
+    assert found["oskolok_shard_replicas", (("shard", "1"), ("state", "dead"))] == 0
+    assert found["oskolok_ranker_replicas", (("state", "ready"),)] == 2
+    assert found["oskolok_topology_version", ()] == 8
+    assert found["oskolok_active_generation_info", (("generation", "g-1"),)] == 1
+
+
+def test_names_follow_the_rules() -> None:
+    for family in Metrics()._made.families:
+        assert re.fullmatch(r"oskolok_[a-z_]+", family.name), family.name
+        assert family.help.endswith(".") and family.help[0].isupper(), family.name
+        counts = type(family).__name__ == "Counters"
+        assert family.name.endswith("_total") is counts, family.name
+        if type(family).__name__ == "Spreads":
+            assert family.name.endswith(("_seconds", "_ratio")), family.name
+
+
+def test_a_histogram_is_cumulative_and_closed() -> None:
+    made = Instruments()
+    spread = made.spreads("oskolok_x_seconds", "X.", (1.0, 2.0), "a")
+    for value in (0.5, 1.0, 1.5, 99.0):
+        spread["b"].add(value)
+    (family,) = made.collect()
+    values = {s.labels.get("le", s.name): s.value for s in family.samples}
+    assert values == {"1": 2, "2": 3, "+Inf": 4, "oskolok_x_seconds_count": 4, "oskolok_x_seconds_sum": 102.0}
