@@ -1,0 +1,43 @@
+"""From the configured URL to a user store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from cluster.config import UsersSection
+from cluster.errors import ConfigError
+from router.users.breaker import Breaker
+from router.users.lmdb_store import LmdbStore
+from router.users.redis_store import RedisStore
+from router.users.store import UserStore
+
+Access = Literal["read", "write"]
+
+_REDIS_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+_CONNECT_TIMEOUT_MS = 1_000
+
+
+def open_store(url: str, section: UsersSection, *, access: Access = "read") -> UserStore:
+    """The store at `url`: lmdb:///path, redis://, rediss://, valkey://, valkeys:// or unix:///socket.
+
+    Routers read, a build writes. A store on the network is read through a circuit breaker. Raises ConfigError for any other
+    url, UserStoreUnavailable where LMDB cannot be opened; a store on the network is not contacted yet.
+    """
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "lmdb":
+        path = urlsplit(url).path
+        if not path.strip("/"):
+            raise ConfigError(f"users.store {url!r} names no path; lmdb:///absolute/path does")
+        if access == "read":
+            return LmdbStore.reader(Path(path))
+        return LmdbStore.writer(Path(path), map_size_bytes=section.map_size_bytes)
+    if separator and scheme in _REDIS_SCHEMES:
+        store = RedisStore(
+            f"{_REDIS_SCHEMES[scheme]}://{rest}",
+            pool_max_conns=section.pool_max_conns,
+            connect_timeout_ms=_CONNECT_TIMEOUT_MS,
+        )
+        return Breaker(store) if access == "read" else store
+    raise ConfigError(f"users.store {url!r} is neither lmdb:// nor redis://, rediss://, valkey://, valkeys://, unix://")

@@ -1,0 +1,91 @@
+"""How a user record looks as bytes in a store: a compact msgpack array that names its user and its generation.
+
+Both are checked on the way out, so that a record can never be taken for another's, whatever a store, a connection or a key
+collision did.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from cluster.types import Affinity, Seeds, UserRecord
+
+assert sys.byteorder == "little", "arrays are stored as this machine's own bytes, which have to be little-endian"
+
+_FLOAT_BYTES = 4
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    version: Literal[1]
+    user_id: str
+    generation: str
+    vectors: dict[str, bytes]
+    history: tuple[bytes, bytes, bytes]
+    profile: dict[str, tuple[tuple[str, ...], bytes]]
+    features: bytes
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Stored)
+
+
+def encode_record(record: UserRecord) -> bytes:
+    """The record's bytes."""
+    history = record.history
+    return _ENCODER.encode(
+        _Stored(
+            version=1,
+            user_id=record.user_id,
+            generation=record.generation,
+            vectors={space: vector.tobytes() for space, vector in record.vectors.items()},
+            history=(history.keys.tobytes(), history.weights.tobytes(), history.ages_days.tobytes()),
+            profile={name: (affinity.values, affinity.weights.tobytes()) for name, affinity in record.profile.items()},
+            features=record.features.tobytes(),
+        )
+    )
+
+
+def decode_record(raw: bytes | memoryview, *, user_id: str, generation: str) -> UserRecord | None:
+    """The record, its arrays read-only views of `raw`; None unless these bytes are this user's of this generation.
+
+    `raw` must therefore outlive the record unchanged: bytes, not a view of a store's page.
+    """
+    try:
+        stored = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if stored.user_id != user_id or stored.generation != generation or not _is_whole(stored):
+        return None
+    return UserRecord(
+        user_id=stored.user_id,
+        generation=stored.generation,
+        vectors={space: np.frombuffer(vector, np.float32) for space, vector in stored.vectors.items()},
+        history=Seeds(
+            np.frombuffer(stored.history[0], np.int64),
+            np.frombuffer(stored.history[1], np.float32),
+            np.frombuffer(stored.history[2], np.float32),
+        ),
+        profile=_profile(stored.profile),
+        features=np.frombuffer(stored.features, np.float32),
+    )
+
+
+def _is_whole(stored: _Stored) -> bool:
+    """Whether every array has the length that its neighbours promise."""
+    keys, weights, ages = stored.history
+    return (
+        len(keys) % 8 == 0
+        and len(weights) == len(ages) == len(keys) // 2
+        and all(len(vector) % _FLOAT_BYTES == 0 for vector in stored.vectors.values())
+        and all(len(weights) == len(values) * _FLOAT_BYTES for values, weights in stored.profile.values())
+        and len(stored.features) % _FLOAT_BYTES == 0
+    )
+
+
+def _profile(stored: Mapping[str, tuple[tuple[str, ...], bytes]]) -> dict[str, Affinity]:
+    return {name: Affinity(values, np.frombuffer(weights, np.float32)) for name, (values, weights) in stored.items()}
