@@ -1,0 +1,202 @@
+"""The supervisor's decisions, against a simulated world with a clock of its own."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.topology import Address, ReplicaState, ReplicaStatus
+from deploy.reconcile import (
+    BACKOFF_S,
+    SILENT_LOADING_S,
+    SILENT_READY_S,
+    STABLE_S,
+    Kill,
+    Node,
+    Seen,
+    Slot,
+    Start,
+    absent,
+    died,
+    heard,
+    place,
+    plan,
+    silent,
+    slots_of,
+    start_at,
+    started,
+    topology_of,
+    views_of,
+)
+from tests.deploy.fakes import SPEC
+
+SLOT = Slot("shard-0-0", 0)
+
+
+def status(state: ReplicaState, slot: Slot = SLOT, detail: str = "") -> ReplicaStatus:
+    return ReplicaStatus(slot.name, slot.shard, 1, Address("n", "", 0, f"/run/{slot.name}.sock"), state, "g-1", 0.1, detail)
+
+
+def ready(now: float = 0.0) -> Seen:
+    return heard(started(absent(now), now), status("ready"), now)
+
+
+def test_an_empty_cluster_is_filled_at_once() -> None:
+    slots = slots_of(4, 2)
+    assert [(s.name, s.shard) for s in slots[-3:]] == [("shard-3-0", 3), ("ranker-0", -1), ("ranker-1", -1)]
+    assert plan({slot: absent(5.0) for slot in slots}, 5.0) == tuple(Start(slot) for slot in slots)
+
+
+@pytest.mark.parametrize("state", ["loading", "ready"])
+def test_what_runs_is_left_alone(state: ReplicaState) -> None:
+    assert plan({SLOT: started(absent(0), 0)}, 1.0) == ()
+    assert plan({SLOT: heard(started(absent(0), 0), status(state), 1)}, 2.0) == ()
+
+
+def test_a_death_after_a_good_while_is_mended_at_once() -> None:
+    seen = heard(ready(0), status("ready"), STABLE_S)
+    seen = died(seen, 20.0, "killed")
+    assert plan({SLOT: seen}, 20.0) == (Start(SLOT),)
+
+
+def test_silence_makes_a_suspect_and_a_word_clears_it() -> None:
+    seen = silent(ready(0), 1.0, "no answer")
+    assert (seen.health, plan({SLOT: seen}, 1.0)) == ("suspect", ())
+    assert topology_of({SLOT: seen}, SPEC, 1).shards[0][0].state == "ready", "routers judge connections for themselves"
+    assert heard(seen, status("ready"), 2.0).health == "ready"
+
+
+def test_long_silence_is_ended() -> None:
+    seen = silent(ready(0), 1.0, "no answer")
+    assert plan({SLOT: seen}, SILENT_READY_S) == ()
+    (kill,) = plan({SLOT: seen}, SILENT_READY_S + 0.1)
+    assert isinstance(kill, Kill) and "silent for 10 s" in kill.reason
+    loading = silent(heard(started(absent(0), 0), status("loading"), 0), 1.0, "no answer")
+    assert plan({SLOT: loading}, SILENT_READY_S + 1) == (), "a library may hold the interpreter while it loads"
+    assert isinstance(plan({SLOT: loading}, SILENT_LOADING_S + 1)[0], Kill)
+
+
+def test_an_actor_that_cannot_load_is_ended_and_tried_again_later() -> None:
+    seen = heard(started(absent(0), 0), status("dead", detail="sha256 differs"), 1.0)
+    assert plan({SLOT: seen}, 1.0) == (Kill(SLOT, "sha256 differs"),)
+    again = heard(seen, status("dead", detail="sha256 differs"), 1.5)
+    assert again.failures == seen.failures == 1, "one failure is counted once, however often it is heard of"
+    gone = died(again, 2.0, "killed by us")
+    assert (gone.failures, start_at(gone)) == (1, 1.0 + BACKOFF_S[0])
+
+
+def test_a_crash_loop_is_slowed_down_and_never_given_up() -> None:
+    now, seen, starts = 0.0, absent(0.0), []
+    while now < 600:
+        if plan({SLOT: seen}, now) == (Start(SLOT),):
+            starts.append(now)
+            seen = died(started(seen, now), now, "crashed")
+        now = round(now + 0.25, 2)
+    restarts = starts[1:]
+    for at in restarts:
+        assert sum(at <= other < at + 60 for other in restarts) <= 5
+    assert max(b - a for a, b in pairwise(starts)) <= 30, "a mended cause is noticed within 30 s"
+    assert "starts again in" in views_of({SLOT: seen}, now)[0].detail or plan({SLOT: seen}, now)
+
+
+def test_doing_well_forgives_earlier_failures() -> None:
+    seen = absent(0)
+    for now in (0.0, 1.0, 2.0):
+        seen = died(started(seen, now), now, "crashed")
+    assert seen.failures == 3
+    seen = heard(started(seen, 20), status("ready"), 20)
+    seen = heard(seen, status("ready"), 20 + STABLE_S)
+    assert died(seen, 40, "killed").failures == 1
+
+
+def test_the_topology_names_only_what_has_an_address() -> None:
+    slots = slots_of(4, 1)
+    seen = {slot: absent(0) for slot in slots}
+    seen[slots[0]] = heard(started(absent(0), 0), status("ready", slots[0]), 0)
+    seen[slots[1]] = heard(started(absent(0), 0), status("loading", slots[1]), 0)
+    seen[slots[2]] = started(absent(0), 0)
+    found = topology_of(seen, SPEC, 9)
+    assert [replicas[0].state for replicas in found.shards] == ["ready", "loading", "dead", "dead"]
+    assert (found.version, found.rankers[0].state, found.shards[0][0].address.unix_path) == (9, "dead", "/run/shard-0-0.sock")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 24), st.integers(0, 6))
+def test_shards_spread_evenly_over_any_number_of_nodes(n_nodes: int, n_shards: int, n_rankers: int) -> None:
+    nodes = [Node(f"n{i}", f"10.0.0.{i}") for i in range(n_nodes)]
+    placed: dict[Slot, str] = {}
+    for slot in slots_of(n_shards, n_rankers):
+        placed[slot] = place(slot, nodes, placed).id
+    for kind in (lambda s: s.shard >= 0, lambda s: s.shard < 0):
+        counts = [sum(kind(s) and at == node.id for s, at in placed.items()) for node in nodes]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_a_node_that_has_gone_is_not_counted() -> None:
+    placed = {Slot("shard-0-0", 0): "gone", Slot("shard-1-0", 1): "n1"}
+    assert place(Slot("shard-0-0", 0), [Node("n1", ""), Node("n2", "")], placed).id == "n2"
+
+
+class World:
+    """Actors that start, load, answer, stall and die as a seeded dice says; and what a supervisor would see of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.now = 0.0
+        self.seen = {slot: absent(0.0) for slot in slots_of(3, 1)}
+        self.alive: dict[Slot, float] = {}
+        self.stalled_until: dict[Slot, float] = {}
+        self.n_started = 0
+
+    def act(self) -> None:
+        for action in plan(self.seen, self.now):
+            if isinstance(action, Start):
+                assert action.slot not in self.alive, "two actors for one slot"
+                self.alive[action.slot] = self.now
+                self.n_started += 1
+                self.seen[action.slot] = started(self.seen[action.slot], self.now)
+            else:
+                self.alive.pop(action.slot, None)
+
+    def look(self) -> None:
+        for slot, seen in self.seen.items():
+            if slot not in self.alive:
+                self.seen[slot] = died(seen, self.now, "gone") if seen.exists else seen
+            elif self.stalled_until.get(slot, 0) > self.now:
+                self.seen[slot] = silent(seen, self.now, "no answer")
+            else:
+                state: ReplicaState = "ready" if self.now - self.alive[slot] > 1 else "loading"
+                self.seen[slot] = heard(seen, status(state, slot), self.now)
+
+    def hurt(self) -> None:
+        for slot in list(self.alive):
+            if self.dice.random() < 0.02:
+                del self.alive[slot]
+            elif self.dice.random() < 0.01:
+                self.stalled_until[slot] = self.now + self.dice.choice([1, 5, 15])
+
+    def step(self, *, faults: bool) -> None:
+        self.act()
+        if faults:
+            self.hurt()
+        self.look()
+        self.now += 0.25
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_whatever_happens_the_cluster_is_whole_again_soon_after(seed: int) -> None:
+    world = World(seed)
+    for _ in range(300):
+        world.step(faults=True)
+    for _ in range(240):  # a minute: the longest back-off, the longest stall and its detection, and a load
+        world.step(faults=False)
+    assert {seen.health for seen in world.seen.values()} == {"ready"}
+    before = world.n_started
+    for _ in range(100):
+        world.step(faults=False)
+    assert world.n_started == before, "a whole cluster is left alone"
