@@ -1,0 +1,61 @@
+"""Short ways to ask: the sections with a few values changed, a router over some shards, one request, the truth."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from cluster.clients import Fleet
+from cluster.config import Config
+from cluster.deadline import Deadline
+from cluster.types import EVERYTHING, Filter, Floats, Keys
+from router.request import Recommendation, Request
+from router.router import Router
+from router.sections import RouterSections
+from router.users.store import UserStore
+from tests.router.fakes import Catalogue, DictStore, user
+
+AMPLE_MS = 5_000.0
+
+
+def sections(**changes: dict[str, object]) -> RouterSections:
+    """The defaults with changes per section: sections(slate={"cap": 2}). score_all is off: the fakes have no such source."""
+    sources = {"score_all": {"enabled": False}, **changes.pop("sources", {})}
+    return RouterSections.of(Config.model_validate({"sources": sources, **changes}))
+
+
+def ask(
+    router: Router, request: Request | None = None, *, k: int = 10, budget_ms: float = AMPLE_MS, **fields: object
+) -> Recommendation:
+    """One recommendation, in a loop of its own."""
+    wanted = request or Request(user_id="u", k=k, **fields)  # type: ignore[arg-type]
+
+    async def run() -> Recommendation:
+        return await router.recommend(wanted, Deadline.after_ms(budget_ms))
+
+    return asyncio.run(run())
+
+
+def router_over(fleet: Fleet, users: UserStore | None = None, **changes: dict[str, object]) -> Router:
+    return Router(lambda: fleet, users or DictStore(user()), sections(**changes))
+
+
+def fused_truth(
+    catalogue: Catalogue,
+    budgets: dict[str, int],
+    *,
+    filter: Filter = EVERYTHING,
+    exclude: Keys | None = None,
+    constant: float = 60.0,
+) -> list[tuple[int, float]]:
+    """(key, fused score) of every candidate, best first, the slow and obvious way: sort, cut, add, sort."""
+    eligible = catalogue.passes(filter) & ~np.isin(catalogue.keys, exclude if exclude is not None else [])
+    fused: dict[int, np.float32] = {}
+    for source, k in budgets.items():
+        scores: Floats = getattr(catalogue, source)
+        ranked = sorted((int(i) for i in np.flatnonzero(eligible)), key=lambda i: (-scores[i], catalogue.keys[i]))
+        for rank, i in enumerate(ranked[:k], 1):
+            key = int(catalogue.keys[i])
+            fused[key] = fused.get(key, np.float32(0)) + np.float32(1) / (np.float32(constant) + np.float32(rank))
+    return [(key, float(score)) for key, score in sorted(fused.items(), key=lambda c: (-c[1], c[0]))]
