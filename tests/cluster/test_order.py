@@ -1,0 +1,68 @@
+"""The one order: total, independent of partition and of the order of arrival."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.errors import InternalError
+from cluster.order import best_first, precedes, require_finite, top_k
+
+# Few distinct scores, so that ties at the cut are the rule; both zeros, which compare equal.
+scored = st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.sampled_from([-1.5, -0.0, 0.0, 0.5, 2.0, 3e38]), max_size=40)
+
+
+def arrays(items: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(list(items.values()), np.float32), np.array(list(items), np.int64)
+
+
+def reference(items: dict[int, float]) -> list[int]:
+    return sorted(items, key=lambda key: (-np.float32(items[key]), key))
+
+
+@given(scored, st.integers(-1, 45))
+def test_top_k_is_the_head_of_the_total_order(items: dict[int, float], k: int) -> None:
+    scores, keys = arrays(items)
+    assert keys[top_k(scores, keys, k)].tolist() == reference(items)[: max(k, 0)]
+
+
+@given(scored)
+def test_best_first_is_the_total_order(items: dict[int, float]) -> None:
+    scores, keys = arrays(items)
+    assert keys[best_first(scores, keys)].tolist() == reference(items)
+
+
+@given(scored, st.integers(1, 12), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_any_partition_merges_to_the_same_top_k(items: dict[int, float], k: int, n_parts: int, random) -> None:
+    parts: list[dict[int, float]] = [{} for _ in range(n_parts)]
+    for key, score in items.items():
+        parts[random.randrange(n_parts)][key] = score
+    survivors = {}
+    for part in parts:
+        scores, keys = arrays(part)
+        survivors.update((int(key), part[int(key)]) for key in keys[top_k(scores, keys, k)])
+    scores, keys = arrays(survivors)
+    assert keys[top_k(scores, keys, k)].tolist() == reference(items)[:k]
+
+
+@given(scored)
+def test_precedes_agrees_with_the_sort(items: dict[int, float]) -> None:
+    for before, after in itertools.pairwise(reference(items)):
+        assert precedes(items[before], before, items[after], after)
+        assert not precedes(items[after], after, items[before], before)
+
+
+def test_precedes_is_strict() -> None:
+    assert not precedes(1.0, 7, 1.0, 7)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused_by_name(bad: float) -> None:
+    with pytest.raises(InternalError, match="tops: 1 of 3 scores"):
+        require_finite(np.array([1, bad, 2], np.float32), "tops")
+    fine = np.array([1, 2], np.float32)
+    assert require_finite(fine, "tops") is fine
