@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluster.config import Config
+from cluster.features import match_columns
 from cluster.spec import FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from train.signals import SPACE, Signals, profile_attributes
 
@@ -19,15 +20,7 @@ def describe(signals: Signals, config: Config, *, generation: str, created: str,
         SourceSpec("history", "history", exact=True, promises_k=False, seeds="history"),
         SourceSpec("score_all", "score_all", exact=True, promises_k=True, space=SPACE),
     )
-    match = (
-        f"dot.{SPACE}",
-        f"norm.{SPACE}",
-        *(f"stat.{name}" for name in signals.stats),
-        *(f"affinity.{name}" for name in profile),
-        "history.weight",
-        "history.age_days",
-        "basket.member",
-    )
+    match = match_columns(spaces=[SPACE], stats=signals.stats, profile=profile)
     return GenerationSpec(
         id=generation,
         created=created,
