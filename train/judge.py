@@ -16,8 +16,8 @@ _K = 10
 def judge(rows: RankingRows, light: Model, heavy: Model, *, n_heavy: int) -> Quality:
     """{"merged", "light", "heavy"} -> {"ndcg@10", "recall@10"}, and {"candidates"} -> {"recall"}, the bound for all three.
 
-    Orders are made as they are when serving: the heavy model sees the best `n_heavy` of the light one's. Recall is of everything
-    bought in the window, found by retrieval or not; ndcg is of what was found.
+    Orders are made as they are when serving: the heavy model sees the best `n_heavy` of the light one's. Recall is of
+    everything bought in the window, found by retrieval or not; ndcg is of what was found.
     """
     orders = {name: np.empty(len(rows.labels), np.float32) for name in ("merged", "light", "heavy")}
     for begin, end in zip(rows.starts[:-1], rows.starts[1:], strict=True):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from cluster.errors import GenerationError
+from cluster.errors import ConfigError, GenerationError
 from train.progress import Progress
 
 VERSION = 1
@@ -96,6 +96,11 @@ def _sync(folder: Path) -> None:
 
 
 def fingerprint(path: Path) -> list[list[object]]:
-    """Name, size and modification time of a file, or of every file in a folder: changes when the content does."""
+    """Name, size and modification time of a file, or of every file in a folder: changes when the content does.
+
+    Raises ConfigError if there is no such file.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return [[str(file), (status := file.stat()).st_size, status.st_mtime_ns] for file in files]

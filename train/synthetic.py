@@ -76,7 +76,8 @@ def _log(world: World, category: NDArray[np.int64], popularity: NDArray[np.float
         explored = rng.choice(world.n_items, n, p=taste)
         repeated = favourites[rng.integers(0, len(favourites), n)]
         bought = np.where(rng.random(n) < _FAVOURITE_SHARE, repeated, explored)
-        columns.append((np.full(n, user), bought, np.repeat(visits, sizes)))
+        pairs = np.unique(np.stack((np.repeat(visits, sizes), bought), axis=1), axis=0)  # an item once a visit
+        columns.append((np.full(len(pairs), user), pairs[:, 1], pairs[:, 0]))
     users, items, times = (np.concatenate(column) for column in zip(*columns, strict=True))
     order = np.argsort(times, kind="stable")
     return pa.table(
