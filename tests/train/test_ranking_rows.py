@@ -1,0 +1,117 @@
+"""Rows are what the serving code finds as of a moment, labelled by what came after; nothing later reaches a feature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.config import Config
+from shard.shard import Shard
+from tests.worlds import NOW, TINY, tiny_config
+from train.catalogue import Catalogue, read_catalogue
+from train.columns import as_columns
+from train.describe import describe
+from train.event_log import DAY_S, EventLog
+from train.event_reader import read_events
+from train.ranking_rows import RankingRows, ranking_rows, sample_users
+from train.signals import fit_vectors, make_signals
+from train.synthetic import write_world
+
+MOMENT = TINY.end - 20 * DAY_S
+LABEL_DAYS = 10
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return tiny_config(Path("unused"))
+
+
+@pytest.fixture(scope="module")
+def world(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalogue, EventLog]:
+    folder = tmp_path_factory.mktemp("world")
+    items, events = write_world(TINY, folder)
+    catalogue, _ = read_catalogue(items, config.catalog, id_length_max=256)
+    (folder / "log").mkdir()
+    log, _ = read_events(events, config.events, catalogue, folder / "log", now=NOW, user_id_length_max=256)
+    return catalogue, log
+
+
+def rows_of(catalogue: Catalogue, log: EventLog, config: Config, users: np.ndarray) -> RankingRows:
+    factors = fit_vectors(log, catalogue, config, as_of=MOMENT, on_sweep=lambda sweep: None)
+    signals = make_signals(log, catalogue, factors, config, as_of=MOMENT)
+    spec = describe(signals, config, generation="training", created="", shard_items=(len(catalogue),))
+    shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
+    return ranking_rows(signals, spec, shard.retrieve, config, users=users, label_days=LABEL_DAYS)
+
+
+def reshuffled_future(log: EventLog) -> EventLog:
+    """The same log with other items after the moment, and other times after the label window."""
+    items, times = np.array(log.items), np.array(log.times)
+    after = np.flatnonzero(times > MOMENT)
+    items[after] = np.random.default_rng(1).permutation(items[after])
+    return replace(log, items=items, times=times)
+
+
+def test_features_do_not_change_when_the_future_does(world: tuple[Catalogue, EventLog], config: Config) -> None:
+    catalogue, log = world
+    users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=30, seed=0)
+    rows, other = rows_of(catalogue, log, config, users), rows_of(catalogue, reshuffled_future(log), config, users)
+    assert np.array_equal(rows.features, other.features, equal_nan=True)
+    assert np.array_equal(rows.starts, other.starts)
+    assert not np.array_equal(rows.labels, other.labels)
+
+
+def test_labels_are_what_was_bought_in_the_window(world: tuple[Catalogue, EventLog], config: Config) -> None:
+    catalogue, log = world
+    users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=10, seed=0)
+    rows = rows_of(catalogue, log, config, users)
+    window = log.since(MOMENT).as_of(MOMENT + LABEL_DAYS * DAY_S)
+    bought = {(int(u), int(i)) for c in window.chunks() for u, i in zip(c.users, c.items, strict=True)}
+    expected = [sum(1 for u, _ in bought if u == user) for user in users]
+    assert rows.n_bought.tolist() == expected
+    found = np.add.reduceat(rows.labels, rows.starts[:-1])
+    assert (found <= expected).all() and found.sum() > 0
+    assert 0 < rows.recall <= 1 and len(rows.features) == rows.starts[-1] == len(rows.labels)
+
+
+def test_a_leak_would_be_seen(world: tuple[Catalogue, EventLog], config: Config) -> None:
+    """The check above, with vectors that were fitted on the future as well."""
+    catalogue, log = world
+
+    def with_leak(log: EventLog) -> np.ndarray:
+        leaking = fit_vectors(log, catalogue, config, as_of=TINY.end, on_sweep=lambda sweep: None)
+        return make_signals(log, catalogue, leaking, config, as_of=MOMENT).users.values
+
+    assert not np.array_equal(with_leak(log), with_leak(reshuffled_future(log)))
+
+
+def test_seen_items_are_neither_candidates_nor_wanted_where_they_are_excluded(
+    world: tuple[Catalogue, EventLog],
+) -> None:
+    catalogue, log = world
+    config = tiny_config(Path("unused"), slate={"exclude_seen": True})
+    users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=20, seed=0)
+    rows = rows_of(catalogue, log, config, users)
+    seen = rows_of(catalogue, log, tiny_config(Path("unused")), users)
+    assert rows.n_bought.sum() < seen.n_bought.sum()
+
+
+def test_sampled_users_were_active_in_the_window(world: tuple[Catalogue, EventLog]) -> None:
+    _, log = world
+    window = log.since(MOMENT).as_of(MOMENT + LABEL_DAYS * DAY_S)
+    active = np.unique(np.concatenate([chunk.users for chunk in window.chunks()]))
+    users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=20, seed=3)
+    assert len(users) == 20 and np.isin(users, active).all() and (np.diff(users) > 0).all()
+    assert np.array_equal(sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=10_000, seed=3), active)
+
+
+def test_rows_survive_the_disk(world: tuple[Catalogue, EventLog], config: Config, tmp_path: Path) -> None:
+    catalogue, log = world
+    rows = rows_of(catalogue, log, config, sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=5, seed=0))
+    rows.save(tmp_path)
+    loaded = RankingRows.load(tmp_path)
+    assert np.array_equal(loaded.features, rows.features, equal_nan=True)
+    assert np.array_equal(loaded.starts, rows.starts) and np.array_equal(loaded.n_bought, rows.n_bought)
