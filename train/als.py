@@ -110,7 +110,8 @@ def _solve_small(h: Matrix, s: Matrix, d: Matrix) -> Matrix:
     at = np.arange(h.shape[1])
     kernel[:, at, at] += 1
     x = np.linalg.solve(kernel, s[:, :, None])
-    return np.matmul(x.transpose(0, 2, 1), scaled)[:, 0, :]
+    solved: Matrix = np.matmul(x.transpose(0, 2, 1), scaled)[:, 0, :]
+    return solved
 
 
 def _gather(pairs: sparse.csr_array, rows: NDArray[np.int64], rotated: Matrix) -> tuple[Matrix, Matrix]:

@@ -151,12 +151,12 @@ def _usable_ids(ids: pa.Array, tally: Tally, id_length_max: int) -> NDArray[np.b
     if pa.types.is_integer(ids.type):
         too_large = ~null & pc.fill_null(pc.greater(pc.abs(ids), _JSON_INT_MAX), False).to_numpy(zero_copy_only=False)
         tally.drop("id beyond 2^53-1", too_large, ids)
-        return ~null & ~too_large
+        return np.asarray(~null & ~too_large)
     length = pc.fill_null(pc.utf8_length(ids), 1).to_numpy(zero_copy_only=False)
     empty, too_long = length == 0, length > id_length_max
     tally.drop("empty id", empty, ids)
     tally.drop(f"id longer than {id_length_max} (limits.id_length)", too_long, ids)
-    return ~(null | empty | too_long)
+    return np.asarray(~(null | empty | too_long))
 
 
 def _refuse_collisions(path: Path, ids: pa.Array, order: NDArray[np.int64], again: NDArray[np.bool_]) -> None:

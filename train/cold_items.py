@@ -25,7 +25,7 @@ def place_cold_items(items: Floats, catalogue: Catalogue, attributes: Sequence[s
     A zero row becomes half the mean of the other rows with the same value of a category attribute: of the finest attribute in
     which it has company, or of all rows. Plus a little scatter, which depends on the seed alone.
     """
-    cold = ~items.any(axis=1)
+    cold = np.asarray(~items.any(axis=1))
     placed = items.copy()
     if not cold.any() or cold.all():
         return placed

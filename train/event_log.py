@@ -88,10 +88,11 @@ class EventLog:
         """The log that `event_reader` wrote there."""
         with pa.OSFile(str(folder / USER_IDS)) as source:
             user_ids = pa.ipc.open_file(source).read_all().column("user_id")
-        arrays = {name: np.memmap(folder / f"{name}.bin", dtype, "r") for name, dtype in ARRAYS.items()}
-        return cls(pa.concat_arrays(user_ids.chunks), n_items, **arrays)
+        starts, items, times, weights = (np.memmap(folder / f"{name}.bin", dtype, "r") for name, dtype in ARRAYS.items())
+        return cls(pa.concat_arrays(user_ids.chunks), n_items, starts, items, times, weights)
 
 
 def half_life_decay(ages_days: NDArray[np.floating], half_life_days: float) -> NDArray[np.float32]:
     """2^(-age / half-life), aligned; never so small that a sum of it could be zero in float32."""
-    return np.exp2(-np.minimum(ages_days / half_life_days, _HALVINGS_MAX)).astype(np.float32)
+    decay: NDArray[np.float32] = np.exp2(-np.minimum(ages_days / half_life_days, _HALVINGS_MAX)).astype(np.float32)
+    return decay

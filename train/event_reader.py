@@ -22,7 +22,7 @@ from cluster.errors import ConfigError
 from cluster.partition import item_keys
 from train.catalogue import Catalogue
 from train.event_log import ARRAYS, USER_IDS, EventLog
-from train.parquet import Column, ParquetTable
+from train.parquet import Column, Kind, ParquetTable
 from train.report import TableReport, Tally
 
 _ROW = np.dtype([("user", np.int32), ("item", np.int32), ("time", np.int64), ("weight", np.float32)])
@@ -44,7 +44,7 @@ def read_events(
     `on_rows` is told how many rows of the file are done. Raises ConfigError for a missing or mistyped column and for a log
     without one usable event.
     """
-    item_kind = "int64" if pa.types.is_integer(catalogue.ids.type) else "string"
+    item_kind: Kind = "int64" if pa.types.is_integer(catalogue.ids.type) else "string"
     columns = [
         Column(section.user_column, "events.user_column", "string or integer"),
         Column(section.item_column, "events.item_column", item_kind),
@@ -121,14 +121,14 @@ def _item_rows(items: pa.Array, catalogue: Catalogue) -> NDArray[np.int32]:
     encoded = items.dictionary_encode()
     known = catalogue.rows_of(item_keys(encoded.dictionary.to_pylist()))
     lookup = np.append(known, np.int32(-1))  # a null's index, -1, points at the last
-    return lookup[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+    return np.asarray(lookup[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)])
 
 
 def _user_codes(users: pa.Array, codes: dict[str, int]) -> NDArray[np.int32]:
     """A number per user, the next free one for users not seen before, which are added to `codes`."""
     encoded = users.dictionary_encode()
     lookup = [codes.setdefault(user, len(codes)) for user in encoded.dictionary.to_pylist()]
-    return np.array(lookup, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)]
+    return np.asarray(np.array(lookup, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
 def _ascending(users: dict[str, int]) -> tuple[pa.Array, NDArray[np.int32]]:

@@ -14,6 +14,7 @@ from scipy import sparse
 from train.event_log import DAY_S, Chunk, EventLog, half_life_decay
 
 Floats = NDArray[np.float32]
+_Columns = tuple[NDArray[np.int32], NDArray[np.int32], Floats, Floats, Floats, Floats]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +56,7 @@ def interactions(log: EventLog, *, as_of: int, half_life_days: float) -> Interac
     return Interactions(as_of, log.n_items, starts, items, events, weights, first_days, last_days)
 
 
-def _pairs(chunk: Chunk, as_of: int, half_life_days: float) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats, ...]:
+def _pairs(chunk: Chunk, as_of: int, half_life_days: float) -> _Columns:
     """users, items, events, weights, first_days, last_days of a chunk's pairs, by user and item."""
     order = np.lexsort((chunk.items, chunk.users))  # stable: within a pair, events stay in order of time
     users, items = chunk.users[order], chunk.items[order]

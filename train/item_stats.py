@@ -17,6 +17,7 @@ from train.interactions import Interactions
 _PRIOR = 5.0  # pseudo-observations of the mean
 _NEVER = -1.0  # the age of an event that never was
 
+_Numbers = NDArray[np.floating] | NDArray[np.integer]
 Stats = dict[str, NDArray[np.float32]]
 
 
@@ -58,13 +59,13 @@ def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _trend(bought: NDArray[np.float64], windows_days: Sequence[int]) -> NDArray[np.float64]:
     short, long = int(np.argmin(windows_days)), int(np.argmax(windows_days))
     ratio = windows_days[short] / windows_days[long]
-    return np.log((bought[short] + _PRIOR * ratio) / (bought[long] * ratio + _PRIOR * ratio))
+    return np.asarray(np.log((bought[short] + _PRIOR * ratio) / (bought[long] * ratio + _PRIOR * ratio)))
 
 
-def _towards_mean(total: NDArray[np.floating], n: NDArray[np.integer]) -> NDArray[np.floating]:
+def _towards_mean(total: _Numbers, n: _Numbers) -> NDArray[np.float64]:
     """total / n per item, drawn towards the mean over all items by a few pseudo-observations of it."""
     mean = total.sum() / max(n.sum(), 1)
-    return (total + _PRIOR * mean) / (n + _PRIOR)
+    return np.asarray((total + _PRIOR * mean) / (n + _PRIOR))
 
 
 def _furthest(which: np.ufunc, days: NDArray[np.float32], items: NDArray[np.int32], n: int) -> NDArray[np.floating]:

@@ -111,8 +111,8 @@ def user_records(
 def _newest_first(pairs: Interactions, user: int, n_max: int) -> NDArray[np.int64]:
     """Positions of a user's newest pairs, at most n_max; of equal age, the larger weight first, then the smaller key."""
     mine = slice(pairs.starts[user], pairs.starts[user + 1])
-    order = np.lexsort((pairs.items[mine], -pairs.weights[mine], pairs.last_days[mine]))[:n_max]
-    return order + mine.start
+    order: NDArray[np.int64] = np.lexsort((pairs.items[mine], -pairs.weights[mine], pairs.last_days[mine]))[:n_max]
+    return np.asarray(order + mine.start)
 
 
 def _fold(catalogue: Catalogue, attribute: str) -> tuple[sparse.csr_array, list[str]]:
