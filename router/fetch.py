@@ -21,7 +21,6 @@ from cluster.types import FetchQuery, FetchReply, Query, SlateItem
 from router.fanout import Answers, Missed, fan_out
 from router.slate import Slate
 
-_ROUNDS_MAX = 3
 _ROUND_SHARE = 0.5  # of the time left: an owner that hangs must leave the others time to fill its places
 
 
@@ -67,12 +66,14 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
     """The first k items of the slate that are there and may be shown; fewer only when slate, time or owners run out."""
     items: dict[int, tuple[str | int, Mapping[str, object]]] = {}
     missed: dict[int, Missed] = {}
-    removed = {"stock_leak": 0, "fill_failed": 0}
-    n_fetched = next_place = 0
-    for _ in range(_ROUNDS_MAX):
-        places, next_place = _take(slate, k - len(items), next_place, missed)
-        if not places or deadline.expired:
+    n_fetched = n_leaked = n_undelivered = next_place = 0
+    growth = 1
+    while len(items) < k and not deadline.expired:
+        # Where some are gone more may be: each further round takes twice the reserve, so that rounds stay few.
+        places, next_place = _take(slate, growth * (k - len(items)), next_place, missed)
+        if not places:
             break
+        growth *= 2
         n_fetched += len(places)
         by_shard = _by_shard(slate, places)
         answers = await _fetch(slate, by_shard, query, fleet, deadline)
@@ -80,23 +81,20 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
         for shard, wanted in by_shard.items():
             reply = answers.got.get(shard)
             if reply is None:
-                removed["fill_failed"] += len(wanted)
+                n_undelivered += len(wanted)
                 continue
-            for place, item_id, payload, eligible in zip(
-                wanted, reply.item_ids, reply.payloads, reply.eligible.tolist(), strict=True
-            ):
-                if eligible:
-                    items[place] = (item_id, payload)
-                else:
-                    removed["stock_leak"] += 1
-    shown = sorted(items)
+            delivered = zip(wanted, reply.item_ids, reply.payloads, reply.eligible.tolist(), strict=True)
+            fresh = {place: (item_id, payload) for place, item_id, payload, eligible in delivered if eligible}
+            n_leaked += len(wanted) - len(fresh)
+            items |= fresh
+    shown = sorted(items)[:k]
     return Fetched(
         slate,
         tuple(shown),
         item_ids=tuple(items[place][0] for place in shown),
         payloads=tuple(items[place][1] for place in shown),
         n_fetched=n_fetched,
-        removed=removed,
+        removed={"stock_leak": n_leaked, "fill_failed": n_undelivered, "surplus": len(items) - len(shown)},
         missed=missed,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
@@ -25,13 +26,26 @@ from router.sections import RouterSections
 class Plan:
     """What to ask and what to make of the replies.
 
-    budgets: the global k of each of the query's asks, aligned with them.  n_candidates: how many the merge lets through.
+    budgets: the global k of each of the query's asks, aligned with them.  floors: what each may shrink to, aligned.
+    n_candidates: how many the merge lets through.
     """
 
     query: Query
     budgets: tuple[int, ...]
+    floors: tuple[int, ...]
     n_candidates: int
     degraded: tuple[Degradation, ...]
+
+    def covering(self, ratio: float) -> Plan:
+        """The plan for that share of the catalogue, when the rest did not answer.
+
+        A top-k of everything has about ratio * k members there. Wanting those, and not k of them, keeps the answer what it
+        was but for the missing part, and spares the shards that are left a second call from nearly every request.
+        """
+        if ratio == 1:
+            return self
+        budgets = tuple(max(floor, ceil(k * ratio)) for k, floor in zip(self.budgets, self.floors, strict=True))
+        return replace(self, budgets=budgets)
 
     def in_full(self) -> Query:
         """The query for a shard that the certificate found wanting: each source's whole budget from it alone."""
@@ -53,7 +67,8 @@ def plan(request: Request, record: UserRecord | None, spec: GenerationSpec, sect
     profile = record.profile if record is not None else {}
 
     wants = _wants(spec, sections, vectors, seeds, profile)
-    wants = _raised(wants, spec, demand(request.k))
+    needed = min(demand(request.k), spec.n_items)
+    wants = _raised(wants, spec, needed)
     p = sections.merge.exact_probability
     query = Query(
         generation=spec.id,
@@ -68,6 +83,7 @@ def plan(request: Request, record: UserRecord | None, spec: GenerationSpec, sect
     return Plan(
         query,
         budgets=tuple(w.k for w in wants),
+        floors=tuple(min(w.k, needed) if w.source.promises_k else 0 for w in wants),
         n_candidates=max(sections.merge.n_light, demand(request.k)),
         degraded=_degraded(wants, record, spec, sections.sources),
     )
@@ -78,7 +94,7 @@ def deeper(plan: Plan, spec: GenerationSpec, known: Keys, *, shortage: int) -> P
     asks = tuple(a for a in plan.query.asks if (s := spec.source(a.source)) is not None and s.promises_k)
     budgets = (demand(shortage),) * len(asks)
     query = replace(plan.query, asks=_with_k(asks, budgets), exclude=_union(plan.query.exclude, known))
-    return Plan(query, budgets, demand(shortage), ())
+    return Plan(query, budgets, budgets, demand(shortage), ())
 
 
 def demand(k: int) -> int:

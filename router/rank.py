@@ -43,6 +43,8 @@ async def rank(
     ranker = fleet.ranker
     if ranker is None:
         return as_merged(candidates, "ranker_failed")
+    if deadline.expired:
+        return as_merged(candidates, "ranker_timeout")
     query = rank_query(candidates, request, record, fleet.spec, section)
     answers = await fan_out((0,), lambda _: ranker.rank(query, deadline), deadline)
     if 0 in answers.missed:

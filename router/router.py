@@ -98,8 +98,13 @@ class Router:
         self._observe(answers.got.values(), coverage.missing)
         require(coverage)
 
+        certifying = deadline.sooner(deadline.remaining_ms() * config.deadline.retrieve_share)
         found = await certified_merge(
-            answers.got, planned, fleet, rank_constant=config.merge.rrf_rank_constant, deadline=searching
+            answers.got,
+            planned.covering(coverage.ratio),
+            fleet,
+            rank_constant=config.merge.rrf_rank_constant,
+            deadline=certifying,
         )
         candidates = found.merged.candidates
         funnel.done("merge", found.merged.n_received, len(candidates), removed=found.merged.removed)

@@ -25,20 +25,18 @@ def sections(**changes: dict[str, object]) -> RouterSections:
     return RouterSections.of(Config.model_validate({"sources": sources, **changes}))
 
 
-def ask(
-    router: Router, request: Request | None = None, *, k: int = 10, budget_ms: float = AMPLE_MS, **fields: object
-) -> Recommendation:
+def ask(router: Router, *, user_id: str = "u", k: int = 10, budget_ms: float = AMPLE_MS, **fields: object) -> Recommendation:
     """One recommendation, in a loop of its own."""
-    wanted = request or Request(user_id="u", k=k, **fields)  # type: ignore[arg-type]
+    request = Request(user_id=user_id, k=k, **fields)  # type: ignore[arg-type]
 
     async def run() -> Recommendation:
-        return await router.recommend(wanted, Deadline.after_ms(budget_ms))
+        return await router.recommend(request, Deadline.after_ms(budget_ms))
 
     return asyncio.run(run())
 
 
-def router_over(fleet: Fleet, users: UserStore | None = None, **changes: dict[str, object]) -> Router:
-    return Router(lambda: fleet, users or DictStore(user()), sections(**changes))
+def router_over(fleet: Fleet, store: UserStore | None = None, **changes: dict[str, object]) -> Router:
+    return Router(lambda: fleet, store or DictStore(user()), sections(**changes))
 
 
 def fused_truth(

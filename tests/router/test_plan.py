@@ -120,6 +120,15 @@ def test_some_source_that_promises_k_is_asked_for_enough(k: int, tops_k: int, an
     assert p.n_candidates >= demand(k)
 
 
+def test_a_plan_for_a_part_of_the_catalogue_wants_that_part_of_each_budget_but_never_a_short_slate() -> None:
+    p = plan(Request("u", 40), user(history=HISTORY), SPEC, sections())
+    assert p.covering(1.0) is p
+    half = p.covering(0.5)
+    assert budgets(half) == {"tops": 60, "ann": 150, "history": 20}  # tops promises k, and demand(40) is 60
+    assert half.query is p.query
+    assert budgets(p.covering(0.01)) == {"tops": 60, "ann": 60, "history": 1}
+
+
 def test_nothing_is_asked_beyond_the_catalogue() -> None:
     p = plan(REQUEST, user(), Catalogue.random(20).spec(2), sections())
     assert budgets(p) == {"tops": 20, "ann": 20}

@@ -72,7 +72,7 @@ async def late_replies(server: RedisServer, store: RedisStore) -> None:
     """The server stops, calls time out with their commands on the wire, the server goes on and answers all of them."""
     server.hang()
     try:
-        late = [store.get(str(i), GENERATION, Deadline.after_ms(10)) for i in range(8)]
+        late = [store.get(str(i), GENERATION, Deadline.after_ms(40)) for i in range(8)]
         for outcome in await asyncio.gather(*late, return_exceptions=True):
             assert isinstance(outcome, UserStoreUnavailable)
     finally:
@@ -93,7 +93,13 @@ def test_replies_that_arrive_after_the_deadline_are_nobodys(redis_server: RedisS
 def test_a_planted_connection_that_stays_open_is_caught(redis_server: RedisServer) -> None:
     """The checks above see what they are for: with connections that survive a cancelled call, replies go astray."""
 
+    made: list[Connection] = []
+
     class Surviving(Connection):
+        def __init__(self, **options: object) -> None:
+            super().__init__(**options)
+            made.append(self)
+
         async def disconnect(self, *args: object, **kwargs: object) -> None: ...
 
         async def can_read(self) -> bool:
@@ -103,11 +109,12 @@ def test_a_planted_connection_that_stays_open_is_caught(redis_server: RedisServe
         store._pool.connection_class = Surviving
         await store._pool.disconnect()
         store._pool.reset()
+        await asyncio.gather(*(store.get(str(i), GENERATION, Deadline.after_ms(2_000)) for i in range(8)))
         await late_replies(redis_server, store)
         for i in range(50, 80):
             await store.get(str(i), GENERATION, Deadline.after_ms(2_000))
         assert store.n_rejected > 0
-        for connection in list(store._pool._available_connections):
+        for connection in made:
             await Connection.disconnect(connection)
 
     on(redis_server, check)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from cluster.config import RankerSection
+from cluster.deadline import Deadline
+from cluster.errors import ConnectionLost, RankerUnavailable, SchemaMismatch
+from cluster.types import Candidates, RankQuery, RankReply, UserRecord
+from router.merge import merge
+from router.plan import plan
+from router.rank import Ranked, rank, rank_query
+from router.request import Request
+from tests.router.asking import sections
+from tests.router.fakes import Catalogue, ReverseRanker, fleet, user
+
+CATALOGUE = Catalogue.random(300)
+SPEC = CATALOGUE.spec(2)
+REQUEST = Request("u", 10, basket=("i0-1", "i0-2"), context={"hour": 21.0, "weather": 3.0})
+SECTION = RankerSection()
+
+
+def candidates() -> Candidates:
+    p = plan(REQUEST, user(), SPEC, sections())
+    return merge([s.answer(p.query) for s in CATALOGUE.shards(2)], p, SPEC, rank_constant=60.0).candidates
+
+
+CANDIDATES = candidates()
+
+
+def ranked(ranker: object, record: UserRecord | None = None, section: RankerSection = SECTION, budget_ms: float = 50) -> Ranked:
+    async def run() -> Ranked:
+        return await rank(
+            CANDIDATES,
+            REQUEST,
+            record,
+            fleet=fleet(CATALOGUE, CATALOGUE.shards(2), ranker),  # type: ignore[arg-type]
+            section=section,
+            deadline=Deadline.after_ms(budget_ms),
+        )
+
+    return asyncio.run(run())
+
+
+def assert_merged_order(outcome: Ranked) -> None:
+    assert outcome.order.tolist() == list(range(len(CANDIDATES)))
+    np.testing.assert_array_equal(outcome.scores, CANDIDATES.scores)
+
+
+def test_the_rankers_order_is_taken() -> None:
+    outcome = ranked(ReverseRanker())
+    assert outcome.order.tolist() == list(reversed(range(len(CANDIDATES))))
+    assert outcome.degraded == ()
+
+
+def test_a_skipped_heavy_model_is_named() -> None:
+    assert ranked(ReverseRanker(skipped="deadline")).degraded == ("heavy_skipped",)
+
+
+@pytest.mark.parametrize(
+    ("ranker", "reason"),
+    [
+        (None, "ranker_failed"),
+        (ReverseRanker(error=RankerUnavailable("none left")), "ranker_failed"),
+        (ReverseRanker(error=ConnectionLost("gone")), "ranker_failed"),
+        (ReverseRanker(error=SchemaMismatch("abc instead of def")), "ranker_schema"),
+        (ReverseRanker(delay_s=5), "ranker_timeout"),
+    ],
+)
+def test_without_a_ranker_the_merged_order_stands_and_the_reason_is_named(ranker: object, reason: str) -> None:
+    began = time.perf_counter()
+    outcome = ranked(ranker)
+    assert_merged_order(outcome)
+    assert outcome.degraded == (reason,)
+    assert time.perf_counter() - began < 0.08
+
+
+def test_no_time_left_does_not_even_ask() -> None:
+    ranker = ReverseRanker()
+    assert ranked(ranker, budget_ms=0).degraded == ("ranker_timeout",)
+    assert ranker.queries == []
+
+
+def test_ranking_switched_off_is_no_degradation() -> None:
+    off = RankerSection.model_validate({"light": {"enabled": False}, "heavy": {"enabled": False}})
+    outcome = ranked(None, section=off)
+    assert_merged_order(outcome)
+    assert outcome.degraded == ()
+
+
+class LyingRanker(ReverseRanker):
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        self.order = order
+
+    async def rank(self, query: RankQuery, deadline: Deadline) -> RankReply:
+        reply = await super().rank(query, deadline)
+        n = len(self.order)
+        return replace(reply, order=np.array(self.order, np.int32), scores=np.zeros(n, np.float32))
+
+
+@pytest.mark.parametrize("wrong", ["short", "long", "twice", "negative", "beyond"])
+def test_an_order_that_is_no_permutation_is_refused(wrong: str) -> None:
+    order = list(range(len(CANDIDATES)))
+    orders = {
+        "short": order[:-1],
+        "long": [*order, len(order)],
+        "twice": [0, *order[:-1]],
+        "negative": [-1, *order[1:]],
+        "beyond": [*order[:-1], len(order)],
+    }
+    outcome = ranked(LyingRanker(orders[wrong]))
+    assert_merged_order(outcome)
+    assert outcome.degraded == ("ranker_failed",)
+
+
+def test_the_query_is_laid_out_as_the_schema_says() -> None:
+    query = rank_query(CANDIDATES, REQUEST, user(), SPEC, SECTION)
+    assert query.schema_hash == SPEC.features.hash
+    assert query.user.tolist() == [1.0, 2.0]
+    assert query.context.tolist() == [21.0, 10.0]  # hour from the caller, k from the request
+    assert query.n_heavy == 100
+    assert rank_query(CANDIDATES, REQUEST, None, SPEC, SECTION).user.tolist() == [0.0, 0.0]
+
+    schema = msgspec.structs.replace(
+        SPEC.features, sources=("history", "tops"), user=("u.a",), context=("minute", "basket_size")
+    )
+    other = rank_query(CANDIDATES, REQUEST, user(), msgspec.structs.replace(SPEC, features=schema), SECTION)
+    np.testing.assert_array_equal(other.source_ranks, CANDIDATES.source_ranks[:, [2, 0]])
+    np.testing.assert_array_equal(other.source_scores, CANDIDATES.source_scores[:, [2, 0]])
+    assert other.user.tolist() == [0.0]  # two features stored, one expected: none of them can be trusted
+    assert other.context.tolist() == [0.0, 2.0]
+    no_heavy = RankerSection.model_validate({"heavy": {"enabled": False}})
+    assert rank_query(CANDIDATES, REQUEST, None, SPEC, no_heavy).n_heavy == 0
