@@ -123,6 +123,7 @@ class Accepted(asyncio.Protocol):
     def _take(self, frames: list[Frame]) -> None:
         server = self._server
         now = server.clock()
+        calls: list[Call] = []
         for kind, micros, call_id, body in frames:
             if not 0 < kind <= METHOD_MAX:
                 raise MalformedFrame(f"a frame of kind {kind} is no request")
@@ -136,7 +137,9 @@ class Accepted(asyncio.Protocol):
             elif self.in_flight > self._in_flight_max:
                 call.fail(Overloaded(f"{self._in_flight_max} calls of this connection are in flight already", retry_after_s=1))
             else:
-                server.enqueue(call)
+                calls.append(call)
+        if calls:
+            server.enqueue(calls)
         if self._in_flight_bytes > self._bytes_max:
             self._choose_reading()
 

@@ -14,6 +14,7 @@ from cluster.config import TransportSection
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, OskolokError
 from cluster.topology import Address
+from cluster.transport.handshake import check_secret
 from cluster.transport.link import Decode, Link
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Channel:
     """
 
     def __init__(self, address: Address, *, node_id: str, secret: bytes, limits: TransportSection) -> None:
+        check_secret(secret)
         self.address = address
         self._unix_path = address.unix_path if address.node_id == node_id else ""
         self._peer = self._unix_path or f"{address.host}:{address.port}"
@@ -79,10 +81,12 @@ class Channel:
         """Whether there is a connection, now or within timeout_s."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._is_connected.wait()
+                while not self.connected:
+                    self._is_connected.clear()  # it may be set still, for a connection that was lost this instant
+                    await self._is_connected.wait()
         except TimeoutError:
             return False
-        return self.connected
+        return True
 
     def close(self) -> None:
         """Stop connecting and close; calls in flight fail with ConnectionLost."""
@@ -134,6 +138,7 @@ class Channel:
                     transport, _ = await self._loop.create_connection(lambda: link, self.address.host, self.address.port)
                 await link.ready
             self._link = link
+            self._problem = ConnectionLost(f"lost the connection to {self._peer}")
             self._is_connected.set()
             return await asyncio.shield(link.lost)
         except OskolokError as error:

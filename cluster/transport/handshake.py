@@ -27,11 +27,16 @@ SECRET_BYTES_MIN = 16
 Nonce = Callable[[int], bytes]
 
 
+def check_secret(secret: bytes) -> None:
+    """A secret that could be guessed is a bug of whoever made it."""
+    assert len(secret) >= SECRET_BYTES_MIN, f"a secret of {len(secret)} bytes, at least {SECRET_BYTES_MIN} are needed"
+
+
 class ServerHandshake:
     """The accepting side. Feed it what arrives until `done`; then `surplus` is the beginning of the frames."""
 
     def __init__(self, secret: bytes, nonce: Nonce = secrets.token_bytes) -> None:
-        _check_secret(secret)
+        check_secret(secret)
         self._secret = secret
         self._nonce = nonce(NONCE_BYTES)
         self._client_nonce = b""
@@ -41,6 +46,7 @@ class ServerHandshake:
 
     def feed(self, chunk: bytes) -> bytes:
         """What to send in answer to these bytes, possibly nothing. Raises HandshakeRefused."""
+        assert not self.done, "what follows the handshake is frames"
         self._held += chunk
         answer = b""
         if not self._client_nonce:
@@ -63,7 +69,7 @@ class ClientHandshake:
     """The connecting side: send `hello` first, then feed it what arrives until `done`."""
 
     def __init__(self, secret: bytes, nonce: Nonce = secrets.token_bytes) -> None:
-        _check_secret(secret)
+        check_secret(secret)
         self._secret = secret
         self._nonce = nonce(NONCE_BYTES)
         self._held = b""
@@ -73,6 +79,7 @@ class ClientHandshake:
 
     def feed(self, chunk: bytes) -> bytes:
         """What to send in answer to these bytes, possibly nothing. Raises HandshakeRefused."""
+        assert not self.done, "what follows the handshake is frames"
         self._held += chunk
         _check_magic(self._held)
         if len(self._held) < CHALLENGE_BYTES:
@@ -96,7 +103,3 @@ def _cut(held: bytes, n: int) -> tuple[bytes, bytes]:
 def _check_magic(held: bytes) -> None:
     if held[: len(MAGIC)] != MAGIC[: len(held)]:
         raise HandshakeRefused(f"not this protocol, or another version of it (expected {MAGIC!r})")
-
-
-def _check_secret(secret: bytes) -> None:
-    assert len(secret) >= SECRET_BYTES_MIN, f"a secret of {len(secret)} bytes, at least {SECRET_BYTES_MIN} are needed"

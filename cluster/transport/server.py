@@ -18,6 +18,7 @@ from cluster.config import TransportSection
 from cluster.deadline import Clock
 from cluster.errors import DeadlineExceeded, OskolokError
 from cluster.transport.accepted import Accepted
+from cluster.transport.handshake import check_secret
 from cluster.transport.service import Call, Service
 from cluster.transport.sockets import LISTEN_BACKLOG, bind_unix, unlink_unix
 
@@ -42,6 +43,7 @@ class Server:
         batch_max: int = 1,
         clock: Clock = time.monotonic,
     ) -> None:
+        check_secret(secret)
         self.limits = limits
         self.secret = secret
         self.clock = clock
@@ -95,10 +97,14 @@ class Server:
             await listener.wait_closed()
         self._listeners.clear()
 
-    def enqueue(self, call: Call) -> None:
-        """Let the call wait for its turn."""
-        self._queue.append(call)
-        if not self._turn_is_due:
+    def enqueue(self, calls: list[Call]) -> None:
+        """Let the calls wait for their turn, which is now if nobody else's is due and there is no batch to wait for."""
+        self._queue.extend(calls)
+        if self._turn_is_due:
+            return
+        if self._batch_max == 1:
+            self._take_turn()
+        else:
             self._turn_is_due = True
             self._loop.call_soon(self._take_turn)
 
