@@ -102,6 +102,7 @@ def prune(storage_path: str | os.PathLike[str], keep: int) -> list[str]:
     for generation_id in doomed:
         aside = folder / f"{REMOVING}{generation_id}"
         (folder / generation_id).rename(aside)
+        sync(folder, no_step)  # or a power cut could bring the name back over a folder half removed
         shutil.rmtree(aside)
     return doomed
 
