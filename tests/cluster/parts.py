@@ -1,0 +1,66 @@
+"""Tiny shards and rankers that do what a test says, and small values of the types they take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cluster.errors import InvalidQuery
+from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
+
+
+class FakeShard:
+    """Answers every query with the one item whose key it was made with; or raises."""
+
+    def __init__(self, key: int = 7, *, error: Exception | None = None) -> None:
+        self.key = key
+        self.error = error
+        self.n_queries = 0
+
+    def retrieve(self, query: Query) -> ShardReply:
+        self.n_queries += 1
+        if self.error is not None:
+            raise self.error
+        one = np.ones(1, np.int32)
+        return ShardReply(query.generation, 0, one, np.array([self.key]), np.ones((1, 2), np.float32), (), 5, 4, 1.0)
+
+    def fetch(self, query: FetchQuery) -> FetchReply:
+        if self.error is not None:
+            raise self.error
+        n = len(query.rows)
+        ids, payloads = tuple(range(n)), tuple({"row": int(row)} for row in query.rows)
+        return FetchReply(query.generation, ids, payloads, np.ones(n, np.bool_))
+
+
+class FakeRanker:
+    """Reverses the order; remembers the sizes of its batches; or raises."""
+
+    def __init__(self, *, error: Exception | None = None) -> None:
+        self.error = error
+        self.batches: list[int] = []
+        self.remaining_ms: list[float] = []
+
+    def rank_batch(self, queries, remaining_ms) -> list[RankReply]:
+        self.batches.append(len(queries))
+        self.remaining_ms += remaining_ms
+        if self.error is not None:
+            raise self.error
+        return [self._rank(query) for query in queries]
+
+    def _rank(self, query: RankQuery) -> RankReply:
+        m = len(query.keys)
+        if query.n_heavy > m:
+            raise InvalidQuery("n_heavy")
+        return RankReply(np.arange(m, dtype=np.int32)[::-1], np.zeros(m, np.float32), 0, "", 1.0, 0.0, 0.0)
+
+
+def query(generation: str = "g") -> Query:
+    return Query(generation, ())
+
+
+def fetch_query(generation: str = "g") -> FetchQuery:
+    return FetchQuery(generation, np.array([3, 1], np.int32))
+
+
+def rank_query(generation: str = "g", m: int = 3) -> RankQuery:
+    matrix, none = np.zeros((m, 1), np.float32), np.zeros(0, np.float32)
+    return RankQuery(generation, "hash", np.arange(m), matrix, matrix, matrix, none, none, 0)
