@@ -28,8 +28,8 @@ class LocalShard(Protocol):
 class LocalRanker(Protocol):
     """What a process that holds the ranking models offers."""
 
-    def rank_batch(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> list[RankReply]:
-        """One reply for each query; remaining_ms, aligned with them, is how long each may still take."""
+    def rank_batch(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> Sequence[RankReply | OskolokError]:
+        """One outcome for each query, its own error included; remaining_ms, aligned, is how long each may still take."""
         ...
 
 
@@ -55,7 +55,13 @@ class LocalRankerClient:
         self._ranker = ranker
 
     def rank(self, query: RankQuery, deadline: Deadline) -> asyncio.Future[RankReply]:
-        return _done(lambda: self._ranker.rank_batch([query], [deadline.remaining_ms()])[0], deadline)
+        return _done(lambda: _reply(self._ranker.rank_batch([query], [deadline.remaining_ms()])[0]), deadline)
+
+
+def _reply(outcome: RankReply | OskolokError) -> RankReply:
+    if isinstance(outcome, OskolokError):
+        raise outcome
+    return outcome
 
 
 def failed(error: OskolokError) -> asyncio.Future[T]:

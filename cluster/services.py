@@ -76,14 +76,17 @@ def ranker_service(lookup: Callable[[str], LocalRanker]) -> Service:
 def _rank(lookup: Callable[[str], LocalRanker], generation: str, batch: list[tuple[Call, RankQuery]]) -> None:
     try:
         remaining_ms = [call.deadline.remaining_ms() for call, _ in batch]
-        replies = lookup(generation).rank_batch([query for _, query in batch], remaining_ms)
-        bodies = [encode_rank_reply(r, queue_us=call.queued_us) for (call, _), r in zip(batch, replies, strict=True)]
+        outcomes = lookup(generation).rank_batch([query for _, query in batch], remaining_ms)
+        assert len(outcomes) == len(batch), f"{len(outcomes)} outcomes for {len(batch)} queries"
     except Exception as error:
         for call, _ in batch:
             _fail(call, error)
-    else:
-        for (call, _), body in zip(batch, bodies, strict=True):
-            call.reply(body)
+        return
+    for (call, _), outcome in zip(batch, outcomes, strict=True):
+        if isinstance(outcome, OskolokError):
+            _fail(call, outcome)
+        else:
+            call.reply(encode_rank_reply(outcome, queue_us=call.queued_us))
 
 
 def _unknown(call: Call) -> NoReturn:
