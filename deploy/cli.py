@@ -1,0 +1,86 @@
+"""The `oskolok` command. Verbs that talk to a running cluster use HTTP and load neither Ray nor a model library."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version as version_of
+
+import typer
+
+from deploy.commands import config as config_command
+from deploy.commands.common import INTERRUPTED, OK, USAGE, Form, FormOption, failure_of, out, print_json, tell
+
+app = typer.Typer(
+    name="oskolok",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""Sharded retrieval and ranking for recommenders, on Ray.
+
+    [bold]oskolok demo[/] does everything once: data, build, cluster, answers. With your own log and catalogue:
+
+    [bold]oskolok build[/] --items items.parquet --events events.parquet   a generation: vectors, lists, models, users\n
+    [bold]oskolok serve[/]                                                 a cluster that answers on http.host:http.port\n
+    [bold]oskolok recommend[/] USER                                        a request, as a table
+
+    Settings come from oskolok.toml: [bold]oskolok config schema[/] lists them all.
+    """,
+)
+
+
+@app.command()
+def version(format: FormOption = Form.human) -> None:
+    """Print the versions of Oskolok, Ray and Python."""
+    found = {"oskolok": version_of("oskolok"), "ray": version_of("ray"), "python": sys.version.split()[0]}
+    if format is Form.json:
+        print_json(found)
+    else:
+        out.print(" · ".join(f"{name} {number}" for name, number in found.items()))
+
+
+def _verbs() -> None:
+    """Attach the verbs. Their modules import what they need when they run, so that --help stays quick."""
+    from deploy.commands.build import build
+    from deploy.commands.demo import demo
+    from deploy.commands.recommend import recommend
+    from deploy.commands.serve import serve
+    from deploy.commands.status import status
+
+    for verb in (demo, build, serve, recommend, status):
+        app.command()(verb)
+    app.add_typer(config_command.app, name="config")
+
+
+_verbs()
+
+
+def main() -> None:
+    """The console script. Exits 0, 1 (our fault), 2 (usage or configuration), 3 (not ready), 130 (interrupted)."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """One command; its exit code."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # nobody reads on: the interpreter's last flush must not fail
+        return OK
+    except Exception as error:
+        if callable(show := getattr(error, "show", None)):  # a usage error: click's, of which typer may have its own copy
+            show()
+            return USAGE
+        failure = failure_of(error)
+        tell(failure)
+        if os.environ.get("OSKOLOK_TRACEBACK"):
+            raise
+        return failure.code
+    return code if isinstance(code, int) else OK
+
+
+if __name__ == "__main__":
+    main()

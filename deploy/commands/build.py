@@ -1,0 +1,86 @@
+"""`oskolok build`: from a purchase log and a catalogue to one published generation."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from cluster.config import Config
+from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
+
+
+def build(
+    items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
+    events: Annotated[Path, typer.Option("--events", help="The purchase log, likewise.")],
+    config: ConfigOption = None,
+    set: SetOption = None,
+    format: FormOption = Form.human,
+) -> None:
+    """Build vectors, top lists, models and user records, and publish them as the current generation.
+
+    Which columns are what is said in [catalog] and [events] of the configuration. A build that was interrupted goes on
+    where it was; stages whose inputs did not change are not done again.
+    """
+    made = build_generation(configuration(config, set).config, items, events)
+    if format is Form.json:
+        print_json({"generation": made.generation, "report": made.report})
+    else:
+        out.print(made.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A generation, and what its build reported. text: the same in a line."""
+
+    generation: str
+    report: dict[str, Any]
+    text: str
+
+
+def build_generation(config: Config, items: Path, events: Path) -> Made:
+    """Run the build with bars on stderr, or a line a stage where that is no terminal."""
+    from train.build import build as run_build
+
+    logging.getLogger("catboost").setLevel(logging.WARNING)
+    bars = Bars()
+    with bars.shown:
+        built = run_build(config, items, events, progress=bars)
+    spec = built.spec
+    text = f"generation {spec.id}: {spec.n_shards} shards, {spec.n_items:,} items, {built.report.n_users:,} users"
+    return Made(spec.id, json.loads(msgspec.json.encode(built.report)), text)
+
+
+class Bars:
+    """train.progress.Progress on a terminal; elsewhere one line a stage."""
+
+    def __init__(self) -> None:
+        self.shown = Progress(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[summary]}"),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._task = TaskID(0)
+        self._stage = ""
+
+    def begin(self, stage: str, total: int) -> None:
+        self._stage = stage
+        self._task = self.shown.add_task(stage, total=total or None, summary="")
+
+    def advance(self, done: int) -> None:
+        self.shown.update(self._task, completed=done)
+
+    def end(self, summary: str) -> None:
+        self.shown.update(self._task, total=1, completed=1, summary=summary)
+        if not err.is_terminal:
+            err.print(f"  {self._stage:<18} {summary}", markup=False)

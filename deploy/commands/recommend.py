@@ -1,0 +1,66 @@
+"""`oskolok recommend USER`: one request, as a table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from deploy.commands.common import (
+    ConfigOption,
+    Form,
+    FormOption,
+    SetOption,
+    UrlOption,
+    VerboseOption,
+    client,
+    out,
+    print_json,
+    show_curls,
+)
+from deploy.filter_text import parse_filter
+from deploy.slate_text import funnel, slate_table, summary
+
+
+def recommend(
+    user: Annotated[str, typer.Argument(help="The user's id. A stranger gets what sells best.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items.")] = 10,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="Such as 'brand in (a, b)', 'price <= 4', 'not category = x'. Repeatable."),
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="An item id not to return. Repeatable.")] = None,
+    timeout_ms: Annotated[int | None, typer.Option("--timeout-ms", help="The request's time budget.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each stage let through.")] = False,
+    url: UrlOption = "",
+    config: ConfigOption = None,
+    set: SetOption = None,
+    format: FormOption = Form.human,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ask the running cluster for recommendations.
+
+    [bold]oskolok recommend 42 -k 5[/]                                    five items for user 42
+
+    [bold]oskolok recommend 42 --filter 'stores in (367)' --explain[/]    only what that store sells, and what each stage did
+    """
+    body: dict[str, Any] = {"user_id": user, "k": k}
+    if filter:
+        body["filter"] = parse_filter(filter)
+    if exclude:
+        body["exclude_item_ids"] = exclude
+    if timeout_ms is not None:
+        body["timeout_ms"] = timeout_ms
+    if explain:
+        body["explain"] = "funnel"
+    used = client(url, config, set)
+    try:
+        answer = used.recommend(body)
+    finally:
+        show_curls(used, verbose=verbose)
+    if format is Form.json:
+        print_json(answer)
+        return
+    out.print(slate_table(answer))
+    out.print(f"[dim]{funnel(answer)}[/]")
+    out.print(f"[dim]{summary(answer)}[/]")

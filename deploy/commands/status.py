@@ -1,0 +1,119 @@
+"""`oskolok status`: the cluster on one screen; exit code 3 until it is ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cluster.errors import Unavailable
+from deploy.client import Client, ProblemAnswer
+from deploy.commands.common import (
+    NOT_READY,
+    ConfigOption,
+    Form,
+    FormOption,
+    SetOption,
+    UrlOption,
+    VerboseOption,
+    client,
+    out,
+    print_json,
+    show_curls,
+)
+
+_STYLES = {"READY": "green", "DEGRADED": "yellow", "STARTING": "yellow"}
+_POLL_S = 0.5
+
+
+def status(
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Wait up to this many seconds until every part is ready.")] = 0,
+    url: UrlOption = "",
+    config: ConfigOption = None,
+    set: SetOption = None,
+    format: FormOption = Form.human,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show shards, rankers and their states. Exit code 0 if requests are answered, 3 if not yet."""
+    used = client(url, config, set)
+    try:
+        found = _found(used, time.monotonic() + wait)
+    finally:
+        show_curls(used, verbose=verbose)
+    if format is Form.json:
+        print_json(found)
+    else:
+        _print(found, used.url)
+    if found["state"] == "STARTING" or (wait and found["state"] != "READY"):
+        raise typer.Exit(NOT_READY)
+
+
+def _found(used: Client, until: float) -> dict[str, Any]:
+    while True:
+        try:
+            found = used.cluster()
+            if found["state"] == "READY" or time.monotonic() >= until:
+                return found
+        except (Unavailable, ProblemAnswer):
+            if time.monotonic() >= until:
+                raise
+        used.curls.clear()
+        time.sleep(_POLL_S)
+
+
+def _print(found: Mapping[str, Any], url: str) -> None:
+    view, state = found["cluster"], found["state"]
+    coloured = f"[bold {_STYLES[state]}]{state}[/]"
+    if view is None:
+        out.print(f"cluster {coloured}   {url}")
+    else:
+        topology = view["topology"]
+        up_s = max(0, int(time.time() - view["started_at"]))
+        out.print(
+            f"cluster {view['name']}   {coloured}   generation {topology['spec']['id']}   "
+            f"topology {view['version']}   up {_span(up_s)}   {url}"
+        )
+        out.print(_table(view))
+    for check in found["checks"]:
+        if not check.startswith("[+]"):
+            out.print(f"  {check}", markup=False)
+
+
+def _table(view: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title, justify in (("part", "left"), ("state", "left"), ("items", "right"), ("pid", "right"), ("starts", "right")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    for title in ("load", "node", ""):
+        table.add_column(title)
+    sizes = view["topology"]["spec"]["shard_items"]
+    for part in view["replicas"]:
+        ready = part["health"] == "ready"
+        table.add_row(
+            part["name"],
+            Text(part["health"], style="green" if ready else "yellow"),
+            f"{sizes[part['shard']]:,}" if part["shard"] >= 0 else "",
+            str(part["pid"] or "–"),
+            str(part["starts"]),
+            f"{part['load_s']:.1f} s" if part["load_s"] else "–",
+            part["node_id"][:8],
+            Text("" if ready else part["detail"]),
+        )
+    return table
+
+
+def _span(seconds: int) -> str:
+    """Two units at most.
+
+    >>> _span(59), _span(3700), _span(200_000)
+    ('59 s', '1 h 1 min', '2 d 7 h')
+    """
+    days, hours, minutes = seconds // 86_400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"

@@ -1,0 +1,56 @@
+"""The environment variables that Ray and Serve read when they are imported: everything we want of them, in one place.
+
+They must be set before `import ray`, and every process that the local Ray starts inherits them. Pure, but for the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cluster.config import Config
+from deploy.wiring import Listen
+
+
+def serve_variables(config: Config, folder: Path, *, haproxy: str) -> dict[str, str]:
+    """How Serve shall work. folder: private, short, for HAProxy's sockets.  haproxy: the binary, "" to go without it."""
+    found = {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.edge:middlewares",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # 5 s is too short for a busy laptop, and the proxy then starts over
+    }
+    if haproxy:
+        found |= {
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            "RAY_SERVE_HAPROXY_BINARY_PATH": haproxy,
+            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
+            "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",  # the default is in /tmp, open to every user
+            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{folder}/server-state",
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
+            "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a log line a request; our own metrics say more
+            "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        }
+    return found
+
+
+def ray_variables(listen: Listen, token_file: Path | None) -> dict[str, str]:
+    """How Ray shall work. token_file: the cluster's authentication token; None leaves it to what the machine has."""
+    found = {
+        "RAY_worker_niceness": "0",  # 15 by default, which starves workers beside anything else that computes
+        "RAY_AUTH_MODE": "token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    if token_file is not None:
+        found["RAY_AUTH_TOKEN_PATH"] = str(token_file)
+    if listen == "loopback":
+        # Ray has no option to stay on 127.0.0.1: it replaces a loopback address by the machine's. This switch, made for
+        # laptops whose firewall asks about every listener, makes the node's address 127.0.0.1 and all of Ray follows.
+        found["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    return found
+
+
+def missing(wanted: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What has to be set: a variable that somebody has set already stays as it is."""
+    return {name: value for name, value in wanted.items() if name not in environ}

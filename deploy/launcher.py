@@ -1,0 +1,218 @@
+"""From a configuration and a generation to a cluster that answers, and tidily back: Ray, users, supervisor, Serve, ready.
+
+`Launcher` starts only what is missing and stops only what it started. Ray is imported when it is needed, after the
+environment that it reads at import was set; everything else of the CLI runs without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cluster.config import Config
+from cluster.errors import ConfigError, Unavailable
+from cluster.generation import Generation, current_id, generation_path
+from cluster.user_records import read_users
+from deploy.client import Client, ProblemAnswer
+from deploy.environment import missing, ray_variables, serve_variables
+from deploy.haproxy import end_strays, find_haproxy, write_wrapper
+from deploy.listeners import Listener, descendants, listeners_of
+from deploy.secret_file import load_or_create
+from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
+from router.users.opening import open_store
+
+READY_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 15.0
+_OBJECT_STORE_BYTES = 128 << 20  # no query and no reply passes through it
+
+Tell = Callable[[str, str], None]
+"""Told (step, what happened) as the start goes on, for people."""
+
+
+class Launcher:
+    """One cluster, from `start` to `stop`."""
+
+    def __init__(self, config: Config, tell: Tell) -> None:
+        self._config = config
+        self._tell = tell
+        self._listen: Listen = "loopback" if config.ray.address == "" else "nodes"
+        self._folder: Path | None = None
+        self._ray: Any = None
+        self._supervisor: Any = None
+        self._serving = False
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        """Bring everything up and return once the cluster is ready. Raises OskolokError; call `stop` in any case."""
+        storage = Path(self._config.storage.path).absolute()
+        generation = Generation.open(generation_path(storage, current_id(storage)))
+        if generation.spec.n_shards != self._config.cluster.n_shards:
+            raise ConfigError(
+                f"generation {generation.spec.id} has {generation.spec.n_shards} shards, "
+                f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set it back"
+            )
+        self._set_environment(storage)
+        self._start_ray()
+        self._load_users(generation)
+        wiring = Wiring(
+            config=self._config,
+            generation_path=str(generation.path),
+            secret=bytes.fromhex(load_or_create(storage / "secrets" / "data-plane")),
+            socket_dir=socket_dir(self._config, storage),
+            listen=self._listen,
+        )
+        self._start_supervisor(wiring)
+        self._start_serve(wiring)
+        self._wait_ready()
+
+    def exposed(self) -> list[Listener]:
+        """What of a local cluster can be reached from other machines. Should be nothing, unless http.host says so."""
+        if self._listen != "loopback":
+            return []
+        allowed = (self._config.http.port,) if self._config.http.host not in ("127.0.0.1", "::1", "localhost") else ()
+        found = listeners_of(descendants(os.getpid()))
+        return [one for one in found if not one.on_loopback and one.port not in allowed]
+
+    def stop(self) -> None:
+        """Undo `start`, as far as it came, newest first. Safe to call twice."""
+        with _silence():  # Ray tells of every actor that we are ending
+            self._stop_serve()
+            self._stop_supervisor()
+            if self._ray is not None:
+                ray, self._ray = self._ray, None
+                ray.shutdown()
+        if self._folder is not None:
+            end_strays(self._folder)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _stop_serve(self) -> None:
+        """Let Serve finish what it answers; not longer than STOP_TIMEOUT_S, which it exceeds if its controller has died."""
+        if not self._serving:
+            return
+        self._serving = False
+        from ray import serve
+
+        stopping = threading.Thread(target=serve.shutdown, daemon=True)
+        stopping.start()
+        stopping.join(STOP_TIMEOUT_S)
+
+    def _stop_supervisor(self) -> None:
+        if self._supervisor is None:
+            return
+        supervisor, self._supervisor = self._supervisor, None
+        with contextlib.suppress(
+            Exception
+        ):  # it may be between two lives; `ray.shutdown` ends a local cluster whatever it does
+            self._ray.get(supervisor.stop.remote(), timeout=5)
+            self._ray.kill(supervisor)
+
+    def _set_environment(self, storage: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="oskolok-"))
+        token_file = None
+        if self._listen == "loopback":
+            token_file = storage / "secrets" / "ray-token"
+            load_or_create(token_file)
+        binary = find_haproxy()
+        if not binary:
+            self._tell("serve", "no HAProxy here: going on with Serve's own proxy, at about a tenth of the requests per second")
+        elif self._listen == "loopback":
+            binary = str(write_wrapper(binary, self._folder))
+        wanted = ray_variables(self._listen, token_file) | serve_variables(self._config, self._folder, haproxy=binary)
+        os.environ.update(missing(wanted, os.environ))
+
+    def _start_ray(self) -> None:
+        began = time.monotonic()
+        import ray
+
+        options: dict[str, Any] = {"namespace": self._config.ray.namespace, "log_to_driver": False, "logging_level": "warning"}
+        if self._listen == "loopback":
+            options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+        else:
+            options |= {"address": self._config.ray.address}
+        ray.init(**options)
+        self._ray = ray
+        where = "on this machine" if self._listen == "loopback" else f"at {self._config.ray.address}"
+        self._tell("ray", f"{ray.__version__} {where}, {time.monotonic() - began:.1f} s")
+
+    def _load_users(self, generation: Generation) -> None:
+        began = time.monotonic()
+
+        async def load() -> int:
+            store = open_store(user_store_url(self._config), self._config.users, access="write")
+            try:
+                return await store.put_many(read_users(generation))
+            finally:
+                await store.close()
+
+        n_users = asyncio.run(load())
+        self._tell(
+            "users", f"{n_users:,} records in {user_store_url(self._config).split('://')[0]}, {time.monotonic() - began:.1f} s"
+        )
+
+    def _start_supervisor(self, wiring: Wiring) -> None:
+        from deploy.supervisor import Supervisor
+
+        options = {
+            "name": SUPERVISOR,
+            "namespace": self._config.ray.namespace,
+            "lifetime": "detached",
+            "max_restarts": -1,
+            "max_task_retries": 0,
+            "num_cpus": 0,
+        }
+        self._supervisor = self._ray.remote(Supervisor).options(**options).remote(wiring)
+
+    def _start_serve(self, wiring: Wiring) -> None:
+        from ray import serve
+        from ray.serve.config import HTTPOptions, ProxyLocation
+
+        from deploy.serving import APPLICATION, application
+
+        self._serving = True
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        http = HTTPOptions(host=self._config.http.host, port=self._config.http.port)
+        where = ProxyLocation.HeadOnly if self._listen == "loopback" else ProxyLocation.EveryNode
+        serve.start(proxy_location=where, http_options=http, logging_config={"log_level": "WARNING"})
+        serve.run(application(wiring), name=APPLICATION, route_prefix="/", blocking=False)
+
+    def _wait_ready(self) -> None:
+        began = time.monotonic()
+        config = self._config
+        host = "127.0.0.1" if config.http.host in ("0.0.0.0", "::") else config.http.host
+        client = Client(f"http://{host}:{config.http.port}", timeout_s=2)
+        last = ""
+        while time.monotonic() - began < READY_TIMEOUT_S:
+            try:
+                found = client.cluster()
+            except (Unavailable, ProblemAnswer):
+                time.sleep(0.1)
+                continue
+            checks = ", ".join(check[3:] for check in found["checks"] if check.startswith(("[-]", "[~]")))
+            if found["state"] == "READY":
+                rankers = f", {config.cluster.n_rankers} rankers" if config.cluster.n_rankers else ""
+                routers = f"{config.cluster.n_routers} router{'s' if config.cluster.n_routers > 1 else ''}"
+                took = time.monotonic() - self._began
+                self._tell("ready", f"{config.cluster.n_shards} shards{rankers}, {routers}, {took:.1f} s in all")
+                return
+            if checks != last:
+                self._tell("starting", checks)
+                last = checks
+            time.sleep(0.1)
+        raise Unavailable(f"not ready after {READY_TIMEOUT_S:.0f} s: {last or 'no answer over HTTP'}")
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing that this process prints is seen."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield

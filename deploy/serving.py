@@ -1,0 +1,112 @@
+"""The Serve deployment: each replica is one router with its HTTP application, on the replica's own event loop.
+
+Serve does what it is good at here (ports, HAProxy, restarting replicas). Admission and deadlines are the router's; Serve's
+queue limits are an outer fence that a healthy router never reaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import BackpressureConfig
+from starlette.types import ASGIApp
+
+from cluster.config import Config
+from cluster.connections import Connections
+from cluster.deadline import Deadline
+from cluster.errors import InternalError, OskolokError
+from deploy.app import Backend, create_app
+from deploy.follower import Follower
+from deploy.loopback import keep_replica_on_loopback
+from deploy.metrics import Metrics
+from deploy.view import ClusterView
+from deploy.wiring import SUPERVISOR, Wiring, user_store_url
+from router.request import Request
+from router.router import Router
+from router.sections import RouterSections
+from router.users.opening import open_store
+
+APPLICATION = "oskolok"
+
+_POLL_S = 10.0
+_CHECK_S = 1.0
+_PROBE = Request(user_id="\0health", k=1)
+
+log = logging.getLogger("oskolok.router")
+
+
+class RouterReplica:
+    """What Serve runs. One for each `cluster.n_routers`."""
+
+    async def __init__(self, wiring: Wiring) -> None:  # type: ignore[misc]  # Serve awaits it
+        config = wiring.config
+        logging.getLogger("oskolok").setLevel(config.observability.log_level.upper())
+        if wiring.listen == "loopback":
+            keep_replica_on_loopback()
+        self._namespace = config.ray.namespace
+        self._supervisor: Any = None
+        metrics = Metrics()
+        node_id = ray.get_runtime_context().get_node_id()
+        connections = Connections(secret=wiring.secret, limits=config.transport, node_id=node_id)
+        self._follower = Follower(self._poll, connections, metrics.describe)
+        users = open_store(user_store_url(config), config.users)
+        sections = RouterSections.of(config)
+        router = Router(self._follower.fleet, users, sections, observer=metrics)
+        self._probe = Router(self._follower.fleet, users, sections)
+        backend = Backend(router, lambda: self._follower.view, users, metrics)
+        self._app = create_app(backend, config)
+        self._following = asyncio.create_task(self._follower.run())
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return self._app
+
+    async def check_health(self) -> None:
+        """A real request through the router. That parts of the cluster are missing is no illness of this process."""
+        if self._following.done():
+            raise InternalError("the task that follows the supervisor has ended")
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await self._probe.recommend(_PROBE, Deadline.after_ms(_CHECK_S * 500))
+        except InternalError:
+            raise
+        except OskolokError:
+            return
+
+    async def _poll(self, known_version: int) -> ClusterView | None:
+        """Ask the supervisor, found anew after every failure: a restarted one is another actor to its old handles."""
+        async with asyncio.timeout(_POLL_S + 2):
+            try:
+                if self._supervisor is None:
+                    self._supervisor = await asyncio.to_thread(ray.get_actor, SUPERVISOR, self._namespace)
+                newest: ClusterView | None = await self._supervisor.view.remote(known_version, _POLL_S)
+                return newest
+            except BaseException:
+                self._supervisor = None
+                raise
+
+
+def application(wiring: Wiring) -> serve.Application:
+    """What `serve.run` takes."""
+    config = wiring.config
+    deployment = serve.deployment(serve.ingress()(RouterReplica), name="router", **_options(config))
+    return deployment.bind(wiring)
+
+
+def _options(config: Config) -> dict[str, Any]:
+    in_flight = config.admission.max_in_flight
+    return {
+        "num_replicas": config.cluster.n_routers,
+        "max_ongoing_requests": 4 * in_flight + 16,
+        "max_queued_requests": 4 * in_flight + 16,
+        "backpressure_config": BackpressureConfig(status_code=429, retry_after_s=config.admission.retry_after_s),
+        "ray_actor_options": {"num_cpus": config.ray.num_cpus_per_actor},
+        "health_check_period_s": 2,
+        "health_check_timeout_s": 10,
+        "graceful_shutdown_timeout_s": 2,
+        "graceful_shutdown_wait_loop_s": 0.2,
+        "logging_config": {"log_level": "WARNING", "enable_access_log": False},
+    }

@@ -1,0 +1,70 @@
+"""An answer as a table for people: ranks, items, scores, sources, what was searched and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+_SHOWN_VALUES = 4
+
+
+def slate_table(answer: Mapping[str, Any]) -> Table:
+    """The items. Numbers of a payload come last, its texts first, and long sets are cut."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("#", justify="right")
+    table.add_column("item")
+    table.add_column("what it is", overflow="ellipsis", no_wrap=True, max_width=56)
+    table.add_column("score", justify="right")
+    table.add_column("sources")
+    for item in answer["items"]:
+        table.add_row(
+            str(item["rank"]),
+            Text(str(item["item_id"])),
+            Text(_payload(item["payload"])),
+            f"{item['score']:.3f}",
+            " ".join(item["sources"]),
+        )
+    return table
+
+
+def summary(answer: Mapping[str, Any]) -> str:
+    """One line: coverage, shards, degradations, generation, time.
+
+    >>> counts = {"total": 4, "ok": 3, "late": 1, "failed": 0, "loading": 0}
+    >>> summary({"coverage": {"ratio": 0.75, "shards": counts}, "degraded": ["shard_timeout"], "exact_merge": True,
+    ...          "generation": {"id": "g7"}, "timings_ms": {"total": 12.34}})
+    'coverage 0.75 (3/4 shards), degraded: shard_timeout, generation g7, 12.3 ms'
+    """
+    shards = answer["coverage"]["shards"]
+    parts = [f"coverage {answer['coverage']['ratio']:.2f} ({shards['ok']}/{shards['total']} shards)"]
+    if answer["degraded"]:
+        parts.append(f"degraded: {' '.join(answer['degraded'])}")
+    if not answer["exact_merge"]:
+        parts.append("merge not certified exact")
+    return ", ".join([*parts, f"generation {answer['generation']['id']}", f"{answer['timings_ms']['total']:.1f} ms"])
+
+
+def funnel(answer: Mapping[str, Any]) -> str:
+    """The stages with what went in and out, if the answer was explained, else their times."""
+    explain = answer.get("explain")
+    if not explain:
+        return " → ".join(f"{stage} {ms:.1f}" for stage, ms in answer["timings_ms"].items() if stage != "total") + " ms"
+    rows = explain["funnel"]
+    return " → ".join(f"{row['stage']} {row['out']}" for row in rows)
+
+
+def _payload(payload: Mapping[str, object]) -> str:
+    words = [value for value in payload.values() if isinstance(value, str)]
+    sets = [_listed(value) for value in payload.values() if isinstance(value, list)]
+    numbers = [
+        f"{name} {value:g}" for name, value in payload.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return ", ".join([*words, *sets, *numbers])
+
+
+def _listed(values: Sequence[object]) -> str:
+    more = f" +{len(values) - _SHOWN_VALUES}" if len(values) > _SHOWN_VALUES else ""
+    return "/".join(map(str, values[:_SHOWN_VALUES])) + more

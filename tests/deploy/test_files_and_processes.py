@@ -1,0 +1,152 @@
+"""Secrets, sockets, HAProxy and the environment: what the launcher puts on disk and asks of the operating system."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.config import Config
+from cluster.errors import ConfigError
+from deploy.environment import missing, ray_variables, serve_variables
+from deploy.haproxy import end_strays, find_haproxy, write_wrapper
+from deploy.listeners import descendants, listeners_of, parse_address
+from deploy.secret_file import load_or_create
+from deploy.wiring import Wiring, socket_dir, user_store_url
+
+
+def test_a_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "secret"
+    made = load_or_create(path)
+    assert load_or_create(path) == made
+    assert len(bytes.fromhex(made)) == 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_secret_that_others_can_read_or_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    load_or_create(path)
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="mode 644"):
+        load_or_create(path)
+    path.chmod(0o600)
+    path.write_text("hunter2")
+    with pytest.raises(ConfigError, match="hexadecimal"):
+        load_or_create(path)
+
+
+def test_a_secret_is_not_read_through_a_link(tmp_path: Path) -> None:
+    load_or_create(tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(OSError, match="symbolic"):
+        load_or_create(tmp_path / "link")
+
+
+def test_a_wiring_does_not_show_its_secret() -> None:
+    wiring = Wiring(Config(), "/g", b"hunter2", "/tmp/x", "loopback")
+    assert "hunter2" not in repr(wiring) + str(wiring)
+
+
+def test_addresses_of_the_kernels_table() -> None:
+    assert parse_address("00000000:1F40") == ("0.0.0.0", 8000)
+    assert parse_address("00000000000000000000000001000000:0016") == ("::1", 22)
+
+
+def test_listeners_of_this_process() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside, socket.create_server(("0.0.0.0", 0)) as outside:
+        found = {one.port: one for one in listeners_of([os.getpid()])}
+        assert found[inside.getsockname()[1]].on_loopback
+        assert not found[outside.getsockname()[1]].on_loopback
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as outside:
+        found = {one.port: one for one in listeners_of([os.getpid()])}
+        assert not found[outside.getsockname()[1]].on_loopback
+
+
+def test_descendants_are_found_and_nobody_else() -> None:
+    child = subprocess.Popen(["sh", "-c", "sleep 30 & wait"])
+    try:
+        deadline = time.monotonic() + 5
+        while len(found := descendants(child.pid)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(found) == 2 and set(found) <= set(descendants(os.getpid()))
+    finally:
+        for pid in descendants(child.pid):
+            os.kill(pid, signal.SIGKILL)
+        child.wait()
+
+
+SERVES_CONFIG = """\
+frontend prometheus
+    bind :9101
+frontend http_frontend
+    bind 127.0.0.1:8000
+listen stats
+  bind *:8404
+  stats enable
+backend b
+    server s 127.0.0.1:30000 check
+    acl x hdr(host) bind :1
+"""
+
+
+def test_the_wrapper_narrows_what_haproxy_would_open(tmp_path: Path) -> None:
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(SERVES_CONFIG)
+    echo = tmp_path / "an echo"
+    echo.write_text('#!/bin/sh\necho "$@"\n')
+    echo.chmod(0o700)
+    wrapper = write_wrapper(str(echo), tmp_path)
+    assert stat.S_IMODE(wrapper.stat().st_mode) == 0o700
+    arguments = ["-db", "-f", str(config), "-dR", "-sf", "12", "-x", "/a b/admin.sock"]
+    said = subprocess.run([str(wrapper), *arguments], capture_output=True, text=True, check=True).stdout
+    assert said.split() == " ".join(arguments).split()
+    binds = [line.strip() for line in config.read_text().splitlines() if line.strip().startswith("bind")]
+    assert binds == ["bind 127.0.0.1:9101", "bind 127.0.0.1:8000", "bind 127.0.0.1:8404"]
+    assert "acl x hdr(host) bind :1" in config.read_text()
+
+
+def test_the_binary_that_comes_with_serve_is_found() -> None:
+    assert os.access(find_haproxy(), os.X_OK)
+
+
+def test_strays_of_our_folder_are_ended_and_no_others(tmp_path: Path) -> None:
+    ours = subprocess.Popen(["sh", "-c", "sleep 30; : $0", f"{tmp_path}/haproxy.cfg"], start_new_session=True)
+    other = subprocess.Popen(["sh", "-c", "sleep 30; : $0", f"{tmp_path}-other/haproxy.cfg"], start_new_session=True)
+    try:
+        time.sleep(0.05)
+        end_strays(tmp_path)
+        assert ours.wait(5) == -signal.SIGTERM
+        assert other.poll() is None
+    finally:
+        for one in (ours, other):
+            os.killpg(one.pid, signal.SIGKILL)
+        other.wait()
+
+
+def test_what_is_asked_of_ray_and_serve() -> None:
+    folder = Path("/tmp/x")
+    laptop = ray_variables("loopback", Path("/s/token")) | serve_variables(Config(), folder, haproxy="/bin/haproxy")
+    assert laptop["RAY_worker_niceness"] == "0"
+    assert (laptop["RAY_AUTH_MODE"], laptop["RAY_AUTH_TOKEN_PATH"]) == ("token", "/s/token")
+    assert laptop["RAY_SERVE_ENABLE_HA_PROXY"] == laptop["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
+    assert laptop["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert "RAY_SERVE_ENABLE_HA_PROXY" not in serve_variables(Config(), folder, haproxy="")
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in ray_variables("nodes", None)
+    assert missing({"A": "1", "B": "2"}, {"A": "0"}) == {"B": "2"}
+
+
+def test_where_users_and_sockets_are(tmp_path: Path) -> None:
+    config = Config.model_validate({"storage": {"path": str(tmp_path)}})
+    assert user_store_url(config) == f"lmdb://{tmp_path}/users"
+    redis = Config.model_validate({"users": {"store": "redis://h:6379/0"}})
+    assert user_store_url(redis) == "redis://h:6379/0"
+    long = tmp_path / ("x" * 200)
+    assert len(f"{socket_dir(config, long)}/shard-1023-0.sock") <= 107
+    assert socket_dir(config, long) != socket_dir(config, tmp_path)
