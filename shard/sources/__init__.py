@@ -20,8 +20,9 @@ __all__ = ["Source", "make_source"]
 
 def make_source(spec: SourceSpec, *, keys: Keys, lists: RankedLists, spaces: Mapping[str, Space]) -> Source:
     """The source of one spec over a shard's columns. Raises SchemaMismatch for a space that is not there."""
-    if spec.kind in ("ann", "score_all") and spec.space and spec.space not in spaces:
-        raise SchemaMismatch(f"source {spec.name} needs the space {spec.space}, which this shard does not have")
+    needs_space = spec.kind == "ann" or (spec.kind == "score_all" and spec.space)
+    if needs_space and spec.space not in spaces:
+        raise SchemaMismatch(f"source {spec.name} needs the space {spec.space!r}, which this shard does not have")
     match spec.kind:
         case "tops":
             return Tops(lists, keys)
