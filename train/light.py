@@ -1,0 +1,180 @@
+"""Fits the light model: a logistic regression over piecewise-linear curves, one a column (see `ranker/light.py`).
+
+Knots are quantiles of the column among its present values, half of the weight on positive rows and half on negative ones:
+orders are decided where the positives are, and plain quantiles spend most knots elsewhere. Every step of a curve and every
+missing value has a Gaussian prior; the maximum is found by Newton's method in some ten passes over the rows, in blocks, so
+memory does not grow with them. Positive rows are not weighted up: on Complete Journey that cost .01 of ndcg@10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.special import expit
+
+from ranker.features import Features
+from ranker.light import Curve, LightModel
+
+N_STEPS = 8
+PRIOR_STD = 1.0  # of a step's log-odds
+N_ROWS_MAX = 300_000
+PASSES_MAX = 30
+TOLERANCE = 1e-7  # of the mean loss
+_BLOCK_ROWS = 8_192
+
+
+def fit_light(
+    features: Features,
+    labels: NDArray[np.float32],
+    groups: NDArray[np.integer],
+    columns: Sequence[str],
+    *,
+    seed: int,
+    n_steps: int = N_STEPS,
+    prior_std: float = PRIOR_STD,
+    on_pass: Callable[[int], None] = lambda n_passes: None,
+) -> LightModel:
+    """The model of features (n, n_columns) float32 with NaN for missing, and labels (n,) in [0, 1].
+
+    groups: (n,), equal for the rows of one request. A column that is the same in all rows of each group gets no curve, since
+    it cannot change their order. To distil a heavier model, give its probabilities as labels. Beyond N_ROWS_MAX rows,
+    those with label 0 are sampled and weighted accordingly.
+    """
+    assert features.shape == (len(labels), len(columns)), f"features {features.shape}, {len(labels)} labels, {len(columns)} columns"
+    rows, weights = _sample(labels, seed)
+    x, y = np.ascontiguousarray(features[rows].T), labels[rows].astype(np.float64)
+    basis = _Basis.of(x, y * weights, (1 - y) * weights, _varying(features, groups), n_steps)
+    solution = _maximise(basis, x, y, weights, prior_std, on_pass)
+    return LightModel(columns, bias=float(solution[-1]), curves=basis.curves(solution, columns))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Basis:
+    """The regression's columns: for each curve its steps, then 1 where its column is missing; last, a constant 1."""
+
+    at: NDArray[np.intp]
+    knots: tuple[NDArray[np.float32], ...]
+
+    @classmethod
+    def of(
+        cls, x: NDArray[np.float32], positive: NDArray[np.float64], negative: NDArray[np.float64], at: NDArray[np.intp], n_steps: int
+    ) -> _Basis:
+        """x: (n_columns, n).  positive, negative: (n,) weight of each row in either class.  at: the columns to use."""
+        balanced = positive / max(positive.sum(), 1e-9) + negative / max(negative.sum(), 1e-9)
+        knots = {int(c): _quantiles(x[c], balanced, n_steps) for c in at}
+        used = [c for c, k in knots.items() if len(k) >= 2]
+        return cls(np.array(used, np.intp), tuple(knots[c] for c in used))
+
+    @property
+    def width(self) -> int:
+        return sum(len(k) for k in self.knots) + 1
+
+    def blocks(self, x: NDArray[np.float32]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """(rows, (width, n_rows)) for one block of rows after the other."""
+        for begin in range(0, x.shape[1], _BLOCK_ROWS):
+            rows = slice(begin, min(begin + _BLOCK_ROWS, x.shape[1]))
+            block = np.ones((self.width, rows.stop - rows.start))
+            to = 0
+            for column, knots in zip(self.at, self.knots, strict=True):
+                values = x[column, rows]
+                steps = block[to : to + len(knots) - 1]
+                np.divide(values - knots[:-1, None], np.diff(knots)[:, None], out=steps)
+                np.fmin(np.fmax(steps, 0, out=steps), 1, out=steps)
+                block[to + len(knots) - 1] = np.isnan(values)
+                to += len(knots)
+            yield rows, block
+
+    def curves(self, solution: NDArray[np.float64], columns: Sequence[str]) -> list[Curve]:
+        """The curves whose values `solution`, (width,), holds."""
+        made, begin = [], 0
+        for column, knots in zip(self.at, self.knots, strict=True):
+            *steps, missing = solution[begin : begin + len(knots)].tolist()
+            made.append(Curve(columns[column], tuple(knots.tolist()), tuple(steps), missing))
+            begin += len(knots)
+        return made
+
+
+def _maximise(
+    basis: _Basis,
+    x: NDArray[np.float32],
+    y: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    prior_std: float,
+    on_pass: Callable[[int], None],
+) -> NDArray[np.float64]:
+    """(width,) posterior mode. Newton steps, halved while the loss does not fall; it is convex, so there is one mode."""
+    precision = np.full(basis.width, prior_std**-2)
+    precision[-1] = 1e-6  # the bias is free
+    total = weights.sum()
+    at = np.zeros(basis.width)
+    step = np.zeros(basis.width)
+    best = np.inf
+    for n_passes in range(1, PASSES_MAX + 1):
+        tried = at + step
+        loss = float(precision @ tried**2 / 2)
+        gradient = precision * tried
+        hessian = np.diag(precision)
+        for rows, block in basis.blocks(x):
+            z = tried @ block
+            p = expit(z)
+            w = weights[rows]
+            loss += float(w @ (np.logaddexp(0, z) - y[rows] * z))
+            gradient += block @ (w * (p - y[rows]))
+            hessian += (block * (w * p * (1 - p))) @ block.T
+        on_pass(n_passes)
+        if not loss < best:
+            step /= 2
+            continue
+        converged = best - loss < TOLERANCE * total
+        at, best = tried, loss
+        if converged:
+            break
+        step = -linalg.solve(hessian, gradient, assume_a="pos")
+    return at
+
+
+def _sample(labels: NDArray[np.float32], seed: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """(rows to learn from, ascending; their weights): all of them, or those above 0 and a sample of the rest."""
+    rest = np.flatnonzero(labels <= 0)
+    room = max(N_ROWS_MAX - (len(labels) - len(rest)), 1)
+    weights = np.ones(len(labels))
+    if len(rest) <= room:
+        return np.arange(len(labels)), weights
+    weights[rest] = 0
+    weights[np.random.default_rng(seed).choice(rest, room, replace=False)] = len(rest) / room
+    rows = np.flatnonzero(weights)
+    return rows, weights[rows]
+
+
+def _varying(features: Features, groups: NDArray[np.integer]) -> NDArray[np.intp]:
+    """The columns that differ between two neighbouring rows of a group; a missing value differs from any other."""
+    inside = groups[1:] == groups[:-1]
+    varying = []
+    for column in range(features.shape[1]):
+        values = features[:, column]
+        now, before = values[1:][inside], values[:-1][inside]
+        if bool(((now != before) & ~(np.isnan(now) & np.isnan(before))).any()):
+            varying.append(column)
+    return np.array(varying, np.intp)
+
+
+def _quantiles(values: NDArray[np.float32], weights: NDArray[np.float64], n_steps: int) -> NDArray[np.float32]:
+    """At most n_steps + 1 ascending knots, the smallest and the largest value among them, far enough apart for float32."""
+    present = ~np.isnan(values)
+    if not present.any():
+        return np.empty(0, np.float32)
+    order = np.argsort(values[present])
+    ascending = values[present][order].astype(np.float64)
+    cumulated = np.cumsum(weights[present][order])
+    inner = np.interp(np.linspace(0, cumulated[-1], n_steps + 1)[1:-1], cumulated, ascending)
+    knots = np.unique(np.concatenate(([ascending[0]], inner, [ascending[-1]])).astype(np.float32))
+    gap = 1e-5 * max(float(knots[-1] - knots[0]), 1e-30)
+    kept = [knots[0]] if len(knots) else []
+    for knot in knots[1:]:
+        if knot - kept[-1] > gap:
+            kept.append(knot)
+    return np.array(kept, np.float32)
