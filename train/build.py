@@ -24,6 +24,9 @@ from cluster.config import Config
 from cluster.generation import GenerationWriter, prune
 from cluster.spec import GenerationSpec
 from cluster.user_records import USERS_FILE, write_users
+from ranker.heavy import HeavyModel
+from ranker.light import LightModel
+from ranker.ranker import HEAVY_FILE, LIGHT_FILE
 from shard.columns import partition
 from shard.shard import Shard
 from shard.snapshot import shard_folder
@@ -32,10 +35,12 @@ from train.columns import as_columns
 from train.describe import describe
 from train.event_log import EventLog
 from train.event_reader import read_events
-from train.judge import Quality
+from train.heavy import fit_heavy
+from train.judge import Quality, judge
+from train.light import PASSES_MAX, fit_light
 from train.parquet import ParquetTable
 from train.progress import Progress, Quiet
-from train.ranking_rows import ranking_rows, sample_users
+from train.ranking_rows import RankingRows, ranking_rows, sample_users
 from train.report import InputReport, TableReport
 from train.shards import SNAPSHOT, entry_of, make_shard, needs_graph, sample_queries
 from train.signals import Signals, fit_vectors, load_factors, make_signals, save_factors
@@ -201,8 +206,38 @@ def _rows(stages: Stages, source: _Source, config: Config, name: str, as_of: int
 
 
 def _models(stages: Stages, config: Config, learning: Path, judging: Path) -> tuple[dict[str, Path], Quality]:
-    """The models by their name in the generation, and how good they are."""
-    return {}, {}
+    """The models by their name in the generation, and how good they are on the rows kept for judging."""
+    rows = RankingRows.load(learning)
+    groups = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts))
+    columns = msgspec.json.decode((learning / "columns.json").read_bytes(), type=tuple[str, ...])
+    section, seed, progress = config.train.ranker, config.train.seed, stages.progress
+
+    def make_light(folder: Path) -> str:
+        model = fit_light(rows.features, rows.labels, groups, columns, seed=seed, on_pass=progress.advance)
+        (folder / "light.json").write_bytes(model.to_json())
+        return f"{len(rows.labels):,} rows"
+
+    def make_heavy(folder: Path) -> str:
+        fitted = fit_heavy(rows.features, rows.labels, groups, columns, section=section, seed=seed, on_tree=progress.advance)
+        (folder / "heavy.cbm").write_bytes(fitted.blob)
+        most = ", ".join(f"{name} {share:.0f} %" for name, share in list(fitted.importances.items())[:3])
+        return f"{fitted.n_trees} trees, {fitted.loss}; most used: {most}"
+
+    light = stages.run("light", inputs=[learning.name, seed], total=PASSES_MAX, make=make_light) / "light.json"
+    trees = [learning.name, seed, section.n_trees, section.depth, section.learning_rate]
+    heavy = stages.run("heavy", inputs=trees, total=section.n_trees, make=make_heavy) / "heavy.cbm"
+
+    stages.progress.begin("judge", 0)
+    quality = judge(
+        RankingRows.load(judging),
+        LightModel.from_json(light.read_bytes()),
+        HeavyModel.from_bytes(heavy.read_bytes()),
+        n_heavy=config.ranker.heavy.n_heavy,
+    )
+    stages.progress.end(
+        "ndcg@10: " + ", ".join(f"{name} {quality[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy"))
+    )
+    return {LIGHT_FILE: light, HEAVY_FILE: heavy}, quality
 
 
 def _shards(stages: Stages, signals: Signals, config: Config, vectors: Path) -> list[Path]:

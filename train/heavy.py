@@ -103,6 +103,10 @@ def _pool(features: Features, labels: NDArray[np.float32], ids: NDArray[np.intp]
 
 
 def _serialised(model: CatBoost) -> bytes:
+    """The .cbm, without what CatBoost writes of the moment and of this very object: the same trees are the same bytes."""
+    metadata = model.get_metadata()
+    for key in ("train_finish_time", "model_guid"):
+        metadata[key] = ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "heavy.cbm"
         model.save_model(str(path), format="cbm")

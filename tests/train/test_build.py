@@ -1,0 +1,168 @@
+"""The whole build on a tiny world: what it publishes works, resumes, repeats, and does not look ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cluster.clients import Fleet
+from cluster.deadline import Deadline
+from cluster.errors import ConfigError
+from cluster.generation import Generation, current_id, generation_ids, generation_path
+from cluster.local import LocalRankerClient, LocalShardClient
+from cluster.types import Condition, Filter, UserRecord
+from cluster.user_records import read_users
+from ranker.ranker import Ranker
+from router.request import Recommendation, Request
+from router.router import Router
+from router.sections import RouterSections
+from shard.shard import Shard
+from tests.worlds import NOW, TINY, build_tiny, tiny_config
+from train.build import REPORT_FILE, BuildReport, build
+from train.event_log import DAY_S
+from train.progress import Quiet
+from train.synthetic import write_world
+
+
+class Stages(Quiet):
+    """Remembers how each stage ended, and breaks off when the named one has begun."""
+
+    def __init__(self, break_at: str = "") -> None:
+        self.ends: dict[str, str] = {}
+        self._break_at, self._now_at = break_at, ""
+
+    def begin(self, stage: str, total: int) -> None:
+        self._now_at = stage
+
+    def advance(self, done: int) -> None:
+        if self._now_at == self._break_at:
+            raise KeyboardInterrupt
+
+    def end(self, summary: str) -> None:
+        self.ends[self._now_at] = summary
+
+
+class DictStore:
+    """A user store that is a dictionary."""
+
+    def __init__(self, records: Iterator[UserRecord]) -> None:
+        self._records = {record.user_id: record for record in records}
+
+    async def get(self, user_id: str, generation: str, deadline: Deadline) -> UserRecord | None:
+        return self._records.get(user_id)
+
+
+def recommend(generation: Generation, request: Request) -> Recommendation:
+    """An answer of the whole serving path in this process."""
+    spec = generation.spec
+    shards = tuple(LocalShardClient(Shard.load(generation, at)) for at in range(spec.n_shards))
+    fleet = Fleet(1, spec, shards, LocalRankerClient(Ranker.load(generation)))
+    sections = RouterSections.of(tiny_config(Path("unused")))
+    router = Router(lambda: fleet, DictStore(read_users(generation)), sections)
+    return asyncio.run(router.recommend(request, Deadline.after_ms(5_000)))
+
+
+def test_what_was_built_answers(tiny_generation: Generation) -> None:
+    answer = recommend(tiny_generation, Request("user-0003", 10))
+    assert len(answer.items) == 10 and answer.coverage.ratio == 1 and answer.degraded == ()
+    assert {source for item in answer.items for source in item.sources} >= {"tops", "history", "ann"}
+    assert set(answer.items[0].payload) == {"category", "brand", "price", "organic"}
+    store = Filter(must=(Condition("stores", "eq", ("store-1",)),))
+    assert len(recommend(tiny_generation, Request("user-0003", 10, filter=store)).items) == 10
+    stranger = recommend(tiny_generation, Request("nobody", 5))
+    assert len(stranger.items) == 5 and stranger.degraded == ("unknown_user",)
+
+
+def test_every_item_is_in_one_shard_and_every_shard_is_sound(tiny_generation: Generation) -> None:
+    shards = [Shard.load(tiny_generation, at) for at in range(tiny_generation.spec.n_shards)]
+    for shard in shards:
+        shard.check_integrity()
+    keys = np.concatenate([shard.columns.keys for shard in shards])
+    assert len(keys) == len(np.unique(keys)) == TINY.n_items == tiny_generation.spec.n_items
+
+
+def test_the_build_reports_on_its_input_and_its_ranking(tiny_generation: Generation) -> None:
+    with tiny_generation.verified(REPORT_FILE) as file:
+        report = msgspec.json.decode(file.read_bytes(), type=BuildReport)
+    assert report.n_users == sum(1 for _ in read_users(tiny_generation)) == TINY.n_users
+    assert report.input.items.n_kept == TINY.n_items and report.input.events.dropped == {}
+    assert 0 < report.quality["merged"]["ndcg@10"] < report.quality["heavy"]["ndcg@10"] <= 1
+    assert report.quality["heavy"]["recall@10"] <= report.quality["candidates"]["recall"] <= 1
+
+
+def test_a_killed_build_resumes(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        build_tiny(tmp_path, progress=Stages(break_at="rows-validation"))
+    assert generation_ids(tmp_path / "store") == []
+    resumed = Stages()
+    built = build_tiny(tmp_path, progress=resumed)
+    assert [name for name, end in resumed.ends.items() if end == "reused"] == [
+        "read",
+        "als-training",
+        "rows-training",
+        "als-validation",
+    ]
+    assert current_id(tmp_path / "store") == built.spec.id
+
+
+def test_a_changed_setting_redoes_what_depends_on_it(tmp_path: Path) -> None:
+    build_tiny(tmp_path)
+    ranker = {"label_days": 10, "n_users": 60, "n_trees": 5, "depth": 3}
+    train = {"profile": ("category", "brand"), "als": {"dim": 8, "n_sweeps": 3}, "ranker": ranker}
+    again = Stages()
+    build_tiny(tmp_path, now=NOW + 1, progress=again, config=tiny_config(tmp_path / "store", train=train))
+    assert again.ends["rows-training"] == again.ends["light"] == again.ends["als-serving"] == "reused"
+    assert again.ends["heavy"] != "reused"
+    fewer = Stages()
+    built = build_tiny(tmp_path, now=NOW + 2, progress=fewer, config=tiny_config(tmp_path / "store", n_shards=2))
+    assert fewer.ends["heavy"] != "reused" and "reused" not in fewer.ends["shards"] and fewer.ends["read"] == "reused"
+    assert built.spec.n_shards == 2 and len(generation_ids(tmp_path / "store")) == 3
+
+
+def test_the_same_inputs_seed_and_time_give_the_same_bytes(tmp_path: Path, tiny_generation: Generation) -> None:
+    built = build_tiny(tmp_path)
+    again = Generation.open(generation_path(tmp_path / "store", built.spec.id))
+    assert again.manifest == tiny_generation.manifest
+
+
+def test_dirty_input_is_dropped_counted_and_harmless(tmp_path: Path) -> None:
+    items, events = write_world(TINY, tmp_path)
+    table = pq.read_table(events)
+    times = pa.array([TINY.end, TINY.end, None, TINY.end + 10 * DAY_S], pa.timestamp("s", "UTC"))
+    bad = pa.table(
+        {
+            "user_id": pa.array([None, "user-0001", "user-0001", "user-0001"]),
+            "item_id": ["item-0001", "no such item", "item-0001", "item-0001"],
+            "timestamp": times.cast(table.schema.field("timestamp").type),
+        }
+    )
+    pq.write_table(pa.concat_tables([table, bad, table.slice(0, 2)]), events)
+    catalogue = pq.read_table(items)
+    pq.write_table(pa.concat_tables([catalogue, catalogue.slice(0, 1)]), items)
+    report = build_tiny(tmp_path).report.input
+    assert report.items.dropped == {"repeated id": 1}
+    assert report.events.dropped == {
+        "null user": 1,
+        "item not in the catalogue": 1,
+        "null time": 1,
+        "in the future": 1,
+        "repeats another event (user, item, time)": 2,
+    }
+    assert report.last_time <= TINY.end
+
+
+def test_a_wrong_input_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    items, events = write_world(TINY, tmp_path)
+    with pytest.raises(ConfigError, match=r"nowhere\.parquet: no such file"):
+        build(tiny_config(tmp_path / "store"), items, tmp_path / "nowhere.parquet", now=NOW)
+    pq.write_table(pq.read_table(events).drop_columns("user_id"), events)
+    with pytest.raises(ConfigError, match="no column 'user_id'"):
+        build_tiny(tmp_path)
+    assert not (tmp_path / "store" / "generations").exists()
