@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cluster.order import precedes, top_k
+from cluster.order import best_first_within, precedes, top_k
 from cluster.spec import GenerationSpec
-from cluster.types import NO_KEYS, Candidates, Floats, Keys, ShardReply, SourceHits
+from cluster.types import NO_FLOATS, NO_KEYS, NO_ROWS, Candidates, Floats, Keys, ShardReply, SourceHits
 from router.plan import Plan
 
 
@@ -37,87 +39,127 @@ class Merged:
 def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, rank_constant: float) -> Merged:
     """Fuse the replies of one query, each shard's at most once, in any order; at least one.
 
-    Per source: the top `budget` of all hits, ranked from 1. Fused score: sum over sources, in the generation's order and
-    in float32, of 1 / (rank_constant + rank) (reciprocal rank fusion, Cormack et al. 2009). The best `plan.n_candidates`
-    by (fused score, key) remain.
+    Per source: the top `budget` of all hits, ranked from 1. Fused score: sum over sources, in the generation's order, of
+    1 / (rank_constant + rank) (reciprocal rank fusion, Cormack et al. 2009), summed in float64 and rounded to float32. The
+    best `plan.n_candidates` by (fused score, key) remain.
     """
     names = tuple(source.name for source in spec.sources)
     sizes = [len(reply.keys) for reply in replies]
-    starts = np.cumsum([0, *sizes[:-1]])
     keys = np.concatenate([reply.keys for reply in replies])
-    scores = np.full((len(keys), len(names)), np.nan, np.float32)
-    ranks = np.full((len(keys), len(names)), np.nan, np.float32)
-    fused = np.zeros(len(keys), np.float32)
+    lists = _lists(replies, plan, spec)
+    tops = _tops(lists, list(accumulate(sizes, initial=0)), keys)
+    uncertified = _uncertified(lists, tops, replies)
 
-    uncertified: set[int] = set()
-    exact = True
-    budgets = {ask.source: budget for ask, budget in zip(plan.query.asks, plan.budgets, strict=True)}
-    for column, source in enumerate(spec.sources):
-        budget = budgets.get(source.name)
-        if budget is None:
-            continue
-        found = [_hits(reply, source.name) for reply in replies]
-        best, best_scores = _global_top(found, starts, keys, budget)
-        scores[best, column] = best_scores
-        ranks[best, column] = _ranks(len(best))
-        fused[best] += _reciprocal_ranks(len(best), rank_constant)
-
-        last = (float(best_scores[-1]), int(keys[best[-1]])) if len(best) == budget else None
-        short = [reply.shard for reply, hits in zip(replies, found, strict=True) if hits and _may_belong(hits, last)]
-        uncertified.update(short)
-        exact = exact and not (source.exact and (short or None in found))
-
+    cells = tops.members * len(names) + tops.columns
+    fused = np.bincount(tops.members, _reciprocal_ranks(tops.sizes, rank_constant), len(keys)).astype(np.float32)
     n_unique = int(np.count_nonzero(fused))
     chosen = top_k(fused, keys, min(plan.n_candidates, n_unique))  # what no source kept has 0 and comes last
     candidates = Candidates(
         sources=names,
-        shard=np.repeat(np.array([reply.shard for reply in replies], np.int32), sizes)[chosen],
-        rows=np.concatenate([reply.rows for reply in replies])[chosen],
-        keys=keys[chosen],
-        scores=fused[chosen],
-        source_scores=scores[chosen],
-        source_ranks=ranks[chosen],
-        match=np.concatenate([reply.match for reply in replies])[chosen],
-        groups=_groups(replies, plan, chosen),
+        shard=np.repeat(np.array([reply.shard for reply in replies], np.int32), sizes).take(chosen),
+        rows=np.concatenate([reply.rows for reply in replies]).take(chosen),
+        keys=keys.take(chosen),
+        scores=fused.take(chosen),
+        source_scores=_table(len(keys), len(names), cells, tops.scores).take(chosen, axis=0),
+        source_ranks=_table(len(keys), len(names), cells, _ranks(tops.sizes)).take(chosen, axis=0),
+        match=np.concatenate([reply.match for reply in replies]).take(chosen, axis=0),
+        groups=np.concatenate([reply.groups for reply in replies]).take(chosen) if plan.query.group_by else NO_KEYS,
     )
     return Merged(
         candidates,
-        uncertified=tuple(sorted(uncertified)),
-        exact=exact,
+        uncertified=tuple(sorted(set().union(*uncertified))),
+        exact=not any(lst.exact and (short or None in lst.hits) for lst, short in zip(lists, uncertified, strict=True)),
         n_received=len(keys),
         removed={"beyond_k": len(keys) - n_unique, "below_cutoff": n_unique - len(chosen)},
     )
 
 
-def _hits(reply: ShardReply, source: str) -> SourceHits | None:
-    return next((hits for hits in reply.sources if hits.source == source), None)
+@dataclass(frozen=True, slots=True)
+class _List:
+    """One source over all shards. column: its place in the generation's order.  hits: by reply, None where it did not run."""
+
+    column: int
+    budget: int
+    exact: bool
+    hits: list[SourceHits | None]
 
 
-def _global_top(found: Sequence[SourceHits | None], starts: np.ndarray, keys: Keys, k: int) -> tuple[np.ndarray, Floats]:
-    """The k best hits of one source over all shards: positions in the concatenated replies, and scores."""
-    members = np.concatenate([hits.members + start for hits, start in zip(found, starts, strict=True) if hits] or [NO_KEYS])
-    scores = np.concatenate([hits.scores for hits in found if hits] or [np.empty(0, np.float32)])
-    best = top_k(scores, keys[members], k)
-    return members[best], scores[best]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tops:
+    """The global top of each list, one after the other, best first: positions in the concatenated replies, and scores.
+
+    sizes: how many entries are whose.  columns: whose each entry is.  lasts: each list's last entry as (score, key), None
+    while it has fewer than its budget.
+    """
+
+    members: NDArray[np.int64]
+    scores: Floats
+    columns: NDArray[np.int64]
+    sizes: tuple[int, ...]
+    lasts: list[tuple[float, int] | None]
 
 
-def _may_belong(hits: SourceHits, last: tuple[float, int] | None) -> bool:
-    """Whether a shard's best unsent hit would enter the top-k that ends with `last`, None while it is not full."""
-    return hits.more and (last is None or precedes(hits.next_score, hits.next_key, *last))
+def _lists(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec) -> list[_List]:
+    """The asked sources, in the generation's order."""
+    budgets = {ask.source: budget for ask, budget in zip(plan.query.asks, plan.budgets, strict=True)}
+    found = [{hits.source: hits for hits in reply.sources} for reply in replies]
+    return [
+        _List(column, budgets[source.name], source.exact, [hits.get(source.name) for hits in found])
+        for column, source in enumerate(spec.sources)
+        if source.name in budgets
+    ]
 
 
-def _groups(replies: Sequence[ShardReply], plan: Plan, chosen: np.ndarray) -> Keys:
-    if not plan.query.group_by:
-        return NO_KEYS
-    groups: Keys = np.concatenate([reply.groups for reply in replies])[chosen]
-    return groups
+def _tops(lists: Sequence[_List], starts: Sequence[int], keys: Keys) -> _Tops:
+    """All lists are sorted in one call: for a few hundred hits numpy's price is the number of calls."""
+    runs = [(hits, start) for lst in lists for hits, start in zip(lst.hits, starts[:-1], strict=True) if hits]
+    lengths = [len(hits.members) for hits, _ in runs]
+    counts = [sum(len(hits.members) for hits in lst.hits if hits) for lst in lists]
+    columns = [lst.column for lst in lists]
+    sizes = tuple(min(lst.budget, count) for lst, count in zip(lists, counts, strict=True))
+
+    offsets = np.repeat(np.array([start for _, start in runs], np.int64), lengths)
+    members = np.concatenate([NO_ROWS, *(hits.members for hits, _ in runs)]) + offsets
+    scores = np.concatenate([NO_FLOATS, *(hits.scores for hits, _ in runs)])
+    order = best_first_within(np.repeat(np.array(columns, np.int64), counts), scores, keys.take(members))
+    begins = accumulate(counts, initial=0)
+    kept = np.concatenate([order[:0], *(order[begin : begin + size] for begin, size in zip(begins, sizes, strict=False))])
+    members, scores = members.take(kept), scores.take(kept)
+    lasts = [
+        (float(scores[end - 1]), int(keys[members[end - 1]])) if size and size == lst.budget else None
+        for lst, size, end in zip(lists, sizes, accumulate(sizes), strict=True)
+    ]
+    return _Tops(members, scores, np.repeat(np.array(columns, np.int64), sizes), sizes, lasts)
+
+
+def _uncertified(lists: Sequence[_List], tops: _Tops, replies: Sequence[ShardReply]) -> list[set[int]]:
+    """By list, the shards whose best unsent hit would enter its top, or whose unsent hits could fill it up."""
+    return [
+        {
+            reply.shard
+            for reply, hits in zip(replies, lst.hits, strict=True)
+            if hits and hits.more and (last is None or precedes(hits.next_score, hits.next_key, *last))
+        }
+        for lst, last in zip(lists, tops.lasts, strict=True)
+    ]
+
+
+def _table(n_rows: int, n_columns: int, cells: NDArray[np.int64], values: Floats) -> NDArray[np.float32]:
+    """(n_rows, n_columns) float32 with these values in these cells, counted row by row, and NaN elsewhere."""
+    table = np.full(n_rows * n_columns, np.nan, np.float32)
+    table[cells] = values
+    return table.reshape(n_rows, n_columns)
 
 
 @lru_cache(maxsize=256)
-def _ranks(n: int) -> Floats:
-    return np.arange(1, n + 1, dtype=np.float32)
+def _ranks(sizes: tuple[int, ...]) -> Floats:
+    """1, 2, ... for each list."""
+    ranks = np.concatenate([NO_FLOATS, *(np.arange(1, size + 1, dtype=np.float32) for size in sizes)])
+    ranks.flags.writeable = False
+    return ranks
 
 
 @lru_cache(maxsize=256)
-def _reciprocal_ranks(n: int, rank_constant: float) -> Floats:
-    return (1 / (np.float32(rank_constant) + _ranks(n))).astype(np.float32)
+def _reciprocal_ranks(sizes: tuple[int, ...], rank_constant: float) -> NDArray[np.float64]:
+    """1 / (rank_constant + rank) for each entry of each list."""
+    return 1 / (rank_constant + _ranks(sizes).astype(np.float64))

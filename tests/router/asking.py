@@ -49,11 +49,12 @@ def fused_truth(
 ) -> list[tuple[int, float]]:
     """(key, fused score) of every candidate, best first, the slow and obvious way: sort, cut, add, sort."""
     eligible = catalogue.passes(filter) & ~np.isin(catalogue.keys, exclude if exclude is not None else [])
-    fused: dict[int, np.float32] = {}
+    fused: dict[int, float] = {}
     for source, k in budgets.items():
         scores: Floats = getattr(catalogue, source)
         ranked = sorted((int(i) for i in np.flatnonzero(eligible)), key=lambda i: (-scores[i], catalogue.keys[i]))
         for rank, i in enumerate(ranked[:k], 1):
             key = int(catalogue.keys[i])
-            fused[key] = fused.get(key, np.float32(0)) + np.float32(1) / (np.float32(constant) + np.float32(rank))
-    return [(key, float(score)) for key, score in sorted(fused.items(), key=lambda c: (-c[1], c[0]))]
+            fused[key] = fused.get(key, 0.0) + 1 / (constant + rank)
+    rounded = [(key, float(np.float32(score))) for key, score in fused.items()]
+    return sorted(rounded, key=lambda candidate: (-candidate[1], candidate[0]))

@@ -135,8 +135,7 @@ def test_one_hung_shard_leaves_time_for_everything_else() -> None:
     assert isinstance(outcome, Recommendation)
     assert outcome.degraded == ("shard_timeout",)
     assert len(outcome.items) == 40
-    assert 55 < took_ms < 85
-    assert 55 < outcome.coverage.missing[0].waited_ms < 75
+    assert 55 < outcome.coverage.missing[0].waited_ms < took_ms < 100
 
 
 def test_everything_hung_at_once_still_ends() -> None:
