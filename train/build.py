@@ -220,7 +220,7 @@ def _models(stages: Stages, config: Config, learning: Path, judging: Path) -> tu
     def make_heavy(folder: Path) -> str:
         fitted = fit_heavy(rows.features, rows.labels, groups, columns, section=section, seed=seed, on_tree=progress.advance)
         (folder / "heavy.cbm").write_bytes(fitted.blob)
-        most = ", ".join(f"{name} {share:.0f} %" for name, share in list(fitted.importances.items())[:3])
+        most = ", ".join(f"{name} {share:.0f} %" for name, share in list(dict(fitted.importances).items())[:3])
         return f"{fitted.n_trees} trees, {fitted.loss}; most used: {most}"
 
     light = stages.run("light", inputs=[learning.name, seed], total=PASSES_MAX, make=make_light) / "light.json"
