@@ -67,6 +67,7 @@ class _Query(msgspec.Struct, array_like=True):
     vectors: dict[Name, bytes]
     seeds: dict[Name, tuple[bytes, bytes, bytes]]
     profile: dict[Name, tuple[tuple[Name, ...], bytes]]
+    group_by: Name = ""
 
 
 class _Hits(msgspec.Struct, array_like=True):
@@ -93,6 +94,7 @@ class _ShardReply(msgspec.Struct, array_like=True):
     n_eligible: Count
     took_us: float
     queue_us: float
+    groups: bytes = b""
 
 
 class _FetchQuery(msgspec.Struct, array_like=True):
@@ -179,6 +181,7 @@ def encode_query(query: Query) -> bytes:
             {space: vector.tobytes() for space, vector in query.vectors.items()},
             {name: (s.keys.tobytes(), s.weights.tobytes(), s.ages_days.tobytes()) for name, s in query.seeds.items()},
             {attribute: (a.values, a.weights.tobytes()) for attribute, a in query.profile.items()},
+            query.group_by,
         )
     )
 
@@ -198,6 +201,7 @@ def decode_query(body: bytes) -> Query:
         vectors={space: _finite(_array(raw, np.float32, "vector"), "vector") for space, raw in wire.vectors.items()},
         seeds={name: _seeds(*raw) for name, raw in wire.seeds.items()},
         profile={attribute: _affinity(values, raw) for attribute, (values, raw) in wire.profile.items()},
+        group_by=wire.group_by,
     )
 
 
@@ -219,6 +223,7 @@ def encode_shard_reply(reply: ShardReply, *, queue_us: float) -> bytes:
             reply.n_eligible,
             reply.took_us,
             queue_us,
+            reply.groups.tobytes(),
         )
     )
 
@@ -261,6 +266,7 @@ def decode_shard_reply(body: bytes) -> ShardReply:
         wire.n_eligible,
         wire.took_us,
         wire.queue_us,
+        _array(wire.groups, np.int64, "groups", len(rows) if wire.groups else 0),
     )
 
 

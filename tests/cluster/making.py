@@ -82,6 +82,7 @@ queries = st.builds(
     vectors=st.dictionaries(texts, st.integers(0, 9).flatmap(floats), max_size=2),
     seeds=st.dictionaries(texts, seeds(), max_size=2),
     profile=st.dictionaries(texts, affinities(), max_size=2),
+    group_by=texts,
 )
 
 
@@ -108,6 +109,7 @@ def shard_replies(draw: st.DrawFn) -> ShardReply:
         draw(counts),
         draw(doubles),
         draw(doubles),
+        draw(nps.arrays(np.int64, draw(st.sampled_from([0, m])), elements=int64s)),
     )
 
 
