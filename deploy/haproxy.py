@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 _WRAPPER = """\
@@ -45,6 +46,18 @@ def write_wrapper(binary: str, folder: Path) -> Path:
     path.write_text(_WRAPPER.replace("{binary}", shlex.quote(binary)))
     path.chmod(0o700)
     return path
+
+
+def side_ports() -> dict[str, str]:
+    """Two free ports for HAProxy's metrics and statistics pages. Serve's defaults are fixed, and whoever holds one of
+    them, such as a second cluster on this machine, keeps HAProxy from starting at all."""
+    with socket.socket() as metrics, socket.socket() as statistics:
+        for probe in (metrics, statistics):
+            probe.bind(("127.0.0.1", 0))
+        return {
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics.getsockname()[1]),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics.getsockname()[1]),
+        }
 
 
 def end_strays(folder: Path) -> None:

@@ -24,7 +24,7 @@ from cluster.generation import Generation, current_id, generation_path
 from cluster.user_records import read_users
 from deploy.client import Client, ProblemAnswer
 from deploy.environment import missing, ray_variables, serve_variables
-from deploy.haproxy import end_strays, find_haproxy, write_wrapper
+from deploy.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
 from deploy.listeners import Listener, descendants, listeners_of
 from deploy.secret_file import load_or_create
 from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
@@ -128,6 +128,8 @@ class Launcher:
         elif self._listen == "loopback":
             binary = str(write_wrapper(binary, self._folder))
         wanted = ray_variables(self._listen, token_file) | serve_variables(self._config, self._folder, haproxy=binary)
+        if binary and self._listen == "loopback":
+            wanted |= side_ports()
         os.environ.update(missing(wanted, os.environ))
 
     def _start_ray(self) -> None:
