@@ -207,36 +207,35 @@ def _rows(stages: Stages, source: _Source, config: Config, name: str, as_of: int
 
 def _models(stages: Stages, config: Config, learning: Path, judging: Path) -> tuple[dict[str, Path], Quality]:
     """The models by their name in the generation, and how good they are on the rows kept for judging."""
-    rows = RankingRows.load(learning)
-    groups = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts))
     columns = msgspec.json.decode((learning / "columns.json").read_bytes(), type=tuple[str, ...])
     section, seed, progress = config.train.ranker, config.train.seed, stages.progress
 
     def make_light(folder: Path) -> str:
-        model = fit_light(rows.features, rows.labels, groups, columns, seed=seed, on_pass=progress.advance)
+        rows = RankingRows.load(learning)
+        model = fit_light(rows.features, rows.labels, rows.groups, columns, seed=seed, on_pass=progress.advance)
         (folder / "light.json").write_bytes(model.to_json())
-        return f"{len(rows.labels):,} rows"
+        return f"{len(model.curves)} curves from {len(rows.labels):,} rows"
 
     def make_heavy(folder: Path) -> str:
-        fitted = fit_heavy(rows.features, rows.labels, groups, columns, section=section, seed=seed, on_tree=progress.advance)
+        rows = RankingRows.load(learning)
+        fitted = fit_heavy(
+            rows.features, rows.labels, rows.groups, columns, section=section, seed=seed, on_tree=progress.advance
+        )
         (folder / "heavy.cbm").write_bytes(fitted.blob)
-        most = ", ".join(f"{name} {share:.0f} %" for name, share in list(dict(fitted.importances).items())[:3])
-        return f"{fitted.n_trees} trees, {fitted.loss}; most used: {most}"
+        return f"{fitted.n_trees} trees from {len(rows.labels):,} rows"
 
     light = stages.run("light", inputs=[learning.name, seed], total=PASSES_MAX, make=make_light) / "light.json"
     trees = [learning.name, seed, section.n_trees, section.depth, section.learning_rate]
     heavy = stages.run("heavy", inputs=trees, total=section.n_trees, make=make_heavy) / "heavy.cbm"
 
-    stages.progress.begin("judge", 0)
+    progress.begin("judge", 0)
     quality = judge(
         RankingRows.load(judging),
         LightModel.from_json(light.read_bytes()),
         HeavyModel.from_bytes(heavy.read_bytes()),
         n_heavy=config.ranker.heavy.n_heavy,
     )
-    stages.progress.end(
-        "ndcg@10: " + ", ".join(f"{name} {quality[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy"))
-    )
+    progress.end("ndcg@10: " + ", ".join(f"{name} {quality[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy")))
     return {LIGHT_FILE: light, HEAVY_FILE: heavy}, quality
 
 

@@ -19,6 +19,7 @@ from cluster.config import Config
 from cluster.spec import GenerationSpec
 from cluster.types import Query, ShardReply
 from ranker.features import assemble
+from ranker.model import Model
 from router.merge import merge
 from router.plan import plan
 from router.rank import rank_query
@@ -48,6 +49,21 @@ class RankingRows:
         """The share of what each user bought that is among the candidates, averaged over users: a bound for any ranking."""
         found = np.add.reduceat(self.labels, self.starts[:-1])
         return float((found / self.n_bought).mean())
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of each row, (m,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def best(self, model: Model, n: int) -> RankingRows:
+        """The n rows of each group that the model likes best, in the order they stand: what it would pass on when serving."""
+        kept = [
+            begin + np.sort(np.argsort(-model.score(self.features[begin:end]), kind="stable")[:n])
+            for begin, end in zip(self.starts[:-1], self.starts[1:], strict=True)
+        ]
+        at = np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64)
+        starts = np.concatenate(([0], np.cumsum([len(rows) for rows in kept]))).astype(np.int64)
+        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought)
 
     def save(self, folder: Path) -> None:
         for name in ("features", "labels", "starts", "n_bought"):
