@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
-from cluster.config import Config
 from deploy.wiring import Listen
 
+Front = Literal["haproxy", "serve"]
+"""What takes HTTP connections: HAProxy, or where it is not to be had Serve's own proxy."""
 
-def serve_variables(config: Config, folder: Path, *, haproxy: str) -> dict[str, str]:
-    """How Serve shall work. folder: private, short, for HAProxy's sockets.  haproxy: the binary, "" to go without it."""
+
+def serve_variables(folder: Path, front: Front) -> dict[str, str]:
+    """How Serve shall work. folder: private, short, for HAProxy's sockets."""
     found = {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.edge:middlewares",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # 5 s is too short for a busy laptop, and the proxy then starts over
     }
-    if haproxy:
+    if front == "haproxy":
         found |= {
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
-            "RAY_SERVE_HAPROXY_BINARY_PATH": haproxy,
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
             "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",  # the default is in /tmp, open to every user
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),

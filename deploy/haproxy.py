@@ -48,16 +48,19 @@ def write_wrapper(binary: str, folder: Path) -> Path:
     return path
 
 
+_SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
+
+
 def side_ports() -> dict[str, str]:
-    """Two free ports for HAProxy's metrics and statistics pages. Serve's defaults are fixed, and whoever holds one of
-    them, such as a second cluster on this machine, keeps HAProxy from starting at all."""
-    with socket.socket() as metrics, socket.socket() as statistics:
-        for probe in (metrics, statistics):
+    """Free ports for HAProxy's metrics and statistics pages, and for the proxy that answers while no replica can. Serve's
+    defaults are fixed, and whoever holds one of them, such as a second cluster on this machine, keeps HAProxy from starting."""
+    with contextlib.ExitStack() as probes:
+        found = {}
+        for name in _SIDE_PORTS:
+            probe = probes.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
-        return {
-            "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics.getsockname()[1]),
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics.getsockname()[1]),
-        }
+            found[name] = str(probe.getsockname()[1])
+        return found
 
 
 def end_strays(folder: Path) -> None:

@@ -49,6 +49,7 @@ class Launcher:
         self._ray: Any = None
         self._supervisor: Any = None
         self._serving = False
+        self._variables: dict[str, str] = {}
         self._began = time.monotonic()
 
     def start(self) -> None:
@@ -110,9 +111,8 @@ class Launcher:
         if self._supervisor is None:
             return
         supervisor, self._supervisor = self._supervisor, None
-        with contextlib.suppress(
-            Exception
-        ):  # it may be between two lives; `ray.shutdown` ends a local cluster whatever it does
+        # It may be between two lives. `ray.shutdown` ends a local cluster whatever its supervisor does.
+        with contextlib.suppress(Exception):
             self._ray.get(supervisor.stop.remote(), timeout=5)
             self._ray.kill(supervisor)
 
@@ -125,12 +125,12 @@ class Launcher:
         binary = find_haproxy()
         if not binary:
             self._tell("serve", "no HAProxy here: going on with Serve's own proxy, at about a tenth of the requests per second")
-        elif self._listen == "loopback":
-            binary = str(write_wrapper(binary, self._folder))
-        wanted = ray_variables(self._listen, token_file) | serve_variables(self._config, self._folder, haproxy=binary)
+        wanted = ray_variables(self._listen, token_file)
+        wanted |= serve_variables(self._folder, "haproxy" if binary else "serve")
         if binary and self._listen == "loopback":
-            wanted |= side_ports()
-        os.environ.update(missing(wanted, os.environ))
+            wanted |= side_ports() | {"RAY_SERVE_HAPROXY_BINARY_PATH": str(write_wrapper(binary, self._folder))}
+        self._variables = missing(wanted, os.environ)
+        os.environ.update(self._variables)
 
     def _start_ray(self) -> None:
         began = time.monotonic()
@@ -140,7 +140,8 @@ class Launcher:
         if self._listen == "loopback":
             options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         else:
-            options |= {"address": self._config.ray.address}
+            # The cluster's processes were started by others: our settings reach those of this job only this way.
+            options |= {"address": self._config.ray.address, "runtime_env": {"env_vars": self._variables}}
         ray.init(**options)
         self._ray = ray
         where = "on this machine" if self._listen == "loopback" else f"at {self._config.ray.address}"

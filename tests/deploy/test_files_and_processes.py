@@ -132,12 +132,12 @@ def test_strays_of_our_folder_are_ended_and_no_others(tmp_path: Path) -> None:
 
 def test_what_is_asked_of_ray_and_serve() -> None:
     folder = Path("/tmp/x")
-    laptop = ray_variables("loopback", Path("/s/token")) | serve_variables(Config(), folder, haproxy="/bin/haproxy")
+    laptop = ray_variables("loopback", Path("/s/token")) | serve_variables(folder, "haproxy")
     assert laptop["RAY_worker_niceness"] == "0"
     assert (laptop["RAY_AUTH_MODE"], laptop["RAY_AUTH_TOKEN_PATH"]) == ("token", "/s/token")
     assert laptop["RAY_SERVE_ENABLE_HA_PROXY"] == laptop["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
     assert laptop["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
-    assert "RAY_SERVE_ENABLE_HA_PROXY" not in serve_variables(Config(), folder, haproxy="")
+    assert "RAY_SERVE_ENABLE_HA_PROXY" not in serve_variables(folder, "serve")
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in ray_variables("nodes", None)
     assert missing({"A": "1", "B": "2"}, {"A": "0"}) == {"B": "2"}
 
