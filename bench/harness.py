@@ -53,7 +53,7 @@ class Bench:
     json_path: Path | None = None
     only: str = ""
     rows: list[Row] = field(default_factory=list)
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    console: Console = field(default_factory=lambda: Console(highlight=False, width=None if sys.stdout.isatty() else 140))
 
     @classmethod
     def from_arguments(cls, name: str, *, packages: Sequence[str] = (), argv: Sequence[str] | None = None) -> Bench:

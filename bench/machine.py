@@ -5,6 +5,7 @@ Read from /proc directly. It knows Linux only, and nothing of what is being meas
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -89,6 +90,7 @@ class CpuMeter:
         return sum(self._used.values())
 
 
+@functools.cache
 def _commit() -> str:
     here = Path(__file__).parent
     commit = _git(here, "rev-parse", "--short=10", "HEAD") or "unknown"

@@ -26,6 +26,15 @@ def test_a_call_is_answered_over_tcp_and_over_a_unix_socket() -> None:
     assert [run(over(tcp)) for tcp in (True, False)] == [b"hello"] * 2
 
 
+def test_it_does_not_need_uvloop() -> None:
+    async def check() -> None:
+        async with serving(Puppet()) as (_, address), channel_to(address) as channel:
+            bodies = [bytes([i]) * 50_000 * i for i in range(20)]
+            assert await asyncio.gather(*(channel.call(ECHO, body, soon(), bytes) for body in bodies)) == bodies
+
+    asyncio.run(check())
+
+
 def test_replies_find_their_calls_in_any_order() -> None:
     async def check() -> None:
         puppet = Puppet()
