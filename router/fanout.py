@@ -18,7 +18,7 @@ from cluster.types import MissingReason
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("oskolok.router")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ _SHARD_DEGRADED: dict[MissingReason, Degradation] = {
     "loading": "shard_loading",
 }
 
+_HYDRATE_SHARE = 0.5  # of a budget so short that users.timeout_ms would eat it up: a cold answer beats none
+
 
 class Router:
     """Answers each request from the fleet that is current when it begins.
@@ -78,7 +80,8 @@ class Router:
         spec = fleet.spec
 
         deadline.check("hydrate")
-        user = await hydrate(request.user_id, spec.id, self._users, deadline.sooner(config.users.timeout_ms))
+        looking_up = deadline.sooner(min(config.users.timeout_ms, deadline.remaining_ms() * _HYDRATE_SHARE))
+        user = await hydrate(request.user_id, spec.id, self._users, looking_up)
         planned = plan(request, user.record, spec, config)
         funnel.done("hydrate", 1, int(user.record is not None), degraded=(*user.degraded, *planned.degraded))
 

@@ -154,6 +154,14 @@ def test_a_user_store_that_is_down_costs_its_own_timeout_at_most() -> None:
     assert took_ms < 20 + GRACE_MS
 
 
+def test_a_budget_shorter_than_the_user_stores_timeout_still_buys_a_cold_answer() -> None:
+    router = router_over(fleet(CATALOGUE, CATALOGUE.shards(2), ReverseRanker()), STORES["hung"], users={"timeout_ms": 500})
+    outcome, took_ms = timed(router, 60, 10)
+    assert isinstance(outcome, Recommendation)
+    assert outcome.degraded == ("user_store",)
+    assert took_ms < 60
+
+
 def test_a_late_ranker_costs_its_share_and_the_merged_order_is_shown() -> None:
     router = router_over(fleet(CATALOGUE, CATALOGUE.shards(2), RANKERS["hung"]), ranker={"timeout_ms": 30})
     outcome, took_ms = timed(router, 1_000, 10)
