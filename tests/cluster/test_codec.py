@@ -161,10 +161,14 @@ f32 = np.float32
         (spoil("query", at3=b"1234567"), "whole number of int64"),
         (spoil("query", at3=np.array([2, 1]).tobytes()), "ascending"),
         (spoil("query", at3=np.array([1, 1]).tobytes()), "unique"),
-        (spoil("query", at4={"s": np.array([1, np.nan], f32).tobytes()}), "not finite"),
-        (spoil("query", at4={"s": np.array([1, np.inf], f32).tobytes()}), "not finite"),
-        (spoil("query", at5={"history": [np.arange(2).tobytes(), b"", b""]}), "0 entries, expected 2"),
-        (spoil("query", at6={"store": [["a"], b""]}), "0 entries, expected 1"),
+        (spoil("query", at8=np.array([1, np.nan], f32).tobytes()), "not finite"),
+        (spoil("query", at8=np.array([1, np.inf], f32).tobytes()), "not finite"),
+        (spoil("query", at4={"s": 3}), "floats has 2 entries, at least 3"),
+        (spoil("query", at4={}), "floats has 2 entries, 0 were announced"),
+        (spoil("query", at4={"s": -1}), ">= 0"),
+        (spoil("query", at5={"history": 1}), "seed_keys has 0 entries, at least 1"),
+        (spoil("query", at7=bytes(8)), "seed_keys has 1 entries, 0 were announced"),
+        (spoil("query", at6={"store": ["a"]}), "floats has 2 entries, at least 3"),
         (spoil("fetch query", at1=b"123"), "whole number of int32"),
         (spoil("rank query", at3=4), "6 entries, expected 8"),
         (spoil("rank query", at5=2), "2 entries, expected 4"),
@@ -172,7 +176,7 @@ f32 = np.float32
     ],
 )
 def test_queries_that_ask_the_impossible_are_invalid(body: bytes, complaint: str) -> None:
-    decode = {8: codec.decode_query, 3: codec.decode_fetch_query, 11: codec.decode_rank_query}[len(msgpack.unpackb(body))]
+    decode = {10: codec.decode_query, 3: codec.decode_fetch_query, 11: codec.decode_rank_query}[len(msgpack.unpackb(body))]
     with pytest.raises(InvalidQuery, match=complaint):
         decode(body)
 
@@ -189,8 +193,8 @@ ONE_MEMBER = {"at7": np.array([1], np.int32).tobytes(), "at8": np.array([1], f32
         ("shard reply", spoil("shard reply", at3=b""), "0 entries, expected 2"),
         ("shard reply", spoil("shard reply", at4=2), "2 entries, expected 4"),
         ("shard reply", spoil("shard reply", at4=2**31 - 1), "2 entries, expected"),
-        ("shard reply", spoil("shard reply", at6=[HITS]), "not those of the sources"),
-        ("shard reply", spoil("shard reply", **ONE_MEMBER), "not those of the sources"),
+        ("shard reply", spoil("shard reply", at6=[HITS]), "members has 0 entries, at least 1"),
+        ("shard reply", spoil("shard reply", **ONE_MEMBER), "members has 1 entries, 0 were announced"),
         ("shard reply", spoil("shard reply", **ONE_MEMBER | {"at7": b"\2\0\0\0"}), "not a position"),
         ("shard reply", spoil("shard reply", **ONE_MEMBER | {"at7": b"\xff\xff\xff\xff"}), "not a position"),
         ("shard reply", spoil("shard reply", **ONE_MEMBER | {"at8": np.array([np.nan], f32).tobytes()}), "not finite"),
