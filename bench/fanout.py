@@ -24,7 +24,7 @@ N_SHARDS = (4, 16)
 
 def main() -> None:
     bench = Bench.from_arguments("fanout", packages=("uvloop", "ray", "grpcio"))
-    seconds = bench.size(full=3.0, quick=0.6)
+    seconds = bench.size(full=3.0, quick=0.5)
     wanted = [n for n in N_SHARDS if bench.wants(f"{n} shards")]
     with ExitStack() as stack:
         fabrics = {}
@@ -34,7 +34,7 @@ def main() -> None:
             stack.callback(fabrics[name].stop)
         for n in wanted:
             systems = {name: partial(with_cpu, fabric, n, seconds) for name, fabric in fabrics.items()}
-            bench.run(f"{n} shards", systems, repeats=bench.size(full=5, quick=3))
+            bench.run(f"{n} shards", systems, repeats=bench.size(full=5, quick=2))
 
 
 if __name__ == "__main__":
