@@ -25,6 +25,7 @@ from shard.filters import CACHE_BYTES_MAX, Filters
 from shard.found import Found
 from shard.integrity import check_columns
 from shard.match import MatchFeatures
+from shard.payload import Payloads
 from shard.snapshot import read_snapshot
 from shard.sources import make_source
 from shard.space import Space
@@ -54,6 +55,7 @@ class Shard:
         self._match = MatchFeatures(
             spec.features.match, keys=columns.keys, stats=columns.stats, spaces=spaces, attributes=columns.attributes
         )
+        self._payloads = Payloads(columns.keys, columns.item_ids, columns.payload)
         self._group_codes = {
             name: np.append(item_keys(column.values), np.int64(0))
             for name, column in columns.attributes.items()
@@ -127,11 +129,10 @@ class Shard:
         rows = query.rows
         if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(self)):
             raise InvalidQuery(f"shard {self.shard} has rows 0 to {len(self) - 1}, asked for {rows.min()} to {rows.max()}")
-        ids, payload = self.columns.item_ids, self.columns.payload
         return FetchReply(
             generation=self.generation,
-            item_ids=tuple(self.columns.keys[rows].tolist() if ids is None else ids.take(rows).to_pylist()),
-            payloads=tuple(payload.take(rows).to_pylist()) if payload is not None else tuple({} for _ in rows),
+            item_ids=self._payloads.ids(rows),
+            payloads=self._payloads.shown(rows),
             eligible=self.filters.mask(query.filter).bits[rows],
         )
 
