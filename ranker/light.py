@@ -52,7 +52,6 @@ class LightModel:
         self.bias = float(bias)
         self.curves = tuple(curves)
         position = {name: at for at, name in enumerate(self.columns)}
-        _check(self, position)
 
         # Curves become (n_curves, n_steps, 1) arrays, short ones padded by steps of height 0. A step of height h between
         # knots a and b adds h * clip((x - a) / (b - a), 0, 1). With h inside the bracket it is one multiplication less:
@@ -60,7 +59,8 @@ class LightModel:
         n_steps = max((len(c.steps) for c in self.curves), default=0)
         padded = np.zeros((4, len(self.curves), n_steps), np.float32)
         start, slope, low, high = padded
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            _check(self, position)
             for i, curve in enumerate(self.curves):
                 knots, steps = np.asarray(curve.knots, np.float32), np.asarray(curve.steps, np.float32)
                 start[i, : len(steps)] = knots[:-1]

@@ -1,9 +1,12 @@
 """Fits the light model: a logistic regression over piecewise-linear curves, one a column (see `ranker/light.py`).
 
 Knots are quantiles of the column among its present values, half of the weight on positive rows and half on negative ones:
-orders are decided where the positives are, and plain quantiles spend most knots elsewhere. Every step of a curve and every
-missing value has a Gaussian prior; the maximum is found by Newton's method in some ten passes over the rows, in blocks, so
-memory does not grow with them. Positive rows are not weighted up: on Complete Journey that cost .01 of ndcg@10.
+orders are decided where the positives are, and plain quantiles spend most knots elsewhere. A Gaussian prior keeps every value
+small and, above all, every step like the one before it, so that few rows give straight lines and many give curves. Newton's
+method finds the maximum in some ten passes over the rows, in blocks, so memory does not grow with them.
+
+Measured on Complete Journey's candidates (590,560 rows, ndcg@10 four weeks later): .377 with 12 steps a curve, .375 with 8;
+a prior without its second part .367; positive rows weighted up, as is usual for rare labels, .365; the heavy model .383.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from scipy.special import expit
 from ranker.features import Features
 from ranker.light import Curve, LightModel
 
-N_STEPS = 8
-PRIOR_STD = 0.1  # of a step's log-odds; from .03 to .2 ndcg@10 on Complete Journey moves by .001, at 1 it is .005 lower
+N_STEPS = 12
+PRIOR_STD = 1.0  # of a step's log-odds
+BEND_STD = 0.05  # of the difference between two neighbouring steps
 N_ROWS_MAX = 300_000
 PASSES_MAX = 30
 TOLERANCE = 1e-7  # of the mean loss
@@ -36,6 +40,7 @@ def fit_light(
     seed: int,
     n_steps: int = N_STEPS,
     prior_std: float = PRIOR_STD,
+    bend_std: float = BEND_STD,
     on_pass: Callable[[int], None] = lambda n_passes: None,
 ) -> LightModel:
     """The model of features (n, n_columns) float32 with NaN for missing, and labels (n,) in [0, 1].
@@ -49,7 +54,7 @@ def fit_light(
     rows, weights = _sample(labels, seed)
     x, y = np.ascontiguousarray(features[rows].T), labels[rows].astype(np.float64)
     basis = _Basis.of(x, y * weights, (1 - y) * weights, _varying(features, groups), n_steps)
-    solution = _maximise(basis, x, y, weights, prior_std, on_pass)
+    solution = _maximise(basis, x, y, weights, prior_std, bend_std, on_pass)
     return LightModel(columns, bias=float(solution[-1]), curves=basis.curves(solution, columns))
 
 
@@ -94,6 +99,17 @@ class _Basis:
                 to += len(knots)
             yield rows, block
 
+    def precision(self, prior_std: float, bend_std: float) -> NDArray[np.float64]:
+        """(width, width), of the prior: each value near 0, and each step, more so, near the step before it."""
+        precision = np.diag(np.full(self.width, prior_std**-2))
+        precision[-1, -1] = 1e-6  # the bias is free
+        begin = 0
+        for knots in self.knots:
+            for step in range(begin, begin + len(knots) - 2):
+                precision[step : step + 2, step : step + 2] += np.array([[1, -1], [-1, 1]]) * bend_std**-2
+            begin += len(knots)
+        return precision
+
     def curves(self, solution: NDArray[np.float64], columns: Sequence[str]) -> list[Curve]:
         """The curves whose values `solution`, (width,), holds."""
         made, begin = [], 0
@@ -110,20 +126,20 @@ def _maximise(
     y: NDArray[np.float64],
     weights: NDArray[np.float64],
     prior_std: float,
+    bend_std: float,
     on_pass: Callable[[int], None],
 ) -> NDArray[np.float64]:
     """(width,) posterior mode. Newton steps, halved while the loss does not fall; it is convex, so there is one mode."""
-    precision = np.full(basis.width, prior_std**-2)
-    precision[-1] = 1e-6  # the bias is free
+    precision = basis.precision(prior_std, bend_std)
     total = weights.sum()
     at = np.zeros(basis.width)
     step = np.zeros(basis.width)
     best = np.inf
     for n_passes in range(1, PASSES_MAX + 1):
         tried = at + step
-        loss = float(precision @ tried**2 / 2)
-        gradient = precision * tried
-        hessian = np.diag(precision)
+        gradient = precision @ tried
+        loss = float(tried @ gradient / 2)
+        hessian = precision.copy()
         for rows, block in basis.blocks(x):
             z = tried @ block
             p = expit(z)

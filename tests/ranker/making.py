@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+from catboost import CatBoost, Pool
 
-from cluster.spec import FeatureSchema, GenerationSpec
+from cluster.spec import FeatureSchema, GenerationSpec, columns_hash
 from cluster.types import Floats, RankQuery
 from ranker.features import Features
+from ranker.heavy import SCHEMA_KEY
+from ranker.light import Curve, LightModel
 
 SCHEMA = FeatureSchema(
     match=("dot.ials", "norm.ials", "stat.buyers"), sources=("tops", "ann"), user=("user.buys",), context=("ctx.basket",)
@@ -114,3 +120,45 @@ class SumModel:
             self.clock.now += (self.fixed_us + self.per_row_us * len(features)) / 1e6
         picked = features[:, [self.columns.index(name) for name in self.picks]]
         return np.add.reduce(np.nan_to_num(picked.T), axis=0)
+
+
+def rows_of(m: int, seed: int = 1) -> Features:
+    """Random rows of SCHEMA, column-major, a fifth of the source cells missing."""
+    rng = np.random.default_rng(seed)
+    features = np.asfortranarray(rng.normal(size=(m, len(COLUMNS))).astype(np.float32))
+    sources = slice(len(SCHEMA.match), len(SCHEMA.match) + 2 * len(SCHEMA.sources))
+    features[:, sources][rng.random((m, 2 * len(SCHEMA.sources))) < 0.2] = np.nan
+    return features
+
+
+@cache
+def heavy_blob(schema_hash: str | None = columns_hash(COLUMNS)) -> bytes:
+    """A .cbm of 20 trees over SCHEMA, fitted on 500 rows that like the first column."""
+    features = rows_of(500)
+    labels = (features[:, 0] + np.nan_to_num(features[:, 4]) > 0.5).astype(np.float32)
+    metadata = {} if schema_hash is None else {SCHEMA_KEY: schema_hash}
+    trees = CatBoost(
+        {
+            "loss_function": "Logloss",
+            "iterations": 20,
+            "depth": 4,
+            "learning_rate": 0.2,
+            "thread_count": 1,
+            "logging_level": "Silent",
+            "allow_writing_files": False,
+            "metadata": metadata,
+        }
+    )
+    trees.fit(Pool(features, labels, feature_names=list(COLUMNS)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "heavy.cbm"
+        trees.save_model(str(path))
+        return path.read_bytes()
+
+
+def light_model(columns: tuple[str, ...] = COLUMNS) -> LightModel:
+    curves = (
+        Curve(columns[0], knots=(-2.0, 0.0, 2.0), steps=(1.0, 2.0)),
+        Curve(columns[4], knots=(-1.0, 1.0), steps=(0.5,), missing=-0.25),
+    )
+    return LightModel(columns, bias=-1.0, curves=curves)
