@@ -143,8 +143,11 @@ def category_name(code: int) -> str:
 
 
 def publish(world: World, storage: Path, n_shards: int) -> Generation:
-    """Build the world into a generation of this many shards, with graphs, calibration, users and models."""
-    light, heavy = fit_models(world)
+    """Build the world into a generation of this many shards, with graphs, calibration, users and models.
+
+    The models are fitted once for all sizes and partitions of a world, since they know nothing but its columns.
+    """
+    light, heavy = fit_models(world, storage.parent / "models")
     pieces = partition(_columns(world), n_shards)
     spec = GenerationSpec(
         id=f"world-{world.size.n_items}-{n_shards}",
@@ -197,9 +200,14 @@ def _with_graph(piece: ShardColumns, world: World) -> ShardColumns:
     return replace(piece, graphs={SPACE: graph}, calibrations={SPACE: found})
 
 
-def fit_models(world: World, *, n_trees: int = 300, n_groups: int = 60, group_size: int = 80) -> tuple[bytes, bytes]:
-    """models/light.json and models/heavy.cbm, fitted on made-up rows with the columns that serving has."""
-    rng = np.random.default_rng(world.size.seed + 1)
+def fit_models(
+    world: World, cache: Path, *, n_trees: int = 300, n_groups: int = 60, group_size: int = 80
+) -> tuple[bytes, bytes]:
+    """The contents of light.json and heavy.cbm, fitted on made-up rows with the columns that serving has, or found."""
+    kept = [cache / f"{world.schema.hash}-{n_trees}-{name}" for name in ("light.json", "heavy.cbm")]
+    if all(path.exists() for path in kept):
+        return kept[0].read_bytes(), kept[1].read_bytes()
+    rng = np.random.default_rng(1)
     columns = world.schema.columns()
     n = n_groups * group_size
     features = np.abs(rng.standard_normal((n, len(columns)))).astype(np.float32)
@@ -213,6 +221,9 @@ def fit_models(world: World, *, n_trees: int = 300, n_groups: int = 60, group_si
     groups = np.repeat(np.arange(n_groups), group_size)
     light = fit_light(features, labels, groups, columns, seed=0)
     heavy = fit_heavy(features, labels, groups, columns, section=RankTrainSection(n_trees=n_trees), seed=0)
+    cache.mkdir(parents=True, exist_ok=True)
+    for path, content in zip(kept, (light.to_json(), heavy.blob), strict=True):
+        path.write_bytes(content)
     return light.to_json(), heavy.blob
 
 

@@ -15,6 +15,7 @@ from catboost import CatBoost
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
+from bench.cluster_under_test import CACHE
 from bench.world import N_CATEGORIES, RECALL_TARGET, SPACE, Size, World, fit_models
 from ranker.light import LightModel
 
@@ -30,7 +31,7 @@ def create_app(world: World, *, n_ann: int, n_tops: int, n_history: int, n_light
     index.init_index(world.size.n_items, M=16, ef_construction=200)
     index.add_items(world.vectors, np.arange(world.size.n_items), num_threads=2)
     index.set_ef(smallest_ef(index, world, n_ann))
-    light_json, heavy_blob = fit_models(world)
+    light_json, heavy_blob = fit_models(world, CACHE / "models")
     light = LightModel.from_json(light_json)
     heavy = CatBoost()
     heavy.load_model(blob=heavy_blob)
