@@ -127,7 +127,8 @@ def _without_ranking(config: Config) -> Config:
 @contextlib.contextmanager
 def shard_processes(deployed: Deployment) -> Iterator[ShardProcesses]:
     """One process a shard, each as in a cluster but for Ray."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["shard.actor"])
     secret = secrets.token_bytes(32)
     generation = Generation.open(deployed.generation)
     with tempfile.TemporaryDirectory(prefix="osk-") as folder:

@@ -15,10 +15,10 @@ def slate_table(answer: Mapping[str, Any]) -> Table:
     """The items. Numbers of a payload come last, its texts first, and long sets are cut."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("#", justify="right")
-    table.add_column("item")
-    table.add_column("what it is", overflow="ellipsis", no_wrap=True, max_width=56)
-    table.add_column("score", justify="right")
-    table.add_column("sources")
+    table.add_column("item", no_wrap=True, min_width=8)
+    table.add_column("what it is", overflow="ellipsis", no_wrap=True, max_width=52)
+    table.add_column("score", justify="right", no_wrap=True, min_width=6)
+    table.add_column("sources", no_wrap=True, min_width=16)
     for item in answer["items"]:
         table.add_row(
             str(item["rank"]),

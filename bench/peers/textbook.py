@@ -1,7 +1,7 @@
 """The form a Ray tutorial leads to: shards and rankers as actors called through Ray, default Serve, FastAPI, pydantic.
 
 The cores are ours to the last line, `Shard`, `Ranker` and `Router`, so answers are the same; what differs is only how queries
-travel and how HTTP is served. (Annotations are evaluated here: FastAPI must find RecommendBody where Serve unpickles the class.)
+travel and how HTTP is served. (Annotations are evaluated here: FastAPI must find RecommendBody where Serve unpickles it.)
 """
 
 import argparse
