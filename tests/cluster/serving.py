@@ -12,7 +12,7 @@ import uvloop
 
 from cluster.config import TransportSection
 from cluster.deadline import Deadline
-from cluster.errors import all_classes
+from cluster.errors import OskolokError, all_classes
 from cluster.topology import Address
 from cluster.transport.channel import Channel
 from cluster.transport.server import Server
@@ -99,6 +99,19 @@ async def channel_to(
     finally:
         channel.close()
         await channel.wait_closed()
+
+
+async def refusal(channel: Channel, saying: str, timeout_s: float = 5.0) -> OskolokError:
+    """The error that calls without a connection come to fail with; fails if it does not come to say so in time."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            call = channel.call(ECHO, b"", soon(), bytes)
+            assert call.done(), "without a connection a call fails at once"
+            error = call.exception()
+            assert isinstance(error, OskolokError)
+            if saying in error.message:
+                return error
+            await asyncio.sleep(0.002)
 
 
 async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:

@@ -90,7 +90,7 @@ def test_closing_waits_no_longer_than_its_grace() -> None:
             await until(lambda: len(puppet.held) == 1)
             began = time.monotonic()
             await server.close(0.05)
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 2
             with pytest.raises(ConnectionLost, match="in flight"):
                 await held
             puppet.let_go()

@@ -126,10 +126,10 @@ def test_the_deadline_travels_as_what_remains_of_it() -> None:
 
     async def check() -> None:
         async with serving(service) as (_, address), channel_to(address) as channel:
-            await channel.call(ECHO, b"", soon(300), bytes)
+            await channel.call(ECHO, b"", soon(5_000), bytes)
 
     run(check())
-    assert 100 < seen[0] <= 300
+    assert 1_000 < seen[0] <= 5_000
 
 
 def test_work_that_expired_while_it_waited_never_reaches_the_service() -> None:
@@ -174,7 +174,7 @@ def test_a_call_nobody_answers_ends_soon_after_its_deadline_by_itself() -> None:
             began = time.monotonic()
             with pytest.raises(DeadlineExceeded, match="did not answer in time"):
                 await channel.call(HOLD, b"", Deadline.after_ms(50), bytes)
-            assert 0.05 <= time.monotonic() - began < 0.2
+            assert 0.05 <= time.monotonic() - began < 1
             assert (channel.in_flight, channel.load) == (0, 1)
             puppet.let_go()
             await channel.call(ECHO, b"", soon(), bytes)
@@ -234,6 +234,5 @@ def test_time_in_the_queue_is_measured_from_arrival() -> None:
             await asyncio.gather(*(channel.call(ECHO, b"", soon(), bytes) for _ in range(4)))
 
     run(check())
-    assert waited[0] < 5_000
-    assert waited[1:] == sorted(waited[1:])
-    assert waited[3] > 29_000
+    assert waited == sorted(waited)
+    assert waited[3] - waited[0] > 29_000

@@ -44,7 +44,7 @@ def test_sigkill_fails_the_calls_in_flight_at_once_and_a_restart_is_found_by_its
                     began = time.monotonic()
                     outcomes = await asyncio.gather(*held, return_exceptions=True)
                     assert {type(outcome) for outcome in outcomes} == {ConnectionLost}
-                    assert time.monotonic() - began < 1
+                    assert time.monotonic() - began < 2
                     with pytest.raises(ConnectionLost, match=r"cannot connect|lost the connection"):
                         await channel.call(ECHO, b"", soon(), bytes)
                     process.wait()
@@ -63,7 +63,7 @@ def test_a_frozen_server_costs_callers_their_deadline_and_nothing_more() -> None
                 began = time.monotonic()
                 with pytest.raises(DeadlineExceeded):
                     await channel.call(ECHO, b"", Deadline.after_ms(60), bytes)
-                assert time.monotonic() - began < 0.3
+                assert time.monotonic() - began < 1.5
                 assert (channel.connected, channel.in_flight, channel.load) == (True, 0, 1)
                 process.send_signal(signal.SIGCONT)
                 assert await channel.call(ECHO, b"thawed", soon(), bytes) == b"thawed"
