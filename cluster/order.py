@@ -18,9 +18,7 @@ def best_first(scores: NDArray[np.float32], keys: NDArray[np.int64]) -> NDArray[
     return np.lexsort((keys, -scores))
 
 
-def best_first_within(
-    groups: NDArray[np.integer], scores: NDArray[np.float32], keys: NDArray[np.int64]
-) -> NDArray[np.intp]:
+def best_first_within(groups: NDArray[np.integer], scores: NDArray[np.float32], keys: NDArray[np.int64]) -> NDArray[np.intp]:
     """The permutation that sorts aligned (groups, scores, keys), all (n,), by group, and each group in canonical order."""
     return np.lexsort((keys, -scores, groups))
 

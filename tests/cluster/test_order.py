@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import InternalError
-from cluster.order import best_first, precedes, require_finite, top_k
+from cluster.order import best_first, best_first_within, precedes, require_finite, top_k
 
 # Few distinct scores, so that ties at the cut are the rule; both zeros, which compare equal.
 scored = st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.sampled_from([-1.5, -0.0, 0.0, 0.5, 2.0, 3e38]), max_size=40)
@@ -34,6 +34,16 @@ def test_top_k_is_the_head_of_the_total_order(items: dict[int, float], k: int) -
 def test_best_first_is_the_total_order(items: dict[int, float]) -> None:
     scores, keys = arrays(items)
     assert keys[best_first(scores, keys)].tolist() == reference(items)
+
+
+@given(scored, st.data())
+def test_best_first_within_orders_each_group_by_itself(items: dict[int, float], data: st.DataObject) -> None:
+    scores, keys = arrays(items)
+    drawn = data.draw(st.lists(st.integers(0, 3), min_size=len(items), max_size=len(items)))
+    groups = np.array(drawn, np.int32)
+    group_of = dict(zip(items, drawn, strict=True))
+    expected = sorted(reference(items), key=lambda key: group_of[key])
+    assert keys[best_first_within(groups, scores, keys)].tolist() == expected
 
 
 @given(scored, st.integers(1, 12), st.integers(1, 5), st.randoms(use_true_random=False))

@@ -113,6 +113,27 @@ def test_closing_a_channel_fails_its_calls_in_flight() -> None:
     run(check())
 
 
+def test_a_connection_between_its_end_and_the_news_of_it_takes_neither_calls_nor_answers() -> None:
+    async def check() -> None:
+        puppet = Puppet()
+        async with serving(puppet) as (server, address), channel_to(address) as channel:
+            assert channel._link is not None
+            channel._link._transport.close()
+            with pytest.raises(ConnectionLost):
+                await channel.call(ECHO, b"", soon(), bytes)
+            await until(lambda: not server.connections)
+            assert await channel.wait_connected(2)
+            held = channel.call(HOLD, b"", soon(), bytes)
+            await until(lambda: puppet.held)
+            (connection,) = server.connections
+            connection._transport.close()
+            puppet.let_go()
+            with pytest.raises(ConnectionLost):
+                await held
+
+    run(check())
+
+
 def test_a_server_that_does_not_read_costs_a_bounded_number_of_bytes() -> None:
     small = TransportSection(frame_bytes_max=100_000, in_flight_max=10_000)
 
