@@ -44,8 +44,10 @@ def process_tree(root_pid: int) -> list[int]:
     return found
 
 
-def cpu_s(pids: Iterable[int]) -> float:
-    """CPU seconds (user and system) that these processes have used so far, in steps of 10 ms; those gone count 0."""
+def cpu_s(pids: Iterable[int | str]) -> float:
+    """CPU seconds (user and system) that these processes have used so far, in steps of 10 ms; those gone count 0.
+
+    A thread is named "<pid>/task/<tid>"."""
     ticks = 0
     for pid in pids:
         fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()

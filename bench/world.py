@@ -220,7 +220,8 @@ def fit_models(
     labels = (wish > np.quantile(wish, 0.9)).astype(np.float32)
     groups = np.repeat(np.arange(n_groups), group_size)
     light = fit_light(features, labels, groups, columns, seed=0)
-    heavy = fit_heavy(features, labels, groups, columns, section=RankTrainSection(n_trees=n_trees), seed=0)
+    section = RankTrainSection(n_trees=n_trees)
+    heavy = fit_heavy(features, labels, groups, columns, section=section, seed=0, held_out_share=0)  # all the trees, always
     cache.mkdir(parents=True, exist_ok=True)
     for path, content in zip(kept, (light.to_json(), heavy.blob), strict=True):
         path.write_bytes(content)
