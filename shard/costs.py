@@ -1,86 +1,67 @@
 """What work costs on this machine for this space, in microseconds, measured when a space is made.
 
-A few milliseconds of the very operations the planner chooses between, on the space's own vectors and graph. Medians of
-short repeats: they need to be right within a quarter, since near a crossover either choice is good.
+A few milliseconds of the very operations the planner chooses between, on the space's own rows and graph. The least of some
+repeats, because a busy machine only ever adds to a duration. It needs to be right within a quarter: near a crossover
+either choice is good.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 
-from cluster.types import Floats
-from shard import scan
+from cluster.types import NO_ROWS, Floats, Rows
 from shard.hnsw import Graph
 from shard.planner import Costs
+from shard.scanner import Scanner
 
-_ROWS = 8192
+_K = 100
+_FEW = 256
 _REPEATS = 5
+_LISTED_SHARE = 0.2
 
 
-class Measurable(Protocol):
-    """What the measurement needs of a space."""
+def measure(scanner: Scanner, graph: Graph | None, queries: Sequence[Floats], n_rows: int) -> Costs:
+    """Takes about 5 ms, or 20 with a graph, or a dozen scans of all rows where that is more.
 
-    vectors: Floats
-    graph: Graph | None
-
-    @property
-    def n_rows(self) -> int: ...
-
-    def prepared(self, vector: Floats) -> Floats:
-        """The query as scans and graph take it."""
-
-
-def measure(space: Measurable) -> Costs:
-    """Measure a space: about 5 ms, or 20 with a graph."""
-    n = space.n_rows
-    if n == 0:
-        return Costs(0, 0, 0, 0, 0, 0)
-    rng = np.random.default_rng(0)
-    rows = np.sort(rng.choice(n, min(n, _ROWS), replace=False))
-    block = np.ascontiguousarray(space.vectors[rows])
-    queries = [space.prepared(space.vectors[row]) for row in rng.integers(0, n, _REPEATS)]
-    k = min(100, len(rows))
-
-    def scanned(query: Floats) -> None:
-        scan.contenders(block @ query, k, 0.0)
-
-    def gathered(query: Floats) -> None:
-        scan.contenders(np.take(space.vectors, rows, axis=0) @ query, k, 0.0)
-
-    def few(query: Floats) -> None:
-        scan.contenders(block[:256] @ query, k, 0.0)
-
-    fixed = _median_us(few, queries)
-    scan_us = max(_median_us(scanned, queries) - fixed, 0) / len(rows)
-    gather_us = max(_median_us(gathered, queries) - fixed, 0) / len(rows)
-    return Costs(fixed, scan_us, gather_us, *_walk(space, queries))
+    queries: some (dim,) float32, prepared, not zero; without any nothing can be measured and everything costs nothing.
+    """
+    if not queries or n_rows == 0:
+        return Costs(0, 0, 0, 0, 0)
+    listed = _spread(n_rows, max(round(_LISTED_SHARE * n_rows), min(n_rows, _FEW)))
+    few = _spread(n_rows, min(n_rows, _FEW))
+    fixed = _least_us(lambda query: scanner.best_listed(query, few, NO_ROWS, _K), queries)
+    whole = _least_us(lambda query: scanner.best_of_all(query, NO_ROWS, _K), queries)
+    some = _least_us(lambda query: scanner.best_listed(query, listed, NO_ROWS, _K), queries)
+    row_us, listed_us = max(whole - fixed, 0) / n_rows, max(some - fixed, 0) / len(listed)
+    return Costs(fixed, row_us, listed_us, *_walk(graph, queries, n_rows))
 
 
-def _walk(space: Measurable, queries: list[Floats]) -> tuple[float, float, float]:
-    graph = space.graph
-    queries = [query for query in queries if query.any()]
-    if graph is None or not queries:
-        return 0.0, 0.0, 0.0
-    low, high = min(100, space.n_rows), min(400, space.n_rows)
-    if low == high:
-        return _median_us(lambda query: graph.nearest(query, low, ef=low), queries), 0.0, 0.0
-    narrow = _median_us(lambda query: graph.nearest(query, low, ef=low), queries)
-    wide = _median_us(lambda query: graph.nearest(query, low, ef=high), queries)
-    deep = _median_us(lambda query: graph.nearest(query, high, ef=high), queries)
-    per_ef = max(wide - narrow, 0) / (high - low)
-    per_row = max(deep - wide, 0) / (high - low)
-    return max(narrow - low * (per_ef + per_row), 0), per_ef, per_row
+def _walk(graph: Graph | None, queries: Sequence[Floats], n_rows: int) -> tuple[float, float]:
+    """(fixed, per ef): a line through a narrow and a wide search."""
+    if graph is None:
+        return 0.0, 0.0
+    narrow, wide = min(_K, n_rows), min(4 * _K, n_rows)
+    low = _least_us(lambda query: graph.nearest(query, narrow, ef=narrow), queries)
+    if wide == narrow:
+        return low, 0.0
+    high = _least_us(lambda query: graph.nearest(query, narrow, ef=wide), queries)
+    per_ef = max(high - low, 0) / (wide - narrow)
+    return max(low - narrow * per_ef, 0), per_ef
 
 
-def _median_us(call: Callable[[Floats], object], queries: list[Floats]) -> float:
+def _spread(n_rows: int, count: int) -> Rows:
+    return np.unique(np.linspace(0, n_rows - 1, count).astype(np.int32))
+
+
+def _least_us(call: Callable[[Floats], object], queries: Sequence[Floats]) -> float:
     call(queries[0])
     taken = []
-    for query in queries:
+    for query in islice(cycle(queries), _REPEATS):
         start = time.perf_counter()
         call(query)
         taken.append(time.perf_counter() - start)
-    return float(np.median(taken)) * 1e6
+    return min(taken) * 1e6

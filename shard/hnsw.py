@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from cluster.errors import GenerationCorrupt, InternalError
 from cluster.spec import Metric
-from cluster.types import NO_ROWS, Floats, Rows
+from cluster.types import Floats
+
+Labels = NDArray[np.uint64]
 
 _HEADER = struct.Struct("<6Q")  # offset of level 0, capacity, count, bytes per element, offset of label, offset of vector
 
@@ -66,10 +68,10 @@ class Graph:
         self._ef = 0
         self.n_rows = int(index.get_current_count())
 
-    def nearest(self, query: Floats, depth: int, *, ef: int) -> Rows:
-        """About the `depth` rows nearest to a query, nearest first, int32. Fewer, even none, where the walk reaches fewer.
+    def nearest(self, query: Floats, depth: int, *, ef: int) -> Labels:
+        """About the `depth` rows nearest to a query, nearest first, uint64. Fewer, even none, where the walk reaches fewer.
 
-        query: (dim,) float32, finite, of unit length under cosine, not zero under ip. ef below depth counts as depth.
+        query: (dim,) float32, finite, of unit length under cosine, longer than 1e-10 under ip. ef below depth counts as depth.
         """
         depth = min(depth, self.n_rows)
         point = self._geometry.point(query)
@@ -86,9 +88,9 @@ class Graph:
                         raise InternalError(f"hnswlib: {error}") from error
                     depth //= 2  # it found fewer than depth rows and does not say how many
                 else:
-                    rows: Rows = labels[0].astype(np.int32)
-                    return rows
-        return NO_ROWS
+                    nearest: Labels = labels[0]
+                    return nearest
+        return np.empty(0, np.uint64)
 
     def save(self, path: Path) -> None:
         """Write the index file. hnswlib reports no failed write, so the size on disk is compared with the one it computed."""

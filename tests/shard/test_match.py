@@ -34,7 +34,7 @@ def expected(world: World, query: Query, row: int) -> dict[str, float]:
     history = query.seeds.get("history")
     at = places.get("history", {}).get(key)
     return {
-        "dot.taste": 0.0 if vector is None else float(np.einsum("ij,j->i", world.vectors[[row]], vector)[0]),
+        "dot.taste": 0.0 if vector is None else float(np.float32(world.vectors[row].astype(np.float64) @ vector)),
         "norm.taste": float(np.sqrt(np.einsum("ij,ij->i", world.vectors[[row]], world.vectors[[row]])[0])),
         "stat.trend": float(world.stats[row]),
         "affinity.brand": weights.get("brand", {}).get(brand, 0.0),

@@ -1,0 +1,17 @@
+"""The one part that needs a compiler. Everything else about the package is in pyproject.toml."""
+
+from pybind11.setup_helpers import Pybind11Extension
+from setuptools import setup
+
+# Not -march=native: the kernel chooses its instructions when it runs, so a wheel may travel. `optional`: without a
+# compiler the package still installs, and scans with numpy, several times slower.
+kernel = Pybind11Extension(
+    "shard._kernel",
+    ["shard/native/kernel.cpp"],
+    depends=["shard/native/dots.h"],
+    cxx_std=17,
+    extra_compile_args=["-O3", "-ffp-contract=off"],
+    optional=True,
+)
+
+setup(ext_modules=[kernel])

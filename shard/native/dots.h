@@ -1,0 +1,163 @@
+// Dot products, with the best instructions the running CPU has: of 8-bit codes, and of float32 vectors in double precision.
+//
+// The choice is made when the program runs, not when it is compiled, so that a built package may travel. All variants of a
+// function return the same bits: sums of codes are integers, and sums of doubles are added up in one fixed order.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define OSKOLOK_X86 1
+#include <immintrin.h>
+#endif
+
+namespace oskolok {
+
+constexpr size_t kBlock = 64;     // coordinates in a vector register; codes are padded to whole ones
+constexpr size_t kAhead = 16;     // rows fetched into cache before they are needed
+constexpr int32_t kZero = 128;    // codes are unsigned: VNNI multiplies unsigned by signed
+
+// Some rows' codes: those in `listed`, or, if it is null, first, first + 1, ... `known` of them exist, for fetching early.
+struct Codes {
+  const uint8_t* all;
+  size_t blocks;
+  const int32_t* listed;
+  size_t first;
+  size_t known;
+};
+
+// products[i] = dot(codes of the i-th row, query), for `count` rows.
+using CodeDots = void (*)(const Codes& codes, const int8_t* query, size_t count, int32_t* products);
+// sum(a[j] * b[j]), or the sum of squares of a[j] - b[j].
+using FloatSum = double (*)(const float* a, const float* b, size_t dim);
+
+#define OSKOLOK_INLINE inline __attribute__((always_inline))
+
+template <bool kListed>
+OSKOLOK_INLINE const uint8_t* code_row(const Codes& codes, size_t pitch, size_t i) {
+  return codes.all + (kListed ? static_cast<size_t>(codes.listed[i]) : codes.first + i) * pitch;
+}
+
+template <bool kListed>
+OSKOLOK_INLINE void fetch(const Codes& codes, size_t blocks, size_t i) {
+  if (!kListed || i >= codes.known) return;  // the CPU itself foresees rows in order
+  const uint8_t* row = code_row<kListed>(codes, blocks * kBlock, i);
+  for (size_t b = 0; b < blocks; ++b) __builtin_prefetch(row + b * kBlock);
+}
+
+template <bool kListed>
+OSKOLOK_INLINE void code_dots_any(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
+  for (size_t i = 0; i < count; ++i) {
+    fetch<kListed>(codes, codes.blocks, i + kAhead);
+    const uint8_t* row = code_row<kListed>(codes, codes.blocks * kBlock, i);
+    int32_t sum = 0;
+    for (size_t j = 0; j < codes.blocks * kBlock; ++j) sum += static_cast<int32_t>(row[j]) * query[j];
+    products[i] = sum;
+  }
+}
+
+struct Product {
+  static OSKOLOK_INLINE double of(double a, double b) { return a * b; }
+};
+struct SquaredDifference {
+  static OSKOLOK_INLINE double of(double a, double b) { return (a - b) * (a - b); }
+};
+
+// Eight running sums in a fixed order, so that every CPU adds up alike. (Compiled without contraction into fused operations.)
+template <class Term>
+OSKOLOK_INLINE double float_sum(const float* a, const float* b, size_t dim) {
+  double sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+  size_t j = 0;
+  for (; j + 8 <= dim; j += 8)
+    for (size_t lane = 0; lane < 8; ++lane) sum[lane] += Term::of(a[j + lane], b[j + lane]);
+  for (; j < dim; ++j) sum[j % 8] += Term::of(a[j], b[j]);
+  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+inline void code_dots_plain(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
+  codes.listed ? code_dots_any<true>(codes, query, count, products) : code_dots_any<false>(codes, query, count, products);
+}
+template <class Term>
+double float_sum_plain(const float* a, const float* b, size_t dim) {
+  return float_sum<Term>(a, b, dim);
+}
+
+#ifdef OSKOLOK_X86
+#define OSKOLOK_AVX2 __attribute__((target("avx2")))
+#define OSKOLOK_VNNI __attribute__((target("avx512f,avx512bw,avx512vnni")))
+
+OSKOLOK_AVX2 inline void code_dots_avx2(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
+  codes.listed ? code_dots_any<true>(codes, query, count, products) : code_dots_any<false>(codes, query, count, products);
+}
+template <class Term>
+OSKOLOK_AVX2 double float_sum_avx2(const float* a, const float* b, size_t dim) {
+  return float_sum<Term>(a, b, dim);
+}
+
+// A row's product spread over 16 lanes.
+template <bool kListed>
+OSKOLOK_VNNI OSKOLOK_INLINE __m512i lanes(const Codes& codes, size_t blocks, const int8_t* query, size_t i) {
+  const uint8_t* row = code_row<kListed>(codes, blocks * kBlock, i);
+  __m512i sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_loadu_si512(row), _mm512_loadu_si512(query));
+  for (size_t b = 1; b < blocks; ++b)
+    sum = _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(row + b * kBlock), _mm512_loadu_si512(query + b * kBlock));
+  return sum;
+}
+
+// Four rows at a time, because adding up 16 lanes costs more than filling them: so it is 3 instructions a row, not 10.
+template <bool kListed>
+OSKOLOK_VNNI OSKOLOK_INLINE void code_dots_four(const Codes& codes, size_t blocks, const int8_t* query, size_t count,
+                                                int32_t* products) {
+  size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    for (size_t j = 0; j < 4; ++j) fetch<kListed>(codes, blocks, i + j + kAhead);
+    const __m512i a = lanes<kListed>(codes, blocks, query, i), b = lanes<kListed>(codes, blocks, query, i + 1);
+    const __m512i c = lanes<kListed>(codes, blocks, query, i + 2), d = lanes<kListed>(codes, blocks, query, i + 3);
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    const __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
+    const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(products + i), sums);
+  }
+  for (; i < count; ++i) products[i] = _mm512_reduce_add_epi32(lanes<kListed>(codes, blocks, query, i));
+}
+
+template <bool kListed>
+OSKOLOK_VNNI OSKOLOK_INLINE void code_dots_vnni_of(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
+  if (codes.blocks == 1)
+    code_dots_four<kListed>(codes, 1, query, count, products);
+  else if (codes.blocks == 2)
+    code_dots_four<kListed>(codes, 2, query, count, products);
+  else
+    code_dots_four<kListed>(codes, codes.blocks, query, count, products);
+}
+OSKOLOK_VNNI inline void code_dots_vnni(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
+  codes.listed ? code_dots_vnni_of<true>(codes, query, count, products) : code_dots_vnni_of<false>(codes, query, count, products);
+}
+template <class Term>
+OSKOLOK_VNNI double float_sum_avx512(const float* a, const float* b, size_t dim) {
+  return float_sum<Term>(a, b, dim);
+}
+#endif
+
+struct Instructions {
+  const char* name;
+  CodeDots code_dots;
+  FloatSum products;
+  FloatSum squared_differences;
+};
+
+inline Instructions best_instructions() {
+#ifdef OSKOLOK_X86
+  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
+    return {"avx512vnni", code_dots_vnni, float_sum_avx512<Product>, float_sum_avx512<SquaredDifference>};
+  if (__builtin_cpu_supports("avx2"))
+    return {"avx2", code_dots_avx2, float_sum_avx2<Product>, float_sum_avx2<SquaredDifference>};
+#endif
+  return {"plain", code_dots_plain, float_sum_plain<Product>, float_sum_plain<SquaredDifference>};
+}
+
+}  // namespace oskolok
