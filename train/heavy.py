@@ -54,20 +54,17 @@ def fit_heavy(
     *,
     section: RankTrainSection,
     seed: int,
-    validation: Rows | None = None,
     loss: Loss = "Logloss",
+    held_out_share: float = HELD_OUT_SHARE,
     on_tree: Callable[[int], None] = lambda n_trees: None,
 ) -> FittedHeavy:
     """Trees from features (n, n_columns) float32 with NaN for missing, labels (n,) of 0 and 1, and groups (n,).
 
-    groups: equal for the rows of one request, which stand together.  validation: (features, labels, groups) by whose loss the
-    number of trees is chosen; HELD_OUT_SHARE of the groups, the last ones, if None.  `on_tree` is told how many trees
-    there are.
+    groups: equal for the rows of one request, which stand together.  held_out_share: of the groups, the last ones, by whose
+    loss the number of trees is chosen; 0 learns from all and keeps section.n_trees.  `on_tree` is told how many there are.
     """
-    learning: Rows = (features, labels, groups)
-    if validation is None:
-        learning, validation = _split(learning)
-    judged = len(np.unique(validation[1])) == 2  # Logloss over a single class says nothing
+    learning, held_out = _split((features, labels, groups), held_out_share)
+    judged = len(np.unique(held_out[1])) == 2  # Logloss over a single class says nothing
     trees = CatBoost(
         {
             "loss_function": loss,
@@ -83,7 +80,7 @@ def fit_heavy(
     )
     trees.fit(
         _pool(learning, columns),
-        eval_set=_pool(validation, columns) if judged else None,
+        eval_set=_pool(held_out, columns) if judged else None,
         use_best_model=judged,
         early_stopping_rounds=PATIENCE_TREES if judged else None,
         callbacks=[_Progress(on_tree)],
@@ -109,11 +106,11 @@ class _Progress:
         return True
 
 
-def _split(rows: Rows) -> tuple[Rows, Rows]:
-    """The first groups and the last ones."""
+def _split(rows: Rows, share: float) -> tuple[Rows, Rows]:
+    """The first groups, and the last `share` of them."""
     features, labels, groups = rows
     starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
-    n_held_out = round(HELD_OUT_SHARE * len(starts))
+    n_held_out = round(share * len(starts))
     cut = int(starts[-n_held_out]) if 0 < n_held_out < len(starts) else len(labels)
     return (features[:cut], labels[:cut], groups[:cut]), (features[cut:], labels[cut:], groups[cut:])
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from catboost import CatBoost, Pool
 
+from cluster.generation import Generation, GenerationWriter
 from cluster.spec import FeatureSchema, GenerationSpec, columns_hash
 from cluster.types import Floats, RankQuery
 from ranker.features import Features
 from ranker.heavy import SCHEMA_KEY
 from ranker.light import Curve, LightModel
+from ranker.ranker import HEAVY_FILE, LIGHT_FILE
 
 SCHEMA = FeatureSchema(
     match=("dot.ials", "norm.ials", "stat.buyers"), sources=("tops", "ann"), user=("user.buys",), context=("ctx.basket",)
@@ -162,3 +164,12 @@ def light_model(columns: tuple[str, ...] = COLUMNS) -> LightModel:
         Curve(columns[4], knots=(-1.0, 1.0), steps=(0.5,), missing=-0.25),
     )
     return LightModel(columns, bias=-1.0, curves=curves)
+
+
+def publish(storage: Path, *, features: FeatureSchema = SCHEMA, **models: bytes) -> Generation:
+    """A generation "g1" without shards' files: light and heavy are the contents of the model files, left out if not given."""
+    with GenerationWriter(storage, "g1") as writer:
+        for name, file in (("light", LIGHT_FILE), ("heavy", HEAVY_FILE)):
+            if name in models:
+                writer.path_for(file).write_bytes(models[name])
+        return writer.publish(spec_of(features), shards=[{}, {}])
