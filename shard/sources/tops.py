@@ -9,6 +9,7 @@ cheaper is done, so the work is bounded by both.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,25 +33,27 @@ class Tops:
 
     def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
         """Raises InvalidQuery for a list that does not exist or a weight that is negative or not finite."""
-        asked, asked_weights = self._asked(ask)
+        asked, weights = self._asked(ask)
         k = min(k, eligible.count)
         if k <= 0 or len(asked) == 0:
             return Found.nothing("empty")
-        starts, ends, weights = self._lists.indptr[asked], self._lists.indptr[asked + 1], asked_weights
+        walks = [
+            _Walk(start, end, weight)
+            for start, end, weight in zip(
+                self._lists.indptr[asked].tolist(), self._lists.indptr[asked + 1].tolist(), weights, strict=True
+            )
+        ]
         chunk = math.ceil(1.1 * k * eligible.n_rows / eligible.count) + 8
         rows, scores = NO_ROWS, NO_FLOATS
         while True:
-            stops = np.minimum(starts + chunk, ends)
-            if (stops - starts).sum() > eligible.count * self._entries_per_row:
-                return Found(*self._looked_up(asked, asked_weights, eligible.rows(), k), "rows")
-            more = self._walked(starts, stops, weights, eligible)
-            rows, scores = self._best(np.concatenate((rows, more[0])), np.concatenate((scores, more[1])), k)
-            going = stops < ends
+            if sum(min(chunk, walk.end - walk.at) for walk in walks) > eligible.count * self._entries_per_row:
+                return Found(*self._looked_up(asked, weights, eligible.rows(), k), "rows")
+            rows, scores = self._best(*self._walked(walks, chunk, eligible, rows, scores), k)
+            walks = [walk for walk in walks if walk.at < walk.end]
             if len(rows) == k:
-                going[going] = self._may_precede(stops[going], ends[going], weights[going], scores[-1], rows[-1])
-            if not going.any():
+                walks = [walk for walk in walks if self._may_precede(walk, scores[-1], rows[-1])]
+            if not walks:
                 return Found(rows, scores, "walk")
-            starts, ends, weights = stops[going], ends[going], weights[going]
             chunk *= 2
 
     def _asked(self, ask: Ask) -> tuple[NDArray[np.intp], Floats]:
@@ -66,16 +69,17 @@ class Tops:
             raise InvalidQuery("the weight of a top list must be finite and not negative", field="lists")
         return np.array([position[name] for name in names], np.intp), weights
 
-    def _walked(
-        self, starts: NDArray[np.int64], stops: NDArray[np.int64], weights: Floats, eligible: Eligible
-    ) -> tuple[Rows, Floats]:
-        """The eligible entries of some lists from start to stop, weighted."""
-        lengths = stops - starts
-        ends = np.cumsum(lengths)
-        at = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
-        rows = self._lists.rows[at]
-        kept = eligible.keep(rows)
-        return rows[kept], (self._lists.scores[at] * np.repeat(weights, lengths))[kept]
+    def _walked(self, walks: list[_Walk], chunk: int, eligible: Eligible, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
+        """Hits so far, and the eligible ones among the next `chunk` entries of every walk, weighted."""
+        all_rows, all_scores = [], []
+        for walk in walks:
+            stop = min(walk.at + chunk, walk.end)
+            all_rows.append(self._lists.rows[walk.at : stop])
+            all_scores.append(self._lists.scores[walk.at : stop] * walk.weight)
+            walk.at = stop
+        more = np.concatenate(all_rows)
+        kept = eligible.keep(more)
+        return np.concatenate((rows, more[kept])), np.concatenate((scores, np.concatenate(all_scores)[kept]))
 
     def _looked_up(self, asked: NDArray[np.intp], weights: Floats, rows: Rows, k: int) -> tuple[Rows, Floats]:
         """The k best of some rows, from their own entries."""
@@ -90,26 +94,33 @@ class Tops:
         """The k best rows, each with the largest of its scores."""
         if len(rows) == 0:
             return NO_ROWS, NO_FLOATS
-        order = np.argsort(rows)
-        rows, scores = rows[order], scores[order]
-        firsts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-        rows, scores = rows[firsts], np.maximum.reduceat(scores, firsts)
+        order = np.lexsort((-scores, rows))
+        ordered = rows[order]
+        is_first = np.ones(len(rows), np.bool_)
+        np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+        rows, scores = ordered[is_first], scores[order[is_first]]
         best = top_k(scores, self._keys[rows], k)
         return rows[best], scores[best]
 
-    def _may_precede(
-        self, nexts: NDArray[np.int64], ends: NDArray[np.int64], weights: Floats, score: np.float32, row: np.int32
-    ) -> NDArray[np.bool_]:
-        """For some lists whether an entry from `next` on may stand before a hit with this score and row.
+    def _may_precede(self, walk: _Walk, score: np.float32, row: np.int32) -> bool:
+        """Whether an entry that was not yet walked may stand before a hit with this score and row.
 
         Within a run of equal scores keys ascend, so the next entry bounds its run. Weighting rounds, and may tie later
         runs with this one; there keys bound nothing.
         """
-        bounds = self._lists.scores[nexts] * weights
-        may = bounds > score
-        for i in np.flatnonzero(bounds == score):
-            run = self._lists.scores[nexts[i] : ends[i]]
-            run_length = len(run) - int(np.searchsorted(run[::-1], run[0]))
-            later_run_ties = run_length < len(run) and run[run_length] * weights[i] == score
-            may[i] = later_run_ties or self._lists.rows[nexts[i]] < row
-        return may
+        bound = self._lists.scores[walk.at] * walk.weight
+        if bound != score:
+            return bool(bound > score)
+        run = self._lists.scores[walk.at : walk.end]
+        run_length = len(run) - int(np.searchsorted(run[::-1], run[0]))
+        later_run_ties = run_length < len(run) and run[run_length] * walk.weight == score
+        return bool(later_run_ties or self._lists.rows[walk.at] < row)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far one list has been walked: its entries from `at` to `end` have not been seen."""
+
+    at: int
+    end: int
+    weight: np.float32

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import InternalError
@@ -28,6 +28,17 @@ def reference(items: dict[int, float]) -> list[int]:
 def test_top_k_is_the_head_of_the_total_order(items: dict[int, float], k: int) -> None:
     scores, keys = arrays(items)
     assert keys[top_k(scores, keys, k)].tolist() == reference(items)[: max(k, 0)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(500, 1_500), st.sampled_from([1, 3, 100, 10**9]), st.data())
+def test_top_k_of_many_selects_what_sorting_would(seed: int, n: int, n_scores: int, data: st.DataObject) -> None:
+    """Beyond the size up to which it sorts everything; ties at the cut by the hundred, or none."""
+    rng = np.random.default_rng(seed)
+    scores = (rng.integers(0, n_scores, n) / 7).astype(np.float32)
+    keys = rng.permutation(n).astype(np.int64) - n // 2
+    k = data.draw(st.integers(1, n + 1))
+    assert top_k(scores, keys, k).tolist() == np.lexsort((keys, -scores))[:k].tolist()
 
 
 @given(scored)
