@@ -1,7 +1,7 @@
 """How the types of `cluster/types.py` and the error tree look as bytes: msgpack arrays, numpy arrays as raw bytes.
 
-Every value is one msgpack array whose positions are the fields of a struct in `cluster/wire.py`. A numpy array travels as its raw
-little-endian bytes; the field fixes the dtype. Many small arrays travel joined, so that they are read and checked as
+Every value is one msgpack array whose positions are the fields of a struct in `cluster/wire.py`. A numpy array travels as its
+raw little-endian bytes; the field fixes the dtype. Many small arrays travel joined, so that they are read and checked as
 one; counts beside their names cut them apart again. Nothing is ever unpickled. Decoding checks what later code relies on:
 lengths that belong together, indices in range, ascending keys, finite vectors and scores. Feature matrices may hold
 NaN, which means unknown. A body that fails raises InvalidQuery (a query that decodes but asks for the impossible) or
