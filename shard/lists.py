@@ -82,9 +82,10 @@ class RankedLists:
         lists = np.repeat(np.arange(len(self.names), dtype=np.int32), np.diff(self.indptr))
         return ByRow(indptr, lists[order], self.scores[order])
 
-    def entries_of(self, rows: Rows) -> tuple[Rows, NDArray[np.int32], Floats]:
-        """Every entry of some rows, aligned: the row, the list it is in, its score there. Entries of a row lie together."""
+    def entries_of(self, rows: Rows) -> tuple[Rows, NDArray[np.int64], NDArray[np.int32], Floats]:
+        """The entries of some rows, row by row: the rows that have any, where the entries of each begin; lists and scores."""
         by_row = self.by_row
         rows = rows[rows < len(by_row.indptr) - 1]
+        rows = rows[by_row.indptr[rows + 1] > by_row.indptr[rows]]
         at, indptr = slices(by_row.indptr, rows)
-        return np.repeat(rows, np.diff(indptr)), by_row.lists[at], by_row.scores[at]
+        return rows, indptr[:-1], by_row.lists[at], by_row.scores[at]

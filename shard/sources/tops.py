@@ -83,12 +83,18 @@ class Tops:
 
     def _looked_up(self, asked: NDArray[np.intp], weights: Floats, rows: Rows, k: int) -> tuple[Rows, Floats]:
         """The k best of some rows, from their own entries."""
+        rows, firsts, entry_lists, entry_scores = self._lists.entries_of(rows)
+        if len(rows) == 0:
+            return NO_ROWS, NO_FLOATS
         weight_of = np.full(len(self._lists), np.nan, np.float32)
         weight_of[asked] = weights
-        entry_rows, entry_lists, entry_scores = self._lists.entries_of(rows)
         weighted = entry_scores * weight_of[entry_lists]
-        kept = ~np.isnan(weighted)
-        return self._best(entry_rows[kept], weighted[kept], k)
+        weighted[np.isnan(weighted)] = -np.inf  # in a list that was not asked for
+        scores = np.maximum.reduceat(weighted, firsts)
+        held = scores > -np.inf
+        rows, scores = rows[held], scores[held]
+        best = top_k(scores, self._keys[rows], k)
+        return rows[best], scores[best]
 
     def _best(self, rows: Rows, scores: Floats, k: int) -> tuple[Rows, Floats]:
         """The k best rows, each with the largest of its scores."""

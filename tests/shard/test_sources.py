@@ -106,7 +106,7 @@ class Counted(RankedLists):
 
     looked_up = 0
 
-    def entries_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def entries_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         self.looked_up += len(rows)
         return super().entries_of(rows)
 
