@@ -48,7 +48,6 @@ from train.split import Split, split_log
 from train.stages import Stages, fingerprint
 
 REPORT_FILE = "build.json"
-_VALIDATION_SHARE = 0.4  # of train.ranker.n_users, for judging
 
 
 class BuildReport(msgspec.Struct, frozen=True):
@@ -177,13 +176,12 @@ def _rows(stages: Stages, source: _Source, config: Config, name: str, as_of: int
     """Vectors as of a moment, then ranking rows made with them."""
     vectors = _vectors(stages, source, config, name, as_of)
     section = config.train.ranker
-    n_users = section.n_users if name == "training" else max(1, round(section.n_users * _VALIDATION_SHARE))
 
     def make(folder: Path) -> str:
         signals = make_signals(source.log, source.catalogue, load_factors(vectors), config, as_of=as_of)
         spec = describe(signals, config, generation=name, created="", shard_items=(len(source.catalogue),))
         shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-        users = sample_users(source.log, after=as_of, days=section.label_days, n_max=n_users, seed=config.train.seed)
+        users = sample_users(source.log, after=as_of, days=section.label_days, n_max=section.n_users, seed=config.train.seed)
         rows = ranking_rows(
             signals, spec, shard.retrieve, config, users=users, label_days=section.label_days, on_user=stages.progress.advance
         )
@@ -194,7 +192,7 @@ def _rows(stages: Stages, source: _Source, config: Config, name: str, as_of: int
     inputs = [
         vectors.name,
         as_of,
-        n_users,
+        section.n_users,
         _dump(config.catalog),
         _dump(config.sources),
         _dump(config.merge),
@@ -202,7 +200,7 @@ def _rows(stages: Stages, source: _Source, config: Config, name: str, as_of: int
         [config.users.history_max_items, config.users.profile_max_values],
         [section.label_days, config.train.profile, config.train.half_life_days, config.train.seed],
     ]
-    return stages.run(f"rows-{name}", inputs=inputs, total=n_users, make=make)
+    return stages.run(f"rows-{name}", inputs=inputs, total=section.n_users, make=make)
 
 
 def _models(stages: Stages, config: Config, learning: Path, judging: Path) -> tuple[dict[str, Path], Quality]:
