@@ -48,7 +48,8 @@ class Tops:
         while True:
             if sum(min(chunk, walk.end - walk.at) for walk in walks) > eligible.count * self._entries_per_row:
                 return Found(*self._looked_up(asked, weights, eligible.rows(), k), "rows")
-            rows, scores = self._best(*self._walked(walks, chunk, eligible, rows, scores), k)
+            more_rows, more_scores = self._walked(walks, chunk, eligible, k)
+            rows, scores = self._best(np.concatenate((rows, more_rows)), np.concatenate((scores, more_scores)), k)
             walks = [walk for walk in walks if walk.at < walk.end]
             if len(rows) == k:
                 walks = [walk for walk in walks if self._may_precede(walk, scores[-1], rows[-1])]
@@ -69,17 +70,25 @@ class Tops:
             raise InvalidQuery("the weight of a top list must be finite and not negative", field="lists")
         return np.array([position[name] for name in names], np.intp), weights
 
-    def _walked(self, walks: list[_Walk], chunk: int, eligible: Eligible, rows: Rows, scores: Floats) -> tuple[Rows, Floats]:
-        """Hits so far, and the eligible ones among the next `chunk` entries of every walk, weighted."""
-        all_rows, all_scores = [], []
+    def _walked(self, walks: list[_Walk], chunk: int, eligible: Eligible, k: int) -> tuple[Rows, Floats]:
+        """The eligible ones among the next `chunk` entries of every walk, weighted; without some that k others precede."""
+        all_rows, all_scores, promising, best = [], [], slice(0), np.float32(-np.inf)
+        n_walked = 0
         for walk in walks:
             stop = min(walk.at + chunk, walk.end)
-            all_rows.append(self._lists.rows[walk.at : stop])
-            all_scores.append(self._lists.scores[walk.at : stop] * walk.weight)
+            rows, scores = self._lists.rows[walk.at : stop], self._lists.scores[walk.at : stop] * walk.weight
+            if len(rows) >= k and scores[k - 1] > best:
+                promising, best = slice(n_walked, n_walked + len(rows)), scores[k - 1]
+            all_rows.append(rows)
+            all_scores.append(scores)
+            n_walked += len(rows)
             walk.at = stop
-        more = np.concatenate(all_rows)
-        kept = eligible.keep(more)
-        return np.concatenate((rows, more[kept])), np.concatenate((scores, np.concatenate(all_scores)[kept]))
+        rows, scores = np.concatenate(all_rows), np.concatenate(all_scores)
+        kept = eligible.keep(rows)
+        hits = np.flatnonzero(kept[promising])
+        if len(hits) >= k:  # one list alone has k hits that score no less than its k-th: what scores less is out
+            kept &= scores >= scores[promising][hits[k - 1]]
+        return rows[kept], scores[kept]
 
     def _looked_up(self, asked: NDArray[np.intp], weights: Floats, rows: Rows, k: int) -> tuple[Rows, Floats]:
         """The k best of some rows, from their own entries."""
