@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -84,9 +85,12 @@ def test_headers_that_would_turn_serves_levers(cluster: Cluster, headers: dict[s
 )
 def test_what_is_not_http(cluster: Cluster, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", cluster.port), timeout=5) as connection:
-        connection.sendall(head)
-        connection.shutdown(socket.SHUT_WR)
-        status = connection.recv(4096).split(b" ", 2)[1:2]
+        answer = b""
+        with contextlib.suppress(OSError):  # the server may hang up before we are done
+            connection.sendall(head)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(4096)
+    status = answer.split(b" ", 2)[1:2]
     assert not status or 400 <= int(status[0]) < 500
     assert cluster.recommend("user-0001").status == 200
 

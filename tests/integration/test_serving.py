@@ -162,9 +162,11 @@ def test_the_data_plane_refuses_a_stranger(cluster: Cluster) -> None:
     async def call(with_secret: bytes) -> None:
         channel = Channel(address, node_id=address.node_id, secret=with_secret, limits=TransportSection())
         try:
-            await channel.call(99, b"", Deadline.after_ms(2_000))
+            await channel.wait_connected(5)
+            await channel.call(99, b"", Deadline.after_ms(2_000), bytes)
         finally:
-            await channel.close()
+            channel.close()
+            await channel.wait_closed()
 
     with pytest.raises(OskolokError) as known:
         asyncio.run(call(secret))
@@ -178,6 +180,7 @@ def test_ray_refuses_a_stranger(cluster: Cluster) -> None:
     code = f"import ray; ray.init('127.0.0.1:{gcs.port}', log_to_driver=False)"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64, "RAY_gcs_rpc_server_connect_timeout_s": "3"}
+    environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # or the stranger looks for the cluster beyond loopback and finds none
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=90)
     assert done.returncode != 0
     assert "uthentication" in done.stderr or "UNAUTHENTICATED" in done.stderr, done.stderr[-2000:]
