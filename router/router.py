@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from cluster.clients import Fleet
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError
+from cluster.filtering import check_filter
 from cluster.types import MissingReason, MissingShard, ShardReply
 from router.admission import Admission
 from router.coverage import coverage_of, require
@@ -63,8 +64,9 @@ class Router:
         """The slate for one request, at the deadline at the latest.
 
         Once candidates are there, what fails or is late makes the answer worse (`degraded`), not an error. Raises
-        Overloaded before anything was begun; DeadlineExceeded where a stage cannot begin any more; InvalidQuery, also if
-        only a shard finds out; CoverageTooLow if fewer items were searched than required, or none at all.
+        Overloaded or InvalidQuery before anything was begun, the latter also if only a shard finds out;
+        DeadlineExceeded where a stage cannot begin any more; CoverageTooLow if fewer items were searched than required, or
+        none at all.
         """
         try:
             with self._admission:
@@ -79,6 +81,7 @@ class Router:
         config, fleet, funnel = self._sections, self._fleet_of(), Funnel(self._observer)
         spec = fleet.spec
 
+        check_filter(request.filter, spec)
         deadline.check("hydrate")
         looking_up = deadline.sooner(min(config.users.timeout_ms, deadline.remaining_ms() * _HYDRATE_SHARE))
         user = await hydrate(request.user_id, spec.id, self._users, looking_up)
