@@ -41,16 +41,16 @@ def main() -> None:
                 measured[case] = bench.run(
                     case,
                     {server.system: _closed(server, bodies, concurrency, bench) for server in servers},
-                    repeats=bench.size(full=5, quick=2),
+                    repeats=bench.size(full=3, quick=2),
                 )
-        for rate in bench.size(full=(50, 100, 200, 400), quick=(50, 200)):
+        for rate in bench.size(full=(50, 200, 400), quick=(50,)):
             case = f"4 shards, open loop {rate}/s"
             if bench.wants(case):
                 able = [server for server in servers if _can(server.system, rate, measured)]
                 bench.run(
                     case,
                     {server.system: _open(server, bodies, rate, bench) for server in able},
-                    repeats=bench.size(full=3, quick=1),
+                    repeats=bench.size(full=2, quick=1),
                     warmups=0,
                 )
 
@@ -73,12 +73,12 @@ def _ids(server: Server, user_id: str) -> list[str]:
 
 
 def _closed(server: Server, bodies: list[bytes], concurrency: int, bench: Bench):
-    seconds = bench.size(full=5.0, quick=1.5)
+    seconds = bench.size(full=4.0, quick=1.0)
     return lambda: _metered(server, lambda: closed_loop(server.port, PATH, bodies, concurrency=concurrency, seconds=seconds))
 
 
 def _open(server: Server, bodies: list[bytes], rate: int, bench: Bench):
-    seconds = bench.size(full=8.0, quick=2.0)
+    seconds = bench.size(full=6.0, quick=2.0)
     return lambda: _metered(server, lambda: open_loop(server.port, PATH, bodies, rate=rate, seconds=seconds))
 
 

@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     arguments = parser.parse_args()
     config = load(arguments.config).config
-    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init("local", num_cpus=8, include_dashboard=False, log_to_driver=False, configure_logging=False)
     spec = Generation.open(arguments.generation).spec
     shards = [ShardActor.remote(arguments.generation, shard) for shard in range(spec.n_shards)]
     rankers = [RankerActor.remote(arguments.generation) for _ in range(config.cluster.n_rankers)]
