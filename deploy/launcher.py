@@ -138,7 +138,8 @@ class Launcher:
 
         options: dict[str, Any] = {"namespace": self._config.ray.namespace, "log_to_driver": False, "logging_level": "warning"}
         if self._listen == "loopback":
-            options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+            # "local" because without an address Ray would join whatever cluster runs on this machine.
+            options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         else:
             # The cluster's processes were started by others: our settings reach those of this job only this way.
             options |= {"address": self._config.ray.address, "runtime_env": {"env_vars": self._variables}}

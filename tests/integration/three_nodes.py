@@ -62,6 +62,7 @@ def serve(config: Config, nodes: Any, workers: list[Any]) -> None:
         wait_until(lambda: client.recommend({"user_id": "user-0003"})["coverage"]["ratio"] < 1, 20, "the loss was not felt")
         partial = client.recommend({"user_id": "user-0003", "k": 10})
         wait_until(lambda: client.recommend({"user_id": "user-0003"})["coverage"]["ratio"] == 1, 60, "not healed")
+        wait_until(lambda: client.cluster()["state"] == "READY", 60, "not whole again")
         after = client.cluster()["cluster"]
     finally:
         launcher.stop()
