@@ -113,8 +113,9 @@ def free_port() -> int:
 def _running(system: str, port: int, command: list[str], *, patience_s: float = 120) -> Iterator[Server]:
     CACHE.mkdir(parents=True, exist_ok=True)
     log = CACHE / f"{system.split()[0]}.log"
+    environ = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the best setting for all of them
     with log.open("wb") as sink:
-        child = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True)
+        child = subprocess.Popen(command, env=environ, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True)
     server = Server(system, port, child)
     try:
         _wait_for_answer(server, log, patience_s)

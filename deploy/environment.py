@@ -43,6 +43,10 @@ def ray_variables(listen: Listen, token_file: Path | None) -> dict[str, str]:
         "RAY_worker_niceness": "0",  # 15 by default, which starves workers beside anything else that computes
         "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # One BLAS thread a process: shards are the parallelism, and BLAS threads that wait for each other on shared cores
+        # cost a shard several times its own work. Ray sets this too, but after numpy has been loaded, which is too late.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
     }
     if token_file is not None:
         found["RAY_AUTH_TOKEN_PATH"] = str(token_file)
