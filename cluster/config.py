@@ -219,6 +219,19 @@ class AlsSection(Section):
     regularization: Annotated[float, Field(gt=0)] = 0.02
     unobserved_weight: Annotated[float, Field(gt=0)] = 0.05
     frequency_exponent: Annotated[float, Field(ge=0, le=1)] = 0.75
+    confidence: Annotated[Literal["linear", "log"], Field(description="alpha * r, or alpha * ln(1 + r / epsilon)")] = "linear"
+    alpha: Annotated[float, Field(gt=0)] = 1.0
+    epsilon: Annotated[float, Field(gt=0)] = 1.0
+    popularity_exponent: Annotated[
+        float, Field(ge=0, le=1, description="a confidence is divided by this power of the item's number of users")
+    ] = 0.0
+    observed: Annotated[
+        Literal["adds", "replaces"], Field(description="what an observed pair's confidence does to its pull towards 0")
+    ] = "adds"
+    solver: Annotated[
+        Literal["exact", "cg"], Field(description="cg: conjugate gradients, cg_steps a row and half-sweep, about twice as fast")
+    ] = "exact"
+    cg_steps: Annotated[int, Field(ge=1, le=100)] = 3
 
 
 class RankTrainSection(Section):

@@ -17,6 +17,7 @@ from train import als
 from train.als import Factors
 from train.catalogue import Catalogue
 from train.cold_items import place_cold_items
+from train.confidence import confidences
 from train.event_log import EventLog
 from train.interactions import Interactions, interactions
 from train.item_stats import Stats, item_stats
@@ -54,12 +55,13 @@ class Signals:
 
 
 def fit_vectors(log: EventLog, catalogue: Catalogue, config: Config, *, as_of: int, on_sweep: Callable[[int], None]) -> Factors:
-    """Vectors of users and items; a pair's confidence is its decayed count.
+    """Vectors of users and items; with the default settings a pair's confidence is its decayed count.
 
     On Complete Journey's next two weeks, that beat equal weights by 35 % in recall@300 and logarithmic counts by 19 %.
     """
     pairs = interactions(log, as_of=as_of, half_life_days=config.train.half_life_days)
-    factors = als.fit(pairs.matrix(pairs.weights), config.train.als, seed=config.train.seed, on_sweep=on_sweep)
+    confidence = confidences(pairs.matrix(pairs.weights), config.train.als)
+    factors = als.fit(confidence, config.train.als, seed=config.train.seed, on_sweep=on_sweep)
     items = place_cold_items(factors.items, catalogue, config.catalog.category, seed=config.train.seed)
     return Factors(factors.users, items)
 

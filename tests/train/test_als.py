@@ -56,14 +56,6 @@ def test_a_half_sweep_is_the_textbook_solution(m: int, n: int, dim: int, density
     np.testing.assert_allclose(als.solve_rows(pairs, fixed, section), expected, atol=2e-4, rtol=2e-3)
 
 
-def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = confidences(50, 60, 0.2, seed=1)
-    fixed = np.random.default_rng(1).standard_normal((60, 6)).astype(np.float32)
-    at_once = als.solve_rows(pairs, fixed, SECTION)
-    monkeypatch.setattr(als, "_BATCH_FLOATS", 1)
-    np.testing.assert_allclose(als.solve_rows(pairs, fixed, SECTION), at_once, atol=1e-5)
-
-
 def test_the_loss_falls_with_every_sweep() -> None:
     pairs = confidences(60, 80, 0.1, seed=2)
     losses = [
@@ -97,3 +89,58 @@ def test_it_recovers_planted_clusters() -> None:
     factors = als.fit(pairs, SECTION.model_copy(update={"n_sweeps": 8}), seed=0)
     scores = factors.users @ factors.items.T
     assert scores[same].mean() > 5 * abs(scores[~same].mean())
+
+
+HU = SECTION.model_copy(update={"observed": "replaces", "unobserved_weight": 1.0, "frequency_exponent": 0.0})
+
+
+def test_replacing_confidence_is_the_loss_of_hu_et_al() -> None:
+    """Σ C (p − w·h)² with C = 1 + c where p = 1 and C = 1 where p = 0, its normal equations solved as written."""
+    pairs = confidences(20, 30, 0.3, seed=9)
+    fixed = np.random.default_rng(9).standard_normal((30, 6)).astype(np.float32)
+    h, solved = fixed.astype(np.float64), als.solve_rows(pairs, fixed, HU)
+    for row, confidence in enumerate(pairs.toarray().astype(np.float64)):
+        weights, wanted = 1 + confidence, confidence > 0
+        expected = np.linalg.solve((h.T * weights) @ h + HU.regularization * np.eye(6), h.T @ (weights * wanted))
+        np.testing.assert_allclose(solved[row], expected if wanted.any() else 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("section", [SECTION, HU])
+def test_the_loss_is_what_its_formula_says_on_a_dense_matrix(section: AlsSection) -> None:
+    pairs = confidences(30, 40, 0.2, seed=10)
+    factors = als.fit(pairs, section, seed=1)
+    expected = loss(pairs.toarray(), factors, section)
+    if section is HU:
+        predicted = (factors.users.astype(np.float64) @ factors.items.T)[pairs.toarray() > 0]
+        expected += ((predicted - 1) ** 2 - predicted**2).sum()
+    assert als.loss(pairs, factors, section) == pytest.approx(expected, rel=1e-5)
+
+
+def test_conjugate_gradients_reach_the_loss_of_exact_sweeps() -> None:
+    pairs = confidences(60, 80, 0.2, seed=11)
+    exact, quick = (
+        als.loss(pairs, als.fit(pairs, section, seed=2), section)
+        for section in (SECTION.model_copy(update={"solver": solver, "n_sweeps": 8}) for solver in ("exact", "cg"))
+    )
+    assert quick == pytest.approx(exact, rel=0.01)
+
+
+@pytest.mark.parametrize("solver", ["exact", "cg"])
+def test_a_fit_that_was_interrupted_goes_on_as_if_it_had_not_been(solver: str) -> None:
+    pairs = confidences(30, 40, 0.2, seed=12)
+    section = SECTION.model_copy(update={"solver": solver})
+    after_two = als.fit(pairs, section.model_copy(update={"n_sweeps": 2}), seed=3)
+    resumed = als.fit(pairs, section.model_copy(update={"n_sweeps": 2}), seed=3, start=after_two)
+    at_once = als.fit(pairs, section, seed=3)
+    assert np.array_equal(resumed.users, at_once.users) and np.array_equal(resumed.items, at_once.items)
+
+
+def test_a_warm_start_needs_fewer_sweeps_than_a_cold_one() -> None:
+    before, after = confidences(60, 80, 0.15, seed=13), confidences(60, 80, 0.15, seed=13).tolil()
+    after[3, :10] = 1
+    grown = sparse.csr_array(after, dtype=np.float32)
+    old = als.fit(before, SECTION.model_copy(update={"n_sweeps": 20}), seed=4)
+    one = SECTION.model_copy(update={"n_sweeps": 1})
+    assert als.loss(grown, als.fit(grown, one, seed=4, start=old), one) < als.loss(
+        grown, als.fit(grown, SECTION.model_copy(update={"n_sweeps": 3}), seed=4), one
+    )
