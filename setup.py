@@ -8,9 +8,9 @@ from setuptools import setup
 kernel = Pybind11Extension(
     "shard._kernel",
     ["shard/native/kernel.cpp"],
-    depends=["shard/native/dots.h"],
+    depends=["shard/native/dots.h", "shard/native/scanner.h"],
     cxx_std=17,
-    extra_compile_args=["-O3", "-ffp-contract=off"],
+    extra_compile_args=["-O3", "-ffp-contract=off", "-Wno-psabi"],
     optional=True,
 )
 

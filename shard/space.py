@@ -20,7 +20,7 @@ from shard.costs import measure
 from shard.eligible import Eligible
 from shard.found import Found
 from shard.hnsw import Graph
-from shard.planner import Plan, Scan, Situation, Walk
+from shard.planner import Costs, Plan, Scan, Situation, Walk
 from shard.scanner import scanner_over
 
 _SPARE = 8  # finalists beyond k, since the graph rounds its distances differently
@@ -33,7 +33,9 @@ _PLANS_KEPT = 4096
 class Space:
     """Immutable once made, and safe to search from several threads."""
 
-    def __init__(self, vectors: Floats, *, metric: Metric, graph: Graph | None, calibration: Calibration | None) -> None:
+    def __init__(
+        self, vectors: Floats, *, metric: Metric, graph: Graph | None, calibration: Calibration | None, costs: Costs | None
+    ) -> None:
         self.vectors = vectors
         self.metric: Metric = metric
         self.graph = graph
@@ -43,9 +45,8 @@ class Space:
         self._shape = (vectors.shape[1],)
         # (longest + length)^2, which bounds every score and distance, must stay a float32
         self._square_max = max(math.sqrt(_SQUARE_MAX) - longest(vectors), 0) ** 2
-        samples = np.flatnonzero(self.norms)[:: max(np.count_nonzero(self.norms) // _SAMPLES, 1)][:_SAMPLES]
-        self.costs = measure(self.scanner, graph, [self.prepared(vectors[row]) for row in samples], len(vectors))
-        self._plans: dict[Situation, Plan] = {}
+        self.costs = costs if costs is not None else self._measured()
+        self._plans: dict[tuple[int, int, int], Plan] = {}
 
     @classmethod
     def from_arrays(
@@ -56,11 +57,12 @@ class Space:
         metric: Metric,
         graph: Graph | None = None,
         calibration: Calibration | None = None,
+        costs: Costs | None = None,
     ) -> Space:
         """vectors: (n, dim) float32, finite; under cosine normalised here if they are not. keys: (n,) int64, ascending.
 
         Keys are asked for because ties go to the smaller key: with ascending keys that is the smaller row. Without both
-        graph and calibration every search is exact.
+        graph and calibration every search is exact. costs: measured here unless given.
         """
         assert vectors.dtype == np.float32 and vectors.ndim == 2, f"vectors must be 2-d float32, got {vectors.dtype}"
         assert len(keys) == len(vectors), f"{len(keys)} keys for {len(vectors)} vectors"
@@ -70,7 +72,7 @@ class Space:
             raise InternalError("vectors of a space must be finite, and short enough for float32 scores")
         if metric == "cosine":
             vectors = normalised(vectors)
-        return cls(np.ascontiguousarray(vectors), metric=metric, graph=graph, calibration=calibration)
+        return cls(np.ascontiguousarray(vectors), metric=metric, graph=graph, calibration=calibration, costs=costs)
 
     @property
     def n_rows(self) -> int:
@@ -86,23 +88,24 @@ class Space:
         vector: (dim,) float32, in the space's own coordinates, of any length.
         """
         query = self.prepared(vector)
-        situation = self._situation(eligible, k)
-        if situation.k <= 0:
+        mask, n_excluded = eligible.mask, len(eligible.excluded)
+        k = min(k, mask.count - n_excluded)
+        if k <= 0:
             return Found.nothing("empty")
-        plan = self._plan(situation)
+        plan = self._plans.get((mask.count, n_excluded, k)) or self._plan(mask.count, n_excluded, k)
         if isinstance(plan, Scan):
-            return self._scan(query, eligible, plan, situation.k, "exact")
-        if query.dot(query) <= _SQUARE_MIN:  # of a query of length 0 all rows are equally near, and a graph finds any of them
-            return self._scan(query, eligible, planner.cheapest_scan(situation, self.costs), situation.k, "exact")
-        return self._walk(query, eligible, plan, situation)
+            return self._scan(query, eligible, plan, k, "exact")
+        return self._walk(query, eligible, plan, k)
 
     def exact(self, vector: Floats, eligible: Eligible, k: int) -> Found:
         """The min(k, eligible.count) best eligible rows, exactly. InvalidQuery for a bad vector."""
         query = self.prepared(vector)
-        situation = self._situation(eligible, k)
-        if situation.k <= 0:
+        mask, n_excluded = eligible.mask, len(eligible.excluded)
+        k = min(k, mask.count - n_excluded)
+        if k <= 0:
             return Found.nothing("empty")
-        return self._scan(query, eligible, planner.cheapest_scan(situation, self.costs), situation.k, "exact")
+        scan = planner.cheapest_scan(Situation(len(self.vectors), mask.count, n_excluded, k), self.costs)
+        return self._scan(query, eligible, scan, k, "exact")
 
     def scores(self, vector: Floats, rows: Rows) -> Floats:
         """The scores of some rows, aligned with them, float32. InvalidQuery for a bad vector."""
@@ -126,17 +129,19 @@ class Space:
             unit = (wide / length if length else wide).astype(np.float32)
         return unit
 
-    def _situation(self, eligible: Eligible, k: int) -> Situation:
-        mask, n_excluded = eligible.mask, len(eligible.excluded)
-        return Situation(len(self.vectors), mask.count, n_excluded, min(k, mask.count - n_excluded))
+    def _measured(self) -> Costs:
+        """With some of its own rows as queries."""
+        rows = np.flatnonzero(self.norms)
+        samples = rows[:: max(len(rows) // _SAMPLES, 1)][:_SAMPLES]
+        return measure(self.scanner, self.graph, [self.prepared(self.vectors[row]) for row in samples], len(self.vectors))
 
-    def _plan(self, situation: Situation) -> Plan:
-        made = self._plans.get(situation)
-        if made is None:
-            if len(self._plans) >= _PLANS_KEPT:
-                self._plans.clear()
-            made = planner.plan(situation, self.costs, self.calibration if self.graph is not None else None)
-            self._plans[situation] = made
+    def _plan(self, n_passing: int, n_excluded: int, k: int) -> Plan:
+        """Plans are few and asked for often, so they are kept."""
+        if len(self._plans) >= _PLANS_KEPT:
+            self._plans.clear()
+        situation = Situation(len(self.vectors), n_passing, n_excluded, k)
+        made = planner.plan(situation, self.costs, self.calibration if self.graph is not None else None)
+        self._plans[n_passing, n_excluded, k] = made
         return made
 
     def _scan(self, query: Floats, eligible: Eligible, plan: Scan, k: int, strategy: str) -> Found:
@@ -147,9 +152,12 @@ class Space:
             return Found(*self.scanner.best_of_all(query, eligible.excluded, k), strategy)
         return Found(*self.scanner.best_passing(query, mask.bits, eligible.excluded, k), strategy)
 
-    def _walk(self, query: Floats, eligible: Eligible, plan: Plan, situation: Situation) -> Found:
+    def _walk(self, query: Floats, eligible: Eligible, plan: Plan, k: int) -> Found:
         assert self.graph is not None and self.calibration is not None, "a walk needs a graph and its calibration"
-        mask, k = eligible.mask, situation.k
+        mask = eligible.mask
+        situation = Situation(len(self.vectors), mask.count, len(eligible.excluded), k)
+        if query.dot(query) <= _SQUARE_MIN:  # all rows are equally near to a query of no length: a graph finds any of them
+            return self._scan(query, eligible, planner.cheapest_scan(situation, self.costs), k, "exact")
         while isinstance(plan, Walk):
             labels = self.graph.nearest(query, plan.depth, ef=plan.ef)
             rows, scores = self.scanner.rank(query, labels, mask.bits, eligible.excluded, k, _SPARE)

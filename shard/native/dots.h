@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define OSKOLOK_X86 1
@@ -31,7 +32,7 @@ struct Codes {
 // products[i] = dot(codes of the i-th row, query), for `count` rows.
 using CodeDots = void (*)(const Codes& codes, const int8_t* query, size_t count, int32_t* products);
 // sum(a[j] * b[j]), or the sum of squares of a[j] - b[j].
-using FloatSum = double (*)(const float* a, const float* b, size_t dim);
+using FloatSum = double (*)(const float* a, const double* b, size_t dim);
 
 #define OSKOLOK_INLINE inline __attribute__((always_inline))
 
@@ -58,29 +59,44 @@ OSKOLOK_INLINE void code_dots_any(const Codes& codes, const int8_t* query, size_
   }
 }
 
+// Eight doubles, whatever registers the CPU has for them (an extension that GCC and Clang share).
+typedef float Floats8 __attribute__((vector_size(32)));
+typedef double Doubles8 __attribute__((vector_size(64)));
+
 struct Product {
-  static OSKOLOK_INLINE double of(double a, double b) { return a * b; }
+  template <class T>
+  static OSKOLOK_INLINE T of(T a, T b) {
+    return a * b;
+  }
 };
 struct SquaredDifference {
-  static OSKOLOK_INLINE double of(double a, double b) { return (a - b) * (a - b); }
+  template <class T>
+  static OSKOLOK_INLINE T of(T a, T b) {
+    return (a - b) * (a - b);
+  }
 };
 
-// Eight running sums in a fixed order, so that every CPU adds up alike. (Compiled without contraction into fused operations.)
+// Eight running sums in a fixed order, so that every CPU adds up alike. Compiled without contraction to fused operations.
 template <class Term>
-OSKOLOK_INLINE double float_sum(const float* a, const float* b, size_t dim) {
-  double sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+OSKOLOK_INLINE double float_sum(const float* a, const double* b, size_t dim) {
+  Doubles8 sums = {0, 0, 0, 0, 0, 0, 0, 0};
   size_t j = 0;
-  for (; j + 8 <= dim; j += 8)
-    for (size_t lane = 0; lane < 8; ++lane) sum[lane] += Term::of(a[j + lane], b[j + lane]);
-  for (; j < dim; ++j) sum[j % 8] += Term::of(a[j], b[j]);
-  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+  for (; j + 8 <= dim; j += 8) {
+    Floats8 narrow;
+    Doubles8 right;
+    std::memcpy(&narrow, a + j, sizeof narrow);
+    std::memcpy(&right, b + j, sizeof right);
+    sums += Term::of(__builtin_convertvector(narrow, Doubles8), right);
+  }
+  for (size_t lane = 0; j < dim; ++j, ++lane) sums[lane] += Term::of(static_cast<double>(a[j]), b[j]);
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
 inline void code_dots_plain(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
   codes.listed ? code_dots_any<true>(codes, query, count, products) : code_dots_any<false>(codes, query, count, products);
 }
 template <class Term>
-double float_sum_plain(const float* a, const float* b, size_t dim) {
+double float_sum_plain(const float* a, const double* b, size_t dim) {
   return float_sum<Term>(a, b, dim);
 }
 
@@ -92,7 +108,7 @@ OSKOLOK_AVX2 inline void code_dots_avx2(const Codes& codes, const int8_t* query,
   codes.listed ? code_dots_any<true>(codes, query, count, products) : code_dots_any<false>(codes, query, count, products);
 }
 template <class Term>
-OSKOLOK_AVX2 double float_sum_avx2(const float* a, const float* b, size_t dim) {
+OSKOLOK_AVX2 double float_sum_avx2(const float* a, const double* b, size_t dim) {
   return float_sum<Term>(a, b, dim);
 }
 
@@ -138,7 +154,7 @@ OSKOLOK_VNNI inline void code_dots_vnni(const Codes& codes, const int8_t* query,
   codes.listed ? code_dots_vnni_of<true>(codes, query, count, products) : code_dots_vnni_of<false>(codes, query, count, products);
 }
 template <class Term>
-OSKOLOK_VNNI double float_sum_avx512(const float* a, const float* b, size_t dim) {
+OSKOLOK_VNNI double float_sum_avx512(const float* a, const double* b, size_t dim) {
   return float_sum<Term>(a, b, dim);
 }
 #endif
