@@ -1,0 +1,70 @@
+"""A shard's files hold a graph where it reaches the recall target, and none where it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.config import AnnSource, ScoreAllSource, SourcesSection
+from cluster.types import Floats
+from shard.columns import ShardColumns
+from shard.lists import RankedLists
+from train.shards import SNAPSHOT, entry_of, make_shard, needs_graph, sample_queries
+
+
+def columns_of(vectors: Floats) -> ShardColumns:
+    keys = np.arange(len(vectors), dtype=np.int64)
+    return ShardColumns(keys=keys, item_ids=None, lists=RankedLists.of(keys, {}), vectors={"als": vectors})
+
+
+def vectors_of(n: int, *, norm_spread: float) -> Floats:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((n, 16))
+    vectors *= (rng.lognormal(0, norm_spread, n) / np.linalg.norm(vectors, axis=1))[:, None]
+    return vectors.astype(np.float32)
+
+
+def make(folder: Path, vectors: Floats) -> str:
+    queries = np.random.default_rng(1).standard_normal((40, 16)).astype(np.float32)
+    return make_shard(columns_of(vectors), folder, section=SourcesSection(), queries=queries, seed=0)
+
+
+def test_a_graph_that_reaches_the_target_is_kept(tmp_path: Path) -> None:
+    told = make(tmp_path, vectors_of(400, norm_spread=0))
+    assert (tmp_path / SNAPSHOT / "graph-als.hnsw").exists() and "graph good to depth" in told
+    assert entry_of(tmp_path)["n_items"] == 400 and entry_of(tmp_path)["calibrations"]["als"]["depths"]
+
+
+def test_a_graph_that_does_not_is_left_out(tmp_path: Path) -> None:
+    told = make(tmp_path, np.repeat(vectors_of(2, norm_spread=0), 1500, axis=0))  # equal points: a walk sees few of them
+    assert not (tmp_path / SNAPSHOT / "graph-als.hnsw").exists() and "exact scans" in told
+    assert entry_of(tmp_path)["calibrations"] == {}
+
+
+def test_without_queries_there_is_no_graph_and_an_empty_shard_is_fine(tmp_path: Path) -> None:
+    columns = columns_of(vectors_of(10, norm_spread=0))
+    assert "no graph" in make_shard(columns, tmp_path / "a", section=SourcesSection(), queries=None, seed=0)
+    empty = columns.take(np.empty(0, np.int32))
+    assert "0 items" in make_shard(
+        empty, tmp_path / "b", section=SourcesSection(), queries=np.ones((1, 16), np.float32), seed=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("ann", "score_all", "expected"), [(True, True, False), (True, False, True), (False, True, False), (False, False, False)]
+)
+def test_a_catalogue_scored_in_full_needs_no_graph(ann: bool, score_all: bool, expected: bool) -> None:
+    section = SourcesSection(ann=AnnSource(enabled=ann), score_all=ScoreAllSource(enabled=score_all, max_items=100))
+    assert needs_graph(section, n_items=100) is expected
+    assert needs_graph(section, n_items=101) is ann
+
+
+def test_queries_are_sampled_from_users_with_a_vector() -> None:
+    users = np.zeros((500, 4), np.float32)
+    users[::2] = np.arange(1, 251)[:, None]
+    queries = sample_queries(users, seed=0)
+    assert queries.shape == (200, 4) and queries.any(axis=1).all()
+    assert np.array_equal(queries, sample_queries(users, seed=0))
+    assert sample_queries(users[:10], seed=0).shape == (5, 4)
