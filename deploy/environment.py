@@ -1,10 +1,11 @@
 """The environment variables that Ray and Serve read when they are imported: everything we want of them, in one place.
 
-They must be set before `import ray`, and every process that the local Ray starts inherits them. Pure, but for the names.
+They must be set before `import ray`, and every process that the local Ray starts inherits them. Pure, but for counting CPUs.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,7 @@ def serve_variables(folder: Path, front: Front) -> dict[str, str]:
             "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": f"{folder}/metrics.sock",
             "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a log line a request; our own metrics say more
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+            "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),  # 4 on any machine otherwise
         }
     return found
 

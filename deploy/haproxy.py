@@ -1,8 +1,8 @@
-"""HAProxy in front of Serve: is there a binary, and a wrapper around it that keeps its side pages off the network.
+"""HAProxy in front of Serve: is there a binary, and a wrapper around it that mends what Serve has no settings for.
 
 Serve writes HAProxy's configuration with `bind :PORT` for metrics and `bind *:PORT` for statistics, whatever host its HTTP
-server has. Serve also lets its binary be chosen, so a laptop start chooses a script that narrows those lines and becomes
-HAProxy.
+server has, and lets a caller take an hour over a request's headers. Serve also lets its binary be chosen, so a laptop start
+chooses a script that corrects those lines and becomes HAProxy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 _WRAPPER = """\
 #!/bin/sh
-# Starts HAProxy for Ray Serve with every `bind` that names no address narrowed to loopback.
+# Starts HAProxy for Ray Serve: every `bind` that names no address is narrowed to loopback, and headers have 5 s to arrive.
 set -e
 config=
 take=
@@ -26,6 +26,7 @@ for argument in "$@"; do
   if [ "$argument" = -f ]; then take=1; else take=; fi
 done
 sed -i -E 's/^([[:space:]]*bind[[:space:]]+)(\\*|0\\.0\\.0\\.0|\\[::\\]|::)?:([0-9]+)/\\1127.0.0.1:\\3/' "$config"
+sed -i -E '/timeout http-request /d; s/^defaults$/&\\n    timeout http-request 5s/' "$config"
 exec {binary} "$@"
 """
 

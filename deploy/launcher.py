@@ -166,6 +166,11 @@ class Launcher:
     def _start_supervisor(self, wiring: Wiring) -> None:
         from deploy.supervisor import Supervisor
 
+        with contextlib.suppress(ValueError):
+            self._ray.get_actor(SUPERVISOR, namespace=self._config.ray.namespace)
+            raise ConfigError(
+                f"a cluster already runs in the namespace {self._config.ray.namespace!r}: stop it, or set ray.namespace"
+            )
         options = {
             "name": SUPERVISOR,
             "namespace": self._config.ray.namespace,

@@ -83,6 +83,9 @@ def test_descendants_are_found_and_nobody_else() -> None:
 
 
 SERVES_CONFIG = """\
+defaults
+    mode http
+    timeout client 3600s
 frontend prometheus
     bind :9101
 frontend http_frontend
@@ -110,6 +113,10 @@ def test_the_wrapper_narrows_what_haproxy_would_open(tmp_path: Path) -> None:
     binds = [line.strip() for line in config.read_text().splitlines() if line.strip().startswith("bind")]
     assert binds == ["bind 127.0.0.1:9101", "bind 127.0.0.1:8000", "bind 127.0.0.1:8404"]
     assert "acl x hdr(host) bind :1" in config.read_text()
+    once = config.read_text()
+    assert once.startswith("defaults\n    timeout http-request 5s\n    mode http\n")
+    subprocess.run([str(wrapper), *arguments], capture_output=True, check=True)
+    assert config.read_text() == once, "a reload of the same file changes nothing"
 
 
 def test_the_binary_that_comes_with_serve_is_found() -> None:

@@ -113,6 +113,12 @@ def test_callers_that_hang_or_leave(cluster: Cluster) -> None:
             connection.close()
 
 
+def test_a_caller_who_never_ends_the_headers(cluster: Cluster) -> None:
+    with socket.create_connection(("127.0.0.1", cluster.port), timeout=10) as connection:
+        connection.sendall(b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\nx-slow: ")
+        assert b" 408 " in connection.recv(4096).split(b"\r\n")[0]
+
+
 def test_two_requests_in_one_packet(cluster: Cluster) -> None:
     body = b'{"user_id": "user-0001", "k": 1}'
     head = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
