@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define OSKOLOK_X86 1
@@ -104,8 +105,44 @@ double float_sum_plain(const float* a, const double* b, size_t dim) {
 #define OSKOLOK_AVX2 __attribute__((target("avx2")))
 #define OSKOLOK_VNNI __attribute__((target("avx512f,avx512bw,avx512vnni")))
 
+// AVX2 multiplies unsigned by signed bytes too, but saturates pairs at 16 bits. |code| times the query with the code's sign
+// cannot: 2 * 127 * 127 fits.
+template <bool kListed>
+OSKOLOK_AVX2 OSKOLOK_INLINE __m256i lanes_avx2(const Codes& codes, const int8_t* query, size_t i) {
+  const uint8_t* row = code_row<kListed>(codes, codes.blocks * kBlock, i);
+  __m256i sum = _mm256_setzero_si256();
+  for (size_t j = 0; j < codes.blocks * kBlock; j += 32) {
+    const __m256i code = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + j)),
+                                          _mm256_set1_epi8(static_cast<char>(kZero)));
+    const __m256i part = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + j));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(part, code));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  return sum;
+}
+
+template <bool kListed>
+OSKOLOK_AVX2 OSKOLOK_INLINE void code_dots_avx2_of(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
+  int32_t offset = 0;
+  for (size_t j = 0; j < codes.blocks * kBlock; ++j) offset += kZero * query[j];
+  size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    for (size_t j = 0; j < 4; ++j) fetch<kListed>(codes, codes.blocks, i + j + kAhead);
+    const __m256i ab = _mm256_hadd_epi32(lanes_avx2<kListed>(codes, query, i), lanes_avx2<kListed>(codes, query, i + 1));
+    const __m256i cd = _mm256_hadd_epi32(lanes_avx2<kListed>(codes, query, i + 2), lanes_avx2<kListed>(codes, query, i + 3));
+    const __m256i abcd = _mm256_hadd_epi32(ab, cd);
+    const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(abcd), _mm256_extracti128_si256(abcd, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(products + i), _mm_add_epi32(sums, _mm_set1_epi32(offset)));
+  }
+  if (i == count) return;
+  Codes rest = codes;
+  rest.first += i;
+  rest.known -= i;
+  if (kListed) rest.listed += i;
+  code_dots_any<kListed>(rest, query, count - i, products + i);
+}
 OSKOLOK_AVX2 inline void code_dots_avx2(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
-  codes.listed ? code_dots_any<true>(codes, query, count, products) : code_dots_any<false>(codes, query, count, products);
+  codes.listed ? code_dots_avx2_of<true>(codes, query, count, products) : code_dots_avx2_of<false>(codes, query, count, products);
 }
 template <class Term>
 OSKOLOK_AVX2 double float_sum_avx2(const float* a, const double* b, size_t dim) {
@@ -166,14 +203,17 @@ struct Instructions {
   FloatSum squared_differences;
 };
 
-inline Instructions best_instructions() {
+// What the running CPU can do, the fastest first.
+inline std::vector<Instructions> supported_instructions() {
+  std::vector<Instructions> supported;
 #ifdef OSKOLOK_X86
   if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
-    return {"avx512vnni", code_dots_vnni, float_sum_avx512<Product>, float_sum_avx512<SquaredDifference>};
+    supported.push_back({"avx512vnni", code_dots_vnni, float_sum_avx512<Product>, float_sum_avx512<SquaredDifference>});
   if (__builtin_cpu_supports("avx2"))
-    return {"avx2", code_dots_avx2, float_sum_avx2<Product>, float_sum_avx2<SquaredDifference>};
+    supported.push_back({"avx2", code_dots_avx2, float_sum_avx2<Product>, float_sum_avx2<SquaredDifference>});
 #endif
-  return {"plain", code_dots_plain, float_sum_plain<Product>, float_sum_plain<SquaredDifference>};
+  supported.push_back({"plain", code_dots_plain, float_sum_plain<Product>, float_sum_plain<SquaredDifference>});
+  return supported;
 }
 
 }  // namespace oskolok

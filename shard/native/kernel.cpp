@@ -2,10 +2,12 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -25,7 +27,8 @@ constexpr size_t kLong = 16384;  // rows from which a scan lets other threads ru
 
 class Scanner {
  public:
-  Scanner(Floats vectors, bool l2) : vectors_(std::move(vectors)), scanner_(made(vectors_, l2)) {}
+  Scanner(Floats vectors, bool l2, const std::string& instructions)
+      : vectors_(std::move(vectors)), scanner_(made(vectors_, l2, instructions)) {}
 
   py::tuple best_of_all(const Floats& query, const Rows& excluded, size_t k) const {
     return best(query, {nullptr, scanner_.rows()}, excluded, k);
@@ -65,12 +68,16 @@ class Scanner {
     std::optional<py::gil_scoped_release> released;
   };
 
-  static oskolok::Scanner made(const Floats& vectors, bool l2) {
+  static oskolok::Scanner made(const Floats& vectors, bool l2, const std::string& instructions) {
     if (vectors.ndim() != 2) throw std::invalid_argument("vectors must be two-dimensional");
     const auto n = static_cast<size_t>(vectors.shape(0)), dim = static_cast<size_t>(vectors.shape(1));
     const float* x = vectors.data();
-    const Unlocked unlocked(n);
-    return {x, n, dim, l2};
+    for (const oskolok::Instructions& with : oskolok::supported_instructions())
+      if (instructions.empty() || instructions == with.name) {
+        const Unlocked unlocked(n);
+        return {x, n, dim, l2, with};
+      }
+    throw std::invalid_argument("this CPU does not have " + instructions);
   }
 
   static Span span(const Rows& rows) { return {rows.data(), static_cast<size_t>(rows.size())}; }
@@ -118,8 +125,13 @@ class Scanner {
 
 PYBIND11_MODULE(_kernel, module) {
   module.doc() = "Exact scans over float32 vectors. Used through shard/scanner.py, which says what they promise.";
+  module.def("supported", [] {
+    std::vector<std::string> names;
+    for (const oskolok::Instructions& with : oskolok::supported_instructions()) names.emplace_back(with.name);
+    return names;
+  });
   py::class_<Scanner>(module, "Scanner")
-      .def(py::init<Floats, bool>(), py::arg("vectors"), py::arg("l2"))
+      .def(py::init<Floats, bool, std::string>(), py::arg("vectors"), py::arg("l2"), py::arg("instructions") = "")
       .def("best_of_all", &Scanner::best_of_all, py::arg("query"), py::arg("excluded"), py::arg("k"))
       .def("best_passing", &Scanner::best_passing, py::arg("query"), py::arg("passes"), py::arg("excluded"), py::arg("k"))
       .def("best_listed", &Scanner::best_listed, py::arg("query"), py::arg("rows"), py::arg("excluded"), py::arg("k"))

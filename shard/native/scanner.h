@@ -126,8 +126,8 @@ struct Query {
 class Scanner {
  public:
   // vectors: n rows of dim, which must outlive the scanner. l2: score by negative squared distance instead of inner product.
-  Scanner(const float* vectors, size_t n, size_t dim, bool l2)
-      : with_(best_instructions()), x_(vectors), n_(n), dim_(dim), blocks_((dim + kBlock - 1) / kBlock), l2_(l2) {
+  Scanner(const float* vectors, size_t n, size_t dim, bool l2, const Instructions& with)
+      : with_(with), x_(vectors), n_(n), dim_(dim), blocks_((dim + kBlock - 1) / kBlock), l2_(l2) {
     if (dim == 0 || dim > 65536) throw std::invalid_argument("1 to 65536 dimensions");
     if (n > static_cast<size_t>(std::numeric_limits<int32_t>::max())) throw std::invalid_argument("rows must fit int32");
     encode();
