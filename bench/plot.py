@@ -29,6 +29,7 @@ class Figure:
 
 FIGURES: dict[str, Figure] = {
     "fanout": Figure(("fanouts_per_s", "p50_us", "p99_us")),
+    "http": Figure(("requests_per_s", "p50_ms", "p99_ms", "cpu_ms_per_request")),
     "scaling": Figure(kind="lines", log=False),
 }
 
