@@ -6,6 +6,8 @@ that covers every rounding, and the few contenders are scored again, one by one,
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +65,11 @@ class NumpyScanner:
         squares: Floats = np.vecdot(vectors, vectors).astype(np.float32)
         return -squares
 
+    def square(self, query: Floats) -> float:
+        """The squared length of a query; not finite if a value is not."""
+        wide = query.astype(np.float64)
+        return float(wide @ wide)
+
     def _selectors(self, query: Floats) -> Floats:
         selectors: Floats = self._vectors @ query
         if self._half_squares is not None:
@@ -83,7 +90,7 @@ class NumpyScanner:
 
     def _rounding(self, query: Floats) -> float:
         """By how much a selector may be off. Higham's bound for either of two ways to sum, and one rounding more."""
-        length = float(np.sqrt(query.astype(np.float64) @ query))
+        length = math.sqrt(self.square(query))
         largest = self._longest * length if self._half_squares is None else (self._longest + length) ** 2
         return 2 * (len(query) + 4) * _UNIT_ROUNDOFF * largest
 

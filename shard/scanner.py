@@ -49,6 +49,9 @@ class Scanner(Protocol):
     def scores(self, query: Floats, rows: Rows) -> Floats:
         """Aligned with any rows."""
 
+    def square(self, query: Floats) -> float:
+        """The squared length of a query, in double precision; not finite if a value is not."""
+
     @property
     def instructions(self) -> str:
         """What it computes with, for people."""

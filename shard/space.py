@@ -115,18 +115,12 @@ class Space:
         """The query as scans and graph take it, of unit length under cosine. InvalidQuery if it is no vector of this space."""
         if vector.shape != self._shape:
             raise InvalidQuery(f"the vector has shape {vector.shape}, the space has {self.dim} dimensions")
-        square = float(vector.dot(vector))
+        square = self.scanner.square(vector)
         if not square <= self._square_max:
             raise InvalidQuery(f"the vector is not finite, or longer than {math.sqrt(self._square_max):.3g}")
-        if self.metric != "cosine":
+        if self.metric != "cosine" or square == 0:
             return vector
-        unit: Floats
-        if square > _SQUARE_MIN:
-            unit = vector * np.float32(1 / math.sqrt(square))
-        else:  # float32 has lost digits of the square, or all of them
-            wide = vector.astype(np.float64)
-            length = math.sqrt(wide.dot(wide))
-            unit = (wide / length if length else wide).astype(np.float32)
+        unit: Floats = (vector * (1 / math.sqrt(square))).astype(np.float32)
         return unit
 
     def _measured(self) -> Costs:
@@ -156,7 +150,9 @@ class Space:
         assert self.graph is not None and self.calibration is not None, "a walk needs a graph and its calibration"
         mask = eligible.mask
         situation = Situation(len(self.vectors), mask.count, len(eligible.excluded), k)
-        if query.dot(query) <= _SQUARE_MIN:  # all rows are equally near to a query of no length: a graph finds any of them
+        if (
+            self.scanner.square(query) <= _SQUARE_MIN
+        ):  # all rows are equally near to a query of no length: a graph finds any of them
             return self._scan(query, eligible, planner.cheapest_scan(situation, self.costs), k, "exact")
         while isinstance(plan, Walk):
             labels = self.graph.nearest(query, plan.depth, ef=plan.ef)

@@ -58,6 +58,8 @@ class Scanner {
     return out;
   }
 
+  double square(const Floats& query) const { return scanner_.square(checked(query)); }
+
   const char* instructions() const { return scanner_.instructions(); }
 
  private:
@@ -138,5 +140,6 @@ PYBIND11_MODULE(_kernel, module) {
       .def("rank", &Scanner::rank, py::arg("query"), py::arg("labels"), py::arg("passes"), py::arg("excluded"), py::arg("k"),
            py::arg("spare"))
       .def("scores", &Scanner::scores, py::arg("query"), py::arg("rows"))
+      .def("square", &Scanner::square, py::arg("query"))
       .def_property_readonly("instructions", &Scanner::instructions);
 }

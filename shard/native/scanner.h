@@ -161,6 +161,12 @@ class Scanner {
     }
   }
 
+  // The squared length of a query; not finite if a coordinate is not.
+  double square(const float* query) const {
+    const std::vector<double> wide(query, query + dim_);
+    return with_.products(query, wide.data(), dim_);
+  }
+
   size_t rows() const { return n_; }
   size_t dim() const { return dim_; }
   const char* instructions() const { return with_.name; }

@@ -1,0 +1,50 @@
+"""What the build promises of a graph must hold for other queries, and be little where the graph is poor."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from cluster.types import NO_ROWS
+from shard.calibration import Calibration, Depth, calibrate
+from shard.hnsw import build_graph
+from tests.shard.clouds import items_and_users, space_of
+
+ITEMS, USERS = items_and_users(n=2500)
+SPACE = space_of(ITEMS, "ip", graph=build_graph(ITEMS, "ip", M=12, ef_construction=100))
+
+
+def test_the_target_holds_for_other_queries_at_every_measured_depth() -> None:
+    calibration = calibrate(SPACE, USERS[:200], 0.97, scans_max=float("inf"))
+    assert [entry.depth for entry in calibration.depths][:4] == [10, 20, 50, 100]
+    assert SPACE.graph is not None
+    for entry in calibration.depths:
+        found = [SPACE.graph.nearest(user, entry.depth, ef=entry.ef).astype(np.int32) for user in USERS[200:]]
+        truth = [SPACE.scanner.best_of_all(user, NO_ROWS, entry.depth)[0] for user in USERS[200:]]
+        recalls = np.array([len(np.intersect1d(f, t)) / entry.depth for f, t in zip(found, truth, strict=True)])
+        noise = 2 * recalls.std() / np.sqrt(len(recalls))
+        assert recalls.mean() + noise >= 0.97, entry
+
+
+def test_ef_grows_with_the_target_and_with_depth() -> None:
+    low, high = calibrate(SPACE, USERS[:100], 0.9), calibrate(SPACE, USERS[:100], 0.995)
+    assert all(a.ef <= b.ef for a, b in zip(low.depths, high.depths, strict=False))
+    assert [entry.ef for entry in high.depths] == sorted(entry.ef for entry in high.depths)
+    assert all(entry.ef >= entry.depth for entry in low.depths)
+
+
+def test_a_graph_that_does_not_get_there_promises_nothing() -> None:
+    poor = space_of(ITEMS, "ip", graph=build_graph(ITEMS, "ip", M=2, ef_construction=2))
+    assert calibrate(poor, USERS[:50], 1.0).depths == ()
+
+
+def test_small_spaces_and_no_queries() -> None:
+    tiny = space_of(ITEMS[:5], "ip", graph=build_graph(ITEMS[:5], "ip"))
+    assert calibrate(tiny, USERS[:10], 0.99).depths == ()
+    assert calibrate(SPACE, USERS[:0], 0.99) == Calibration(0.99, 0, ())
+    assert calibrate(SPACE, np.zeros_like(USERS[:3]), 0.99) == Calibration(0.99, 0, ())
+
+
+def test_it_travels_as_json() -> None:
+    calibration = Calibration(0.99, 200, (Depth(10, 20, 0.995), Depth(100, 150, 0.9925)))
+    assert msgspec.json.decode(msgspec.json.encode(calibration), type=Calibration) == calibration
