@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -260,7 +261,8 @@ def _shards(stages: Stages, signals: Signals, config: Config, vectors: Path) -> 
         for part in pool.map(make, range(n_shards)):
             parts.append(part)
             stages.progress.advance(len(parts))
-    stages.progress.end("; ".join(f"{shard}: {summary}" for shard, (_, summary) in enumerate(parts)))
+    told = Counter(summary for _, summary in parts)
+    stages.progress.end("; ".join(f"{n} × {summary}" for summary, n in told.items()))
     return [folder for folder, _ in parts]
 
 

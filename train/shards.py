@@ -38,9 +38,9 @@ def needs_graph(section: SourcesSection, n_items: int) -> bool:
 
 
 def make_shard(columns: ShardColumns, folder: Path, *, section: SourcesSection, queries: Floats | None, seed: int) -> str:
-    """Write the snapshot and its manifest entry into `folder`. queries: (q, dim) for calibration, None for no graph.
+    """Write the snapshot and its manifest entry into `folder`; what became of the graph, in words.
 
-    A graph in which no ef reaches the target would only be carried around: it is left out, and searches are exact scans. One
+    queries: (q, dim) float32 to calibrate it on, None for no graph.  A graph in which no ef reaches the target would only be carried around: it is left out, and searches are exact scans. One
     thread, so that the same input gives the same bytes.
     """
     found = "no graph"
@@ -56,7 +56,7 @@ def make_shard(columns: ShardColumns, folder: Path, *, section: SourcesSection, 
             found = f"graph good to depth {deepest.depth} at ef {deepest.ef}"
     entry = write_snapshot(columns, folder / SNAPSHOT)
     (folder / _ENTRY).write_bytes(msgspec.json.encode(entry))
-    return f"{len(columns):,} items, {found}"
+    return found
 
 
 def entry_of(folder: Path) -> dict[str, Any]:
