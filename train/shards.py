@@ -40,8 +40,8 @@ def needs_graph(section: SourcesSection, n_items: int) -> bool:
 def make_shard(columns: ShardColumns, folder: Path, *, section: SourcesSection, queries: Floats | None, seed: int) -> str:
     """Write the snapshot and its manifest entry into `folder`; what became of the graph, in words.
 
-    queries: (q, dim) float32 to calibrate it on, None for no graph.  A graph in which no ef reaches the target would only be carried around: it is left out, and searches are exact scans. One
-    thread, so that the same input gives the same bytes.
+    queries: (q, dim) float32 to calibrate it on, None for no graph.  A graph in which no ef reaches the target would only be
+    carried around: it is left out, and searches are exact scans. One thread, so that the same input gives the same bytes.
     """
     found = "no graph"
     if queries is not None and len(columns):
