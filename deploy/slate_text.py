@@ -9,24 +9,23 @@ from rich.table import Table
 from rich.text import Text
 
 _SHOWN_VALUES = 4
+_TITLES = ("#", "item", "what it is", "score", "sources")
+_WHAT_MIN = 12
 
 
-def slate_table(answer: Mapping[str, Any]) -> Table:
-    """The items. Numbers of a payload come last, its texts first, and long sets are cut."""
+def slate_table(answer: Mapping[str, Any], width: int) -> Table:
+    """The items, in `width` columns. What an item is takes the room that is left: texts first, then numbers, long sets cut."""
+    rows = [
+        (str(item["rank"]), str(item["item_id"]), _payload(item["payload"]), f"{item['score']:.3f}", " ".join(item["sources"]))
+        for item in answer["items"]
+    ]
+    taken = sum(max((len(row[at]) for row in rows), default=0) for at in (0, 1, 3, 4))
+    room = max(_WHAT_MIN, width - taken - 2 * len(_TITLES))
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("#", justify="right")
-    table.add_column("item", no_wrap=True, min_width=8)
-    table.add_column("what it is", overflow="ellipsis", no_wrap=True, max_width=52)
-    table.add_column("score", justify="right", no_wrap=True, min_width=6)
-    table.add_column("sources", no_wrap=True, min_width=16)
-    for item in answer["items"]:
-        table.add_row(
-            str(item["rank"]),
-            Text(str(item["item_id"])),
-            Text(_payload(item["payload"])),
-            f"{item['score']:.3f}",
-            " ".join(item["sources"]),
-        )
+    for title in _TITLES:
+        table.add_column(title, justify="right" if title in ("#", "score") else "left", no_wrap=True)
+    for rank, item, what, score, sources in rows:
+        table.add_row(rank, Text(item), Text(what if len(what) <= room else what[: room - 1] + "…"), score, sources)
     return table
 
 

@@ -160,6 +160,6 @@ def _commonest(items: Path, column: str) -> str:
 def _ask(client: Client, question: _Question) -> None:
     answer = client.recommend(question.body)
     out.print(f"\n[bold]{question.about}[/]")
-    out.print(slate_table(answer))
+    out.print(slate_table(answer, out.width))
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")

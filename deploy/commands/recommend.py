@@ -61,6 +61,6 @@ def recommend(
     if format is Form.json:
         print_json(answer)
         return
-    out.print(slate_table(answer))
+    out.print(slate_table(answer, out.width))
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")
