@@ -73,7 +73,9 @@ def from_ray(error: BaseException, what: str) -> OskolokError:
         return DeadlineExceeded(f"{what} did not answer in time", stage=what)
     if isinstance(error, _REFUSED):
         return HandshakeRefused(f"{what}: Ray refused the authentication token")
-    text = f"{what}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    cause = f" … {lines[-1]}" if len(lines) > 1 else ""  # Ray puts the constructor's own error last
+    text = f"{what}: {type(error).__name__}: {lines[0]}{cause}"
     if isinstance(error, _DEAD + _SUSPECT):
         return Unavailable(text)
     return InternalError(text)

@@ -7,6 +7,7 @@ back to whole without anybody's help.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -134,6 +135,25 @@ def test_users_that_are_gone_for_good_are_strangers(cluster: Cluster, redis: Red
         redis.start()
     wait_until(lambda: cluster.recommend("user-0001").degraded == ["unknown_user"], 5, "an empty store that answers")
     cluster.load_users()
+
+
+def test_a_snapshot_that_went_bad_is_not_loaded_and_is_tried_again(cluster: Cluster) -> None:
+    generation = Path(cluster.config.storage.path) / "generations" / cluster.view()["topology"]["spec"]["id"]
+    file = max((generation / "shard-0003").iterdir(), key=lambda path: path.stat().st_size)
+    good = file.read_bytes()
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 1
+    others = {name: pid for name, pid in cluster.pids().items() if name != "shard-3-0"}
+    try:
+        file.write_bytes(bad)
+        kill(cluster.part("shard-3-0")["pid"])
+        wait_until(lambda: "sha256" in cluster.part("shard-3-0")["detail"], 20, lambda: str(cluster.part("shard-3-0")))
+        reply = cluster.recommend("user-0001")
+        assert reply.status == 200 and 0 < reply.ratio < 1
+    finally:
+        file.write_bytes(good)
+    cluster.wait_whole(40)
+    assert {name: pid for name, pid in cluster.pids().items() if name != "shard-3-0"} == others
 
 
 def test_the_supervisor_is_not_needed_to_answer_and_comes_back(cluster: Cluster) -> None:
