@@ -9,26 +9,29 @@ A user's score of item j is Σ B_ij over the items i of the history. With X's co
 taken of I + ZᵀZ, items × items, or of I + ZZᵀ, users × users, whichever is smaller: for a log of 2,000 households and 90,000
 products that is the second.
 
-Limits: with d the smaller side, time d³ and memory 4 d² bytes (d = 20,000: some minutes, 1.6 GB). Beyond `ROWS_MAX` on both
-sides only the most bought items take part; the others have no lists and are in none. SLIM was left out: with dropout and user
-weights EASE is at its figures (ML-100k, docs/als.md) and takes seconds.
+Limits: with d the smaller side, time d³ and memory 4 d² bytes (d = 20,000: some minutes, 1.6 GB), then for each item a product
+with all pairs. So only the `n_items_max` most bought items take part; the others have no lists and are in none. SLIM was left
+out: with dropout and user weights EASE is at its figures (ML-100k, docs/als.md) and takes seconds.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
+from threadpoolctl import threadpool_limits
 
 from train.item_lists import ItemLists, lists_of, strongest_of_dense
 
-ROWS_MAX = 20_000
+_BLOCK_FLOATS = 8 << 20  # of B at once in each thread, 32 MiB
 
-_BLOCK_FLOATS = 16 << 20
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,57 +40,85 @@ class EaseSettings:
 
     Of a source's entries the largest in absolute value are kept: negative weights carry much of the ranking (ML-100k, P@10:
     .3769 with all weights, .3753 with the 200 largest of each source, .3498 with all positive ones). n_items_max: how many
-    of the most bought items take part at most; all, if the users are few enough for the other form.
+    of the most bought items take part.
     """
 
     regularization: float = 200.0
     dropout: float = 0.4
     user_exponent: float = 0.25
     top: int = 200
-    n_items_max: int = ROWS_MAX
+    n_items_max: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EaseWeights:
+    """B, of which rows are made when asked for. by_item: Zᵀ.  root: √λ_i.  diagonal: of (I + ZᵀZ)⁻¹.
+
+    inverse: of I + ZᵀZ or, if `over_users`, of I + ZZᵀ.
+    """
+
+    by_item: sparse.csr_array
+    root: Floats
+    diagonal: Floats
+    inverse: Floats
+    over_users: bool
+
+    @property
+    def n_items(self) -> int:
+        return len(self.root)
+
+    def rows(self, span: slice) -> Floats:
+        """B[span], (b, n_items) float32: what the items of the span say for every item."""
+        if self.over_users:
+            rows = (self.by_item @ (self.by_item[span] @ self.inverse).T).T
+        else:
+            rows = -self.inverse[span]
+        rows = rows / self.root[span, None]
+        rows *= self.root / self.diagonal
+        rows[np.arange(len(rows)), np.arange(self.n_items)[span]] = 0
+        return rows
+
+    def spans(self) -> Iterator[slice]:
+        """Consecutive parts of the rows, each of a bounded size."""
+        size = max(1, _BLOCK_FLOATS // max(self.n_items, len(self.inverse)))
+        return (slice(begin, min(begin + size, self.n_items)) for begin in range(0, self.n_items, size))
 
 
 def ease_lists(pairs: sparse.csr_array, settings: EaseSettings) -> ItemLists:
     """The lists of a (n_users, n_items) matrix; its values are not looked at, a pair counts 1."""
     n_items = pairs.shape[1]
     degrees = np.bincount(pairs.indices, minlength=n_items)
-    n_bought = int(np.count_nonzero(degrees))
-    n_kept = min(n_bought, max(settings.n_items_max, 1)) if pairs.shape[0] > ROWS_MAX else n_bought
+    n_kept = min(int(np.count_nonzero(degrees)), settings.n_items_max)
     chosen = np.sort(np.lexsort((np.arange(n_items), -degrees))[:n_kept])
-    blocks = (strongest_of_dense(rows, settings.top) for rows in weight_blocks(pairs[:, chosen], settings))
-    part = lists_of(blocks) if n_kept else ItemLists(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    if n_kept == 0:
+        return ItemLists(np.zeros(n_items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    weights = ease_weights(pairs[:, chosen], settings)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        part = lists_of(pool.map(lambda span: strongest_of_dense(weights.rows(span), settings.top), weights.spans()))
     lengths = np.zeros(n_items, np.int64)
     lengths[chosen] = np.diff(part.starts)
     starts = np.concatenate(([0], np.cumsum(lengths)))
     return ItemLists(starts, chosen[part.targets].astype(np.int32), part.weights)
 
 
-def weight_blocks(pairs: sparse.csr_array, settings: EaseSettings) -> Iterator[NDArray[np.float32]]:
-    """The rows of B in blocks, (b, n_items) float32, of items that all have pairs."""
+def ease_weights(pairs: sparse.csr_array, settings: EaseSettings) -> EaseWeights:
+    """All weights of a (n_users, n_items) matrix in which every item has a pair."""
     assert 0 <= settings.dropout < 1 and settings.regularization > 0, "0 <= dropout < 1 and regularization > 0"
     z, penalties = _scaled(pairs, settings)
-    n_users, n_items = z.shape
-    size = max(1, _BLOCK_FLOATS // max(n_items, n_users))
-    spans = [slice(begin, min(begin + size, n_items)) for begin in range(0, n_items, size)]
-    root = np.sqrt(penalties)
-    by_item = sparse.csr_array(z.T)
-    if n_items <= n_users:
-        inverse = _inverse((by_item @ z).toarray())
-        diagonal = np.diag(inverse).copy()
-        rows = (-inverse[span] for span in spans)
+    by_item, over_users = sparse.csr_array(z.T), z.shape[0] < z.shape[1]
+    inverse = _inverse((z @ by_item if over_users else by_item @ z).toarray())
+    if over_users:
+        diagonal = np.empty(z.shape[1], np.float32)
+        size = max(1, _BLOCK_FLOATS // len(inverse))
+        for begin in range(0, len(diagonal), size):
+            part = by_item[begin : begin + size]
+            diagonal[begin : begin + size] = 1 - part.multiply(part @ inverse).sum(axis=1)
     else:
-        inverse = _inverse((z @ by_item).toarray())
-        diagonal = np.empty(n_items, np.float32)
-        for span in spans:
-            diagonal[span] = 1 - by_item[span].multiply(by_item[span] @ inverse).sum(axis=1)
-        rows = ((by_item @ (by_item[span] @ inverse).T).T for span in spans)
-    for span, block in zip(spans, rows, strict=True):
-        weights = block / root[span, None] * (root / diagonal)[None, :]
-        weights[np.arange(len(weights)), np.arange(span.start, span.stop)] = 0
-        yield weights.astype(np.float32)
+        diagonal = np.diag(inverse).copy()
+    return EaseWeights(by_item, np.sqrt(penalties), diagonal, inverse, over_users)
 
 
-def _scaled(pairs: sparse.csr_array, settings: EaseSettings) -> tuple[sparse.csr_array, NDArray[np.float32]]:
+def _scaled(pairs: sparse.csr_array, settings: EaseSettings) -> tuple[sparse.csr_array, Floats]:
     """Z = √W X diag(1/√λ_i) float32, and λ_i (n_items,)."""
     n_users, n_items = pairs.shape
     degrees = np.diff(pairs.indptr)
@@ -100,7 +131,7 @@ def _scaled(pairs: sparse.csr_array, settings: EaseSettings) -> tuple[sparse.csr
     return sparse.csr_array((values, pairs.indices, pairs.indptr), shape=(n_users, n_items)), penalties.astype(np.float32)
 
 
-def _inverse(gram: NDArray[np.float32]) -> NDArray[np.float32]:
+def _inverse(gram: Floats) -> Floats:
     """(I + gram)⁻¹ of a positive semidefinite matrix, in the memory of one: Cholesky and inverse in place.
 
     float32: with every eigenvalue at least 1, results differ from float64's by 1e-5 of the largest weight, quality by nothing.

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from train import ease
-from train.ease import EaseSettings, ease_lists, weight_blocks
+from train.ease import EaseSettings, ease_lists, ease_weights
 
 SETTINGS = EaseSettings(regularization=3.0, dropout=0.3, user_exponent=0.5, top=10)
 
@@ -37,15 +37,16 @@ def test_both_forms_are_the_textbook_inverse(
 ) -> None:
     monkeypatch.setattr(ease, "_BLOCK_FLOATS", 300)  # several blocks
     pairs = random_pairs(n_users, n_items, seed=n_users)
-    blocks = list(weight_blocks(pairs, settings))
-    assert len(blocks) > 1
+    weights = ease_weights(pairs, settings)
+    blocks = [weights.rows(span) for span in weights.spans()]
+    assert len(blocks) > 1 and weights.over_users == (n_users < n_items)
     np.testing.assert_allclose(np.concatenate(blocks), textbook(pairs.toarray(), settings), atol=1e-5)
 
 
 def test_no_change_of_a_weight_lowers_the_loss() -> None:
     pairs = random_pairs(40, 12, seed=1)
     settings = EaseSettings(regularization=2.0, dropout=0, user_exponent=0)
-    x, b = pairs.toarray().astype(np.float64), np.concatenate(list(weight_blocks(pairs, settings))).astype(np.float64)
+    x, b = pairs.toarray().astype(np.float64), ease_weights(pairs, settings).rows(slice(None)).astype(np.float64)
     gradient = x.T @ (x @ b - x) + settings.regularization * b
     np.fill_diagonal(gradient, 0)
     np.testing.assert_allclose(gradient, 0, atol=1e-4)
@@ -65,8 +66,7 @@ def test_lists_hold_the_strongest_and_items_nobody_bought_have_none() -> None:
         np.testing.assert_allclose(row[kept], full[kept], atol=1e-5)
 
 
-def test_beyond_the_limit_only_the_most_bought_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ease, "ROWS_MAX", 10)
+def test_only_the_most_bought_take_part() -> None:
     pairs = random_pairs(30, 20, seed=3)
     lists = ease_lists(pairs, EaseSettings(regularization=2.0, n_items_max=8))
     taking_part = np.flatnonzero(np.diff(lists.starts))
