@@ -19,13 +19,15 @@ from shard.calibration import Calibration
 class Costs(msgspec.Struct, frozen=True):
     """Microseconds of work on one space on one machine, as `shard/costs.py` measures them.
 
-    fixed: any scan.  row: one of all rows, read in order.  listed: one of some rows, read by their list.
+    fixed: any scan.  row: one of all rows, read in order.  listed: one of some rows, read by their list, where these are a
+    tenth of all; crowded: the same where they are half, which no longer fits the cache of a large space.
     walk: a graph search, its fixed part and per unit of ef.
     """
 
     fixed_us: float
     row_us: float
     listed_us: float
+    crowded_us: float
     walk_us: float
     walk_ef_us: float
 
@@ -71,7 +73,9 @@ def cheapest_scan(situation: Situation, costs: Costs) -> Scan:
     everything = Scan("all", costs.fixed_us + costs.row_us * situation.n_rows)
     if situation.n_passing == situation.n_rows:
         return everything
-    listed = Scan("listed", costs.fixed_us + costs.listed_us * situation.n_passing)
+    crowd = min(max((situation.n_passing / situation.n_rows - 0.1) / 0.4, 0), 1)
+    per_row = costs.listed_us + crowd * (costs.crowded_us - costs.listed_us)
+    listed = Scan("listed", costs.fixed_us + per_row * situation.n_passing)
     return min(listed, everything, key=lambda scan: scan.cost_us)
 
 

@@ -15,9 +15,9 @@ N, DIM, K = 4000, 24, 50
 METRICS: tuple[Metric, ...] = ("ip", "cosine", "l2")
 
 # Costs under which the planner has no choice.
-ALWAYS_WALK = Costs(fixed_us=1e9, row_us=1e6, listed_us=1e6, walk_us=0, walk_ef_us=0)
-ALWAYS_SCAN_LISTED = Costs(fixed_us=0, row_us=1e6, listed_us=0, walk_us=1e15, walk_ef_us=0)
-ALWAYS_SCAN_ALL = Costs(fixed_us=0, row_us=0, listed_us=1e6, walk_us=1e15, walk_ef_us=0)
+ALWAYS_WALK = Costs(fixed_us=1e9, row_us=1e6, listed_us=1e6, crowded_us=1e6, walk_us=0, walk_ef_us=0)
+ALWAYS_SCAN_LISTED = Costs(fixed_us=0, row_us=1e6, listed_us=0, crowded_us=0, walk_us=1e15, walk_ef_us=0)
+ALWAYS_SCAN_ALL = Costs(fixed_us=0, row_us=0, listed_us=1e6, crowded_us=1e6, walk_us=1e15, walk_ef_us=0)
 
 
 def items_and_users(seed: int = 0, n: int = N) -> tuple[Floats, Floats]:

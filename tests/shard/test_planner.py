@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from shard.calibration import Calibration, Depth
 from shard.planner import Costs, Scan, Situation, Walk, after_shortfall, cheapest_scan, depth_for, plan
 
 # A million rows on a slow memory: a walk is a bargain, a scan of everything is not.
-COSTS = Costs(fixed_us=10, row_us=0.002, listed_us=0.006, walk_us=50, walk_ef_us=1)
+COSTS = Costs(fixed_us=10, row_us=0.002, listed_us=0.006, crowded_us=0.006, walk_us=50, walk_ef_us=1)
 TABLE = Calibration(0.99, 200, (Depth(10, 20, 0.995), Depth(100, 150, 0.993), Depth(1000, 1200, 0.991)))
 EVERYTHING = Situation(n_rows=1_000_000, n_passing=1_000_000, n_excluded=0, k=100)
 
@@ -41,6 +42,18 @@ def test_a_scan_reads_a_list_while_that_is_cheaper_than_everything() -> None:
     assert [rows(n) for n in (1, 300_000, 400_000, 1_000_000)] == ["listed", "listed", "all", "all"]
 
 
+def test_a_crowded_list_costs_more_a_row() -> None:
+    crowded = replace_costs(crowded_us=0.02)
+    at_half = cheapest_scan(EVERYTHING._replace(n_passing=400_000), crowded)
+    sparse = cheapest_scan(EVERYTHING._replace(n_passing=100_000), crowded)
+    assert (at_half.rows, sparse.rows) == ("all", "listed")
+    assert sparse.cost_us == pytest.approx(10 + 100_000 * 0.006)
+
+
+def replace_costs(**changes: float) -> Costs:
+    return msgspec.structs.replace(COSTS, **changes)
+
+
 def test_what_a_user_has_seen_makes_the_walk_deeper_but_not_without_bound() -> None:
     depths = []
     for n_excluded in (0, 50, 100, 10_000):
@@ -58,7 +71,7 @@ def test_a_short_walk_is_repeated_deeper_or_given_up() -> None:
     assert isinstance(deeper, Walk) and deeper.depth > first.depth
     assert isinstance(after_shortfall(first, 0, situation, COSTS, TABLE), Scan), "nothing of the filter is near"
     assert isinstance(after_shortfall(first, 1, situation, COSTS, TABLE), Scan), "too sparse for any measured depth"
-    dear = after_shortfall(first, 80, situation, Costs(10, 0.0001, 0.0001, 50, 1), TABLE)
+    dear = after_shortfall(first, 80, situation, Costs(10, 0.0001, 0.0001, 0.0001, 50, 1), TABLE)
     assert isinstance(dear, Scan), "a scan is cheaper by now"
 
 
@@ -78,7 +91,7 @@ def test_depth_holds_k_eligible_rows_nearly_always(k: int, density: float) -> No
     passing=st.floats(0, 1),
     excluded=st.floats(0, 1),
     k=st.integers(1, 1000),
-    costs=st.builds(Costs, *[st.floats(0, 100)] * 5),
+    costs=st.builds(Costs, *[st.floats(0, 100)] * 6),
     calibrated=st.booleans(),
 )
 def test_any_situation_has_a_plan_no_dearer_than_a_scan(
