@@ -27,6 +27,7 @@ _SPARE = 8  # finalists beyond k, since the graph rounds its distances different
 _SAMPLES = 5  # rows that serve as queries when costs are measured
 _SQUARE_MAX = float(np.finfo(np.float32).max) / 16
 _SQUARE_MIN = 1e-20
+_UNIT = 1e-6  # so close to 1 a square is taken for it: rounding a normalised vector leaves as much
 _PLANS_KEPT = 4096
 
 
@@ -118,7 +119,7 @@ class Space:
         square = self.scanner.square(vector)
         if not square <= self._square_max:
             raise InvalidQuery(f"the vector is not finite, or longer than {math.sqrt(self._square_max):.3g}")
-        if self.metric != "cosine" or square == 0:
+        if self.metric != "cosine" or square == 0 or abs(square - 1) < _UNIT:
             return vector
         unit: Floats = (vector * (1 / math.sqrt(square))).astype(np.float32)
         return unit

@@ -1,4 +1,5 @@
-// Dot products, with the best instructions the running CPU has: of 8-bit codes, and of float32 vectors in double precision.
+// With the best instructions the running CPU has: dot products of 8-bit codes, sums over float32 vectors in double precision,
+// and the sorting of short lists.
 //
 // The choice is made when the program runs, not when it is compiled, so that a built package may travel. All variants of a
 // function return the same bits: sums of codes are integers, and sums of doubles are added up in one fixed order.
@@ -34,6 +35,9 @@ struct Codes {
 using CodeDots = void (*)(const Codes& codes, const int8_t* query, size_t count, int32_t* products);
 // sum(a[j] * b[j]), or the sum of squares of a[j] - b[j].
 using FloatSum = double (*)(const float* a, const double* b, size_t dim);
+
+// sorted = the values, all different, ascending. Looks at every pair: for some hundreds of values faster than to branch.
+using SortShort = void (*)(const uint64_t* values, size_t count, uint64_t* sorted);
 
 #define OSKOLOK_INLINE inline __attribute__((always_inline))
 
@@ -93,9 +97,18 @@ OSKOLOK_INLINE double float_sum(const float* a, const double* b, size_t dim) {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
+OSKOLOK_INLINE void sort_short(const uint64_t* values, size_t count, uint64_t* sorted) {
+  for (size_t i = 0; i < count; ++i) {
+    uint64_t before = 0;
+    for (size_t j = 0; j < count; ++j) before += values[j] < values[i];
+    sorted[before] = values[i];
+  }
+}
+
 inline void code_dots_plain(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
   codes.listed ? code_dots_any<true>(codes, query, count, products) : code_dots_any<false>(codes, query, count, products);
 }
+inline void sort_short_plain(const uint64_t* values, size_t count, uint64_t* sorted) { sort_short(values, count, sorted); }
 template <class Term>
 double float_sum_plain(const float* a, const double* b, size_t dim) {
   return float_sum<Term>(a, b, dim);
@@ -144,6 +157,9 @@ OSKOLOK_AVX2 OSKOLOK_INLINE void code_dots_avx2_of(const Codes& codes, const int
 OSKOLOK_AVX2 inline void code_dots_avx2(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
   codes.listed ? code_dots_avx2_of<true>(codes, query, count, products) : code_dots_avx2_of<false>(codes, query, count, products);
 }
+OSKOLOK_AVX2 inline void sort_short_avx2(const uint64_t* values, size_t count, uint64_t* sorted) {
+  sort_short(values, count, sorted);
+}
 template <class Term>
 OSKOLOK_AVX2 double float_sum_avx2(const float* a, const double* b, size_t dim) {
   return float_sum<Term>(a, b, dim);
@@ -190,6 +206,9 @@ OSKOLOK_VNNI OSKOLOK_INLINE void code_dots_vnni_of(const Codes& codes, const int
 OSKOLOK_VNNI inline void code_dots_vnni(const Codes& codes, const int8_t* query, size_t count, int32_t* products) {
   codes.listed ? code_dots_vnni_of<true>(codes, query, count, products) : code_dots_vnni_of<false>(codes, query, count, products);
 }
+OSKOLOK_VNNI inline void sort_short_avx512(const uint64_t* values, size_t count, uint64_t* sorted) {
+  sort_short(values, count, sorted);
+}
 template <class Term>
 OSKOLOK_VNNI double float_sum_avx512(const float* a, const double* b, size_t dim) {
   return float_sum<Term>(a, b, dim);
@@ -201,6 +220,7 @@ struct Instructions {
   CodeDots code_dots;
   FloatSum products;
   FloatSum squared_differences;
+  SortShort sort_short;
 };
 
 // What the running CPU can do, the fastest first.
@@ -208,11 +228,11 @@ inline std::vector<Instructions> supported_instructions() {
   std::vector<Instructions> supported;
 #ifdef OSKOLOK_X86
   if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
-    supported.push_back({"avx512vnni", code_dots_vnni, float_sum_avx512<Product>, float_sum_avx512<SquaredDifference>});
+    supported.push_back({"avx512vnni", code_dots_vnni, float_sum_avx512<Product>, float_sum_avx512<SquaredDifference>, sort_short_avx512});
   if (__builtin_cpu_supports("avx2"))
-    supported.push_back({"avx2", code_dots_avx2, float_sum_avx2<Product>, float_sum_avx2<SquaredDifference>});
+    supported.push_back({"avx2", code_dots_avx2, float_sum_avx2<Product>, float_sum_avx2<SquaredDifference>, sort_short_avx2});
 #endif
-  supported.push_back({"plain", code_dots_plain, float_sum_plain<Product>, float_sum_plain<SquaredDifference>});
+  supported.push_back({"plain", code_dots_plain, float_sum_plain<Product>, float_sum_plain<SquaredDifference>, sort_short_plain});
   return supported;
 }
 

@@ -33,6 +33,7 @@ namespace oskolok {
 
 constexpr size_t kTile = 256;    // rows scored at once; of every kTile / columns only the best score is kept
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr size_t kShort = 256;   // so many are sorted by looking at every pair
 constexpr size_t kFewGone = 64;  // more exclusions than this are taken out of the list beforehand
 
 struct Hit {
@@ -343,7 +344,13 @@ class Scanner {
       kept += scores[i] >= bound;
     }
     ranks.resize(kept);
-    std::sort(ranks.begin(), ranks.end());
+    if (kept > kShort) {
+      std::sort(ranks.begin(), ranks.end());
+    } else {
+      std::vector<uint64_t> sorted(kept);
+      with_.sort_short(ranks.data(), kept, sorted.data());
+      ranks.swap(sorted);
+    }
     ranks.resize(std::min(kept, k));
     return ranks;
   }
