@@ -1,8 +1,10 @@
 """The outermost layer of every HTTP request, inside Serve's server: it makes the request id and takes Serve's own levers away.
 
-Serve would let any caller switch its request timeout off (`x-request-timeout-seconds: 0`) or keep work running for a client
-that has gone (`x-request-disconnect-disabled: ?1`). Serve runs this as a middleware of its HTTP servers, before it reads
-those headers: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deploy.edge:middlewares.
+Serve would let any caller set or switch off its request timeout (`x-request-timeout-seconds`) and say whether the work for a
+client that has gone goes on (`x-request-disconnect-disabled`). Both are answered here: no timeout of Serve's, because the
+router keeps its own deadlines, and no watch for clients that leave, because it costs a task and 0.13 to 0.3 ms of CPU per
+request, measured, and saves at most one deadline's worth of work. Serve runs this as a middleware of its HTTP servers, before
+it reads those headers: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deploy.edge:middlewares.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = b"x-request-id"
 
-_STRIPPED = frozenset({b"x-request-timeout-seconds", b"x-request-disconnect-disabled"})
+_UNWATCHED = (b"x-request-disconnect-disabled", b"?1")
+_STRIPPED = frozenset({b"x-request-timeout-seconds", _UNWATCHED[0]})
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
 
 
@@ -43,6 +46,7 @@ class Edge:
             request_id = uuid7().encode()
             headers = [pair for pair in headers if pair[0] != REQUEST_ID]
             headers.append((REQUEST_ID, request_id))
+        headers.append(_UNWATCHED)
         scope["headers"] = headers
 
         async def send_with_id(message: Message) -> None:

@@ -385,10 +385,12 @@ def test_serves_own_headers_do_not_get_through() -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen["names"] = [name for name, _ in scope["headers"]]
+        seen["unwatched"] = [value for name, value in scope["headers"] if name == b"x-request-disconnect-disabled"]
 
-    headers = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?1"), (b"accept", b"*/*")]
+    headers = [(b"x-request-timeout-seconds", b"0"), (b"x-request-disconnect-disabled", b"?0"), (b"accept", b"*/*")]
     asyncio.run(Edge(app)({"type": "http", "headers": headers}, None, None))  # type: ignore[arg-type]
-    assert seen["names"] == [b"accept", b"x-request-id"]
+    assert seen["names"] == [b"accept", b"x-request-id", b"x-request-disconnect-disabled"]
+    assert seen["unwatched"] == [b"?1"]
 
 
 def test_paths_and_methods_that_do_not_exist() -> None:
