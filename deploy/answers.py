@@ -17,6 +17,7 @@ from cluster.config import Config
 from cluster.deadline import Deadline
 from cluster.errors import DeadlineExceeded, InternalError, LimitExceeded
 from deploy.convert import budget_ms, to_body, to_request
+from deploy.decoding import decode
 from deploy.problems import Refused, problem_of
 from deploy.schema import (
     BatchAnswer,
@@ -25,7 +26,6 @@ from deploy.schema import (
     Format,
     RecommendationBody,
     RecommendBody,
-    decode,
     to_json,
     to_msgpack,
 )

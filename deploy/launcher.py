@@ -25,7 +25,7 @@ from cluster.user_records import read_users
 from deploy.client import Client, ProblemAnswer
 from deploy.environment import missing, ray_variables, serve_variables
 from deploy.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
-from deploy.listeners import Listener, descendants, listeners_of
+from deploy.listeners import Listener, descendants, listeners_of, require_free
 from deploy.secret_file import load_or_create
 from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
 from router.users.opening import open_store
@@ -61,6 +61,8 @@ class Launcher:
                 f"generation {generation.spec.id} has {generation.spec.n_shards} shards, "
                 f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set it back"
             )
+        if self._listen == "loopback":
+            require_free(self._config.http.host, self._config.http.port)
         self._set_environment(storage)
         self._start_ray()
         self._load_users(generation)

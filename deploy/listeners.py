@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from cluster.errors import ConfigError
 
 _LISTEN = "0A"
 
@@ -38,6 +41,16 @@ def listeners_of(pids: Iterable[int]) -> list[Listener]:
                 pid = owners[inode]
                 found.append(Listener(pid, address, port, _command(pid)))
     return sorted(found)
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise ConfigError unless this address could be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or a connection that was just closed would be in the way
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"{host}:{port} cannot be used: {error.strerror}; choose another http.port") from None
 
 
 def descendants(pid: int) -> list[int]:

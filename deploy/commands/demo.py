@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from deploy.client import Client
 from deploy.commands.build import build_generation
 from deploy.commands.common import SetOption, err, out
 from deploy.commands.serve import addresses, running, tell, wait_for_signal
+from deploy.listeners import require_free
 from deploy.slate_text import funnel, slate_table, summary
 
 if TYPE_CHECKING:
@@ -78,12 +78,7 @@ def _doctor(config: Config) -> None:
     free = shutil.disk_usage(storage).free
     if free < _FREE_BYTES_MIN:
         raise ConfigError(f"{storage} has {free / 2**30:.1f} GiB free, the demo needs {_FREE_BYTES_MIN / 2**30:.0f}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((config.http.host, config.http.port))
-        except OSError as error:
-            raise ConfigError(f"port {config.http.port} cannot be used: {error.strerror}; choose one with --port") from None
+    require_free(config.http.host, config.http.port)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**30
     err.print(f"oskolok {version('oskolok')} · Python {platform.python_version()} · Ray {version('ray')}")
     tell("doctor", f"{os.cpu_count()} CPUs, {memory:.1f} GiB of memory and {free / 2**30:.0f} GiB of disk free, port free")

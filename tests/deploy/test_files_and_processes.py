@@ -16,7 +16,7 @@ from cluster.config import Config
 from cluster.errors import ConfigError
 from deploy.environment import missing, ray_variables, serve_variables
 from deploy.haproxy import end_strays, find_haproxy, write_wrapper
-from deploy.listeners import descendants, listeners_of, parse_address
+from deploy.listeners import descendants, listeners_of, parse_address, require_free
 from deploy.secret_file import load_or_create
 from deploy.wiring import Wiring, socket_dir, user_store_url
 
@@ -67,6 +67,14 @@ def test_listeners_of_this_process() -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as outside:
         found = {one.port: one for one in listeners_of([os.getpid()])}
         assert not found[outside.getsockname()[1]].on_loopback
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port} cannot be used: Address already in use"):
+            require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
 
 
 def test_descendants_are_found_and_nobody_else() -> None:
