@@ -2,7 +2,8 @@
 
 A split is two 0/1 matrices of the same users and items. A system is a function that scores all items for a block of users;
 what is in train is never ranked; ties go to the smaller item, as everywhere. Averages are over users with a test item.
-What the published figures are, and from where, is in docs/als.md.
+What the published figures are, and from where, is in docs/als.md. `shared` is the folder with the splits in its `data`: they
+are benchmark input and do not come with the code.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from scipy import sparse
 from cluster.errors import ConfigError
 from train.wheel import Wheel, cache_folder, fetch_wheel
 
-SPLITS = Path(__file__).resolve().parents[2] / "shared" / "data"
 RECBOLE = Wheel(
     "recbole==1.2.1", "recbole-1.2.1-py3-none-any.whl", "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 )
@@ -47,34 +47,46 @@ class Split:
 
     def held_out(self, share: float, *, seed: int) -> Split:
         """A split of the train pairs alone, for choosing settings: each pair goes to test with this probability."""
-        chosen = np.random.default_rng(seed).random(self.train.nnz) < share
-        users = np.repeat(np.arange(self.train.shape[0]), np.diff(self.train.indptr))
-        rest, held = (pairs(users[part], self.train.indices[part], self.train.shape) for part in (~chosen, chosen))
-        return Split(f"{self.name} validation", rest, held)
+        return self._without(np.random.default_rng(seed).random(self.train.nnz) < share)
+
+    def last_held_out(self, n: int) -> Split:
+        """Another one: each user's n train items of the largest numbers go to test."""
+        train = self.train.sorted_indices()
+        return self._without(np.arange(train.nnz) >= np.repeat(train.indptr[1:] - n, np.diff(train.indptr)))
+
+    def _without(self, held: NDArray[np.bool_]) -> Split:
+        """held: one flag for each train pair, by user and item."""
+        train = self.train.sorted_indices()
+        users = np.repeat(np.arange(train.shape[0]), np.diff(train.indptr))
+        parts = (pairs(users[part], train.indices[part], train.shape) for part in (~held, held))
+        return Split(f"{self.name} validation", *parts)
 
 
-def mcrec() -> Split:
+def mcrec(shared: Path) -> Split:
     """MovieLens-100k as MCRec split it: 943 users, 1,682 films, 80,000 ratings to learn from, each a positive."""
     with zipfile.ZipFile(fetch_wheel(RECBOLE, cache_folder())) as archive:
         text = archive.read("recbole/dataset_example/ml-100k/ml-100k.inter").decode()
     ratings = np.array([line.split("\t")[:2] for line in text.splitlines()[1:]], np.int64) - 1
     shape = tuple(ratings.max(axis=0) + 1)
-    test = _load("ml100k_mcrec_test_pairs.npz")["test"].astype(np.int64) - 1
+    test = _load(shared, "ml100k_mcrec_test_pairs.npz")["test"].astype(np.int64) - 1
     in_test = np.isin(ratings @ (shape[1], 1), test @ (shape[1], 1))
     return Split("ml-100k mcrec", pairs(*ratings[~in_test].T, shape), pairs(*test.T, shape))
 
 
-def citeulike_a() -> Split:
-    """CiteULike-a with ten train articles a user: 5,551 users, 16,980 articles."""
-    arrays = _load("citeulike_a_p10.npz")
+def citeulike_a(shared: Path) -> Split:
+    """CiteULike-a with ten train articles a user: 5,551 users, 16,980 articles.
+
+    The train articles are each user's ten with the smallest numbers, so the test's are others than the train's popular ones.
+    """
+    arrays = _load(shared, "citeulike_a_p10.npz")
     shape = tuple(arrays["shape"])
     train, test = (pairs(arrays[f"{part}_user"], arrays[f"{part}_item"], shape) for part in ("train", "test"))
     return Split("citeulike-a", train, test)
 
 
-def gowalla() -> Split:
+def gowalla(shared: Path) -> Split:
     """Gowalla check-ins as LightGCN split them: 29,858 users, 40,981 places."""
-    arrays = _load("gowalla_lightgcn_split.npz")
+    arrays = _load(shared, "gowalla_lightgcn_split.npz")
     shape = tuple(arrays["shape"])
     indices = arrays["train_indices"]
     train = sparse.csr_array((np.ones(len(indices), np.float32), indices, arrays["train_indptr"]), shape=shape)
@@ -158,9 +170,9 @@ def _blocks(users: Users, size: int) -> Iterator[Users]:
     return (users[begin : begin + size] for begin in range(0, len(users), size))
 
 
-def _load(name: str) -> dict[str, NDArray[np.generic]]:
-    path = SPLITS / name
+def _load(shared: Path, name: str) -> dict[str, NDArray[np.generic]]:
+    path = shared / "data" / name
     if not path.exists():
-        raise ConfigError(f"{path} is not there: the published splits are benchmark input and do not come with the code")
+        raise ConfigError(f"{path} is not there: name the folder of the splits with --shared")
     with np.load(path) as archive:
         return dict(archive)

@@ -38,4 +38,4 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 def higher_is_better(metric: str) -> bool:
     """Rates, shares and qualities grow when things improve; times, bytes and counts shrink."""
-    return metric.endswith(("_per_s", "_share")) or metric.startswith(("recall", "coverage", "ndcg"))
+    return metric.endswith(("_per_s", "_share")) or metric.startswith(("recall", "coverage", "ndcg", "p@", "r@"))

@@ -21,9 +21,10 @@ What the systems mean is `train/als.py` and `train/eals.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 Matrix = NDArray[np.float32]
+Solve = Callable[[Matrix, Matrix, Matrix, NDArray[np.int64]], Matrix]  # h, t, d, rows
 
 _BATCH_FLOATS = 1 << 20  # gathered floats a batch, 4 MiB: what stays in cache, and bounds the memory of each thread
 
@@ -109,15 +111,15 @@ def _conjugate_gradients(h: Matrix, t: Matrix, d: Matrix, start: Matrix, n_steps
     return x
 
 
-def _in_batches(systems: RowSystems, solve, boundary: int) -> Matrix:
+def _in_batches(systems: RowSystems, solve: Solve, boundary: int) -> Matrix:
     """What `solve` says of each batch. boundary: row lengths below it are never padded up to it."""
     m, dim = systems.weights.shape[0], systems.vectors.shape[1]
-    padded = np.vstack((systems.vectors, np.zeros((1, dim), np.float32)))  # the last row pads short rows
     degrees = np.diff(systems.weights.indptr).astype(np.int64)
+    pairs = _padded(systems)
     solved = np.zeros((m, dim), np.float32)
 
     def one(rows: NDArray[np.int64]) -> None:
-        h, t = _gather(systems, rows, padded)
+        h, t = _gather(pairs, systems.weights.indptr[rows].astype(np.int64), degrees[rows])
         solved[rows] = solve(h, t, systems.base + systems.ridge[rows, None], rows)
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -126,19 +128,33 @@ def _in_batches(systems: RowSystems, solve, boundary: int) -> Matrix:
     return solved
 
 
-def _gather(systems: RowSystems, rows: NDArray[np.int64], padded: Matrix) -> tuple[Matrix, Matrix]:
+class _Pairs(NamedTuple):
+    """The pairs of all rows, one after the other, and one more that pads short rows: it points at a vector of zeros."""
+
+    columns: NDArray[np.int32]
+    roots: NDArray[np.float32]
+    t: NDArray[np.float32]
+    vectors: Matrix
+
+
+def _padded(systems: RowSystems) -> _Pairs:
+    roots = np.sqrt(systems.weights.data)
+    n, dim = systems.vectors.shape
+    return _Pairs(
+        np.append(systems.weights.indices, np.int32(n)),
+        np.append(roots, np.float32(0)),
+        np.append(systems.pulls / roots, np.float32(0)),
+        np.vstack((systems.vectors, np.zeros((1, dim), np.float32))),
+    )
+
+
+def _gather(pairs: _Pairs, begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
     """The rows' vectors times √w, (b, n, dim), and p / √w, (b, n), padded with zeros to the longest row."""
-    weights = systems.weights
-    begins = weights.indptr[rows].astype(np.int64)
-    lengths = weights.indptr[rows + 1] - begins
     steps = np.arange(lengths.max(), dtype=np.int64)
-    inside = steps[None, :] < lengths[:, None]
-    at = np.where(inside, begins[:, None] + steps[None, :], 0)
-    root = np.sqrt(weights.data[at])
-    t = np.where(inside, systems.pulls[at] / root, np.float32(0))
-    h = padded[np.where(inside, weights.indices[at], len(padded) - 1)]
-    h *= root[:, :, None]
-    return h, t
+    at = np.where(steps < lengths[:, None], begins[:, None] + steps, len(pairs.columns) - 1)
+    h = pairs.vectors.take(pairs.columns[at], axis=0)
+    h *= pairs.roots[at][:, :, None]
+    return h, pairs.t[at]
 
 
 def _batches(degrees: NDArray[np.int64], dim: int, boundary: int) -> Iterator[NDArray[np.int64]]:
