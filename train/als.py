@@ -12,9 +12,9 @@ loss exactly, which is also the one of the library `implicit`:
 
     L = Σ_observed (c_ui + a) (w_u·h_i − 1)² + a Σ_unobserved (w_u·h_i)² + ...
 
-A half-sweep works in the eigenbasis of the fixed side's Gram matrix, where everything but a row's own pairs is a diagonal; how
-rows are then solved, exactly or by conjugate gradients, is `train/row_systems.py`. It knows nothing of time, ids or shards;
-where confidences come from is `train/confidence.py`, what is done for rows that appear later `train/als_steps.py`.
+A half-sweep solves one side's rows against the other, fixed (`train/fixed_side.py`), exactly or by conjugate gradients. It
+knows nothing of time, ids or shards; where confidences come from is `train/confidence.py`, what is done for rows that appear
+later `train/als_steps.py`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from cluster.config import AlsSection
-from train.row_systems import Matrix, RowSystems, improve, solve_exactly
+from train.fixed_side import FixedSide, gram, ridge
+from train.row_systems import Matrix
 
 _INIT_STD = 0.1  # of a vector's length, as in Rendle et al.
-_BLOCK_ROWS = 1 << 16
+_BLOCK_PAIRS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,29 +85,8 @@ def sweeps(confidence: sparse.csr_array, section: AlsSection, *, seed: int, star
 
 
 def solve_rows(pairs: sparse.csr_array, fixed: Matrix, section: AlsSection, *, start: Matrix | None = None) -> Matrix:
-    """The best vector of every row of `pairs` (m, n) while the other side's (n, dim) vectors stay: (m, dim) float32.
-
-    Without `start` (m, dim) the solution is exact; with it and `solver = "cg"`, it is `cg_steps` steps better than `start`.
-    """
-    eigenvalues, basis = _gram_eigenbasis(fixed)
-    a = np.float32(section.unobserved_weight)
-    systems = RowSystems(
-        weights=pairs,
-        pulls=pairs.data + a if section.observed == "replaces" else pairs.data,
-        vectors=fixed @ basis,
-        base=(section.unobserved_weight * eigenvalues).astype(np.float32),
-        ridge=ridge(pairs, n_other=int(np.count_nonzero(fixed.any(axis=1))), section=section),
-    )
-    if start is None or section.solver == "exact":
-        return solve_exactly(systems) @ basis.T
-    return improve(systems, start @ basis, n_steps=section.cg_steps) @ basis.T
-
-
-def ridge(pairs: sparse.csr_array, *, n_other: int, section: AlsSection) -> NDArray[np.float32]:
-    """λ of each row of `pairs`, (m,) float32. n_other: rows of the other side that have pairs."""
-    degrees = np.diff(pairs.indptr).astype(np.float64)
-    scale = (degrees + section.unobserved_weight * n_other) ** section.frequency_exponent
-    return (section.regularization * scale).astype(np.float32)
+    """The best vector of every row of `pairs` (m, n) while the other side's (n, dim) vectors stay, as `FixedSide.solve`."""
+    return FixedSide.of(fixed, section).solve(pairs, start=start)
 
 
 def loss(confidence: sparse.csr_array, factors: Factors, section: AlsSection) -> float:
@@ -115,10 +94,10 @@ def loss(confidence: sparse.csr_array, factors: Factors, section: AlsSection) ->
     by_user = sparse.csr_array(confidence, dtype=np.float32)
     users, items = factors.users, factors.items
     a, replaces = section.unobserved_weight, section.observed == "replaces"
-    total = a * float(np.sum(_gram(users) * _gram(items)))
+    total = a * float(np.sum(gram(users) * gram(items)))
     rows = np.repeat(np.arange(by_user.shape[0]), np.diff(by_user.indptr))
-    for begin in range(0, by_user.nnz, _BLOCK_ROWS):
-        block = slice(begin, begin + _BLOCK_ROWS)
+    for begin in range(0, by_user.nnz, _BLOCK_PAIRS):
+        block = slice(begin, begin + _BLOCK_PAIRS)
         c = by_user.data[block].astype(np.float64)
         scores = np.einsum("ij,ij->i", users[rows[block]], items[by_user.indices[block]]).astype(np.float64)
         total += float((c * (scores - 1) ** 2).sum())
@@ -129,18 +108,3 @@ def loss(confidence: sparse.csr_array, factors: Factors, section: AlsSection) ->
         norms = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
         total += float(ridge(pairs, n_other=n_other, section=section) @ norms)
     return total
-
-
-def _gram(vectors: Matrix) -> NDArray[np.float64]:
-    """VᵀV (dim, dim), accumulated in float64."""
-    gram = np.zeros((vectors.shape[1], vectors.shape[1]))
-    for begin in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[begin : begin + _BLOCK_ROWS].astype(np.float64)
-        gram += block.T @ block
-    return gram
-
-
-def _gram_eigenbasis(vectors: Matrix) -> tuple[NDArray[np.float64], Matrix]:
-    """Eigenvalues (dim,), none below zero, and orthonormal eigenvectors (dim, dim) of VᵀV."""
-    eigenvalues, basis = np.linalg.eigh(_gram(vectors))
-    return np.maximum(eigenvalues, 0), basis.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a step solves, what it leaves alone, and that it serves new items nearly as well as a full fit does."""
+"""What a step solves, against the exact solution; who speaks in it; what a vector of content is good for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from scipy import sparse
 
 from cluster.config import AlsSection
 from train import als
-from train.als import Factors
-from train.als_steps import place_items, place_users, step, users_of_content, warmed
+from train.als_steps import RowPairs, most_touched, place, step, users_of_content, warmed
+from train.fixed_side import FixedSide
 
 SECTION = AlsSection(dim=6, n_sweeps=8, regularization=0.02, unobserved_weight=0.1, frequency_exponent=0.75)
 
@@ -26,44 +26,60 @@ def without(pairs: np.ndarray, users: np.ndarray, items: np.ndarray) -> sparse.c
     return sparse.csr_array(old)
 
 
-def test_new_rows_find_their_kind_and_others_keep_their_bits() -> None:
+def rows_of(pairs: np.ndarray, rows: np.ndarray) -> RowPairs:
+    return RowPairs(rows, sparse.csr_array(pairs[rows]))
+
+
+def test_new_rows_find_their_kind() -> None:
     pairs, same = clusters(0)
     new_users, new_items = np.array([3, 50]), np.array([10, 60])
     before = als.fit(without(pairs, new_users, new_items), SECTION, seed=0)
-    after = step(
-        before, sparse.csr_array(pairs), SECTION, new_users=new_users, new_items=new_items, n_back_max=5, warm_share=0.3
-    )
-    scores = after.users @ after.items.T
-    for user in new_users:
-        assert scores[user, same[user]].mean() > 3 * abs(scores[user, ~same[user]].mean())
-    for item in new_items:
-        assert scores[same[:, item], item].mean() > 3 * abs(scores[~same[:, item], item].mean())
-    old_items = np.delete(np.arange(80), new_items)
-    assert np.array_equal(after.items[old_items], before.items[old_items])
-    moved = np.flatnonzero((after.users != before.users).any(axis=1))
-    assert set(new_users) <= set(moved) and len(moved) <= 5 + len(new_users)
+    users, items = (FixedSide.of(warmed(vectors, 0.3), SECTION) for vectors in (before.users, before.items))
+    solved_items, solved_users = step(users, items, new_items=rows_of(pairs.T, new_items), back=rows_of(pairs, new_users))
+    for vector, alike in zip(solved_items, same.T[new_items], strict=True):
+        scores = before.users @ vector
+        alike[new_users] = False  # these had no vector yet
+        assert scores[alike].mean() > 3 * abs(scores[~alike].mean())
+    for vector, alike in zip(solved_users, same[new_users], strict=True):
+        after = before.items.copy()
+        after[new_items] = solved_items
+        assert (after @ vector)[alike].mean() > 3 * abs((after @ vector)[~alike].mean())
 
 
-def test_a_placed_row_is_the_exact_solution_over_warmed_rows() -> None:
+def test_a_placed_row_is_the_exact_solution() -> None:
     pairs, _ = clusters(1)
     before = als.fit(without(pairs, np.array([0]), np.array([0])), SECTION, seed=0)
-    confidence = sparse.csr_array(pairs)
-    placed = place_users(before, confidence, np.array([0]), SECTION, warm_share=0.0)
-    np.testing.assert_allclose(placed.users[0], als.solve_rows(confidence, before.items, SECTION)[0], atol=1e-6)
-    placed = place_items(before, confidence, np.array([0]), SECTION, warm_share=0.0)
-    expected = als.solve_rows(sparse.csr_array(confidence.T), before.users, SECTION)[0]
-    np.testing.assert_allclose(placed.items[0], expected, atol=1e-6)
+    placed = place(FixedSide.of(before.users, SECTION), rows_of(pairs.T, np.array([0])))
+    known = pairs.T[:1] * before.users.any(axis=1)
+    np.testing.assert_allclose(placed, als.solve_rows(sparse.csr_array(known), before.users, SECTION), atol=1e-6)
+
+
+def test_the_back_step_knows_the_new_items() -> None:
+    pairs, _ = clusters(2)
+    before = als.fit(without(pairs, np.empty(0, int), np.array([7])), SECTION, seed=0)
+    users, items = FixedSide.of(before.users, SECTION), FixedSide.of(before.items, SECTION)
+    buyers = np.flatnonzero(pairs[:, 7])
+    new, moved = step(users, items, new_items=rows_of(pairs.T, np.array([7])), back=rows_of(pairs, buyers))
+    assert (moved @ new[0]).mean() > (before.users[buyers] @ new[0]).mean()
+
+
+def test_the_most_touched_users() -> None:
+    pairs = np.zeros((2, 5), np.float32)
+    pairs[0, [1, 3]], pairs[1, [1, 4]] = 1, 2
+    new_items = RowPairs(np.array([8, 9]), sparse.csr_array(pairs))
+    totals = np.array([5.0, 30.0, 2.0, 2.0, 4.0])
+    assert most_touched(new_items, totals, 2).tolist() == [3, 4]
+    assert most_touched(new_items, totals, 10).tolist() == [1, 3, 4]
+    assert most_touched(new_items, totals, 0).tolist() == []
 
 
 def test_cold_rows_do_not_speak() -> None:
     items = np.array([[1, 0], [0, 1], [0.01, 0.01], [0, 0]], np.float32)
-    assert warmed(items, 0.5).tolist() == [True, True, False, False]
+    assert warmed(items, 0.5).any(axis=1).tolist() == [True, True, False, False]
     assert not warmed(np.zeros((3, 2), np.float32), 0.5).any()
-    factors = Factors(np.zeros((1, 2), np.float32), items)
-    section = SECTION.model_copy(update={"dim": 2})
+    side = FixedSide.of(warmed(items, 0.5), SECTION.model_copy(update={"dim": 2}))
     with_cold, alone = (
-        place_users(factors, sparse.csr_array(np.array([row], np.float32)), np.array([0]), section, warm_share=0.5).users
-        for row in ([1, 0, 1, 1], [1, 0, 0, 0])
+        place(side, rows_of(np.array([row], np.float32), np.array([0]))) for row in ([1, 0, 1, 1], [1, 0, 0, 0])
     )
     assert np.array_equal(with_cold, alone)
 
