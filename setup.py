@@ -8,7 +8,7 @@ from setuptools import setup
 kernel = Pybind11Extension(
     "shard._kernel",
     ["shard/native/kernel.cpp"],
-    depends=["shard/native/dots.h", "shard/native/scanner.h"],
+    depends=["shard/native/instructions.h", "shard/native/scanner.h"],
     cxx_std=17,
     extra_compile_args=["-O3", "-ffp-contract=off", "-Wno-psabi"],
     optional=True,

@@ -64,7 +64,7 @@ def calibrate(space: Space, sample_queries: Floats, recall_target: float, *, sca
     """
     graph = space.graph
     assert graph is not None, "a space without a graph has nothing to calibrate"
-    queries = [query for query in map(space.prepared, sample_queries) if query.any()]
+    queries = [query for query in map(space.scanner.prepared, sample_queries) if query.any()]
     depths = [depth for depth in _DEPTHS if depth <= space.n_rows]
     if not queries or not depths:
         return Calibration(recall_target, len(queries), ())

@@ -11,11 +11,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.errors import InvalidQuery
 from cluster.order import top_k
+from cluster.spec import Metric
 from cluster.types import Floats, Rows
 
 _SAMPLE = 1024
 _UNIT_ROUNDOFF = 2.0**-24
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class NumpyScanner:
@@ -23,23 +26,26 @@ class NumpyScanner:
 
     instructions = "numpy"
 
-    def __init__(self, vectors: Floats, *, l2: bool) -> None:
+    def __init__(self, vectors: Floats, metric: Metric) -> None:
         squares = np.einsum("ij,ij->i", vectors, vectors)
         self._vectors = vectors
-        self._half_squares = squares / 2 if l2 else None
+        self._metric = metric
+        self._half_squares = squares / 2 if metric == "l2" else None
         self._longest = float(np.sqrt(squares.max(initial=0)))
 
     def best_of_all(self, query: Floats, excluded: Rows, k: int) -> tuple[Rows, Floats]:
         """The best of all rows."""
+        query = self.prepared(query)
         return self._best(query, None, self._selectors(query), excluded, k)
 
     def best_passing(self, query: Floats, passes: NDArray[np.bool_], excluded: Rows, k: int) -> tuple[Rows, Floats]:
         """The best of the rows that pass, (n,) bool."""
-        rows = np.flatnonzero(passes).astype(np.int32)
+        query, rows = self.prepared(query), np.flatnonzero(passes).astype(np.int32)
         return self._best(query, rows, self._selectors(query)[rows], excluded, k)
 
     def best_listed(self, query: Floats, rows: Rows, excluded: Rows, k: int) -> tuple[Rows, Floats]:
         """The best of some rows, ascending."""
+        query = self.prepared(query)
         selectors: Floats = self._vectors.take(rows, axis=0) @ query
         if self._half_squares is not None:
             selectors -= self._half_squares[rows]
@@ -53,10 +59,27 @@ class NumpyScanner:
         rows = rows[passes[rows]]
         if len(excluded):
             rows = rows[~np.isin(rows, excluded)]
-        return self._ranked(query, rows[: k + spare], k)
+        return self._ranked(self.prepared(query), rows[: k + spare], k)
 
     def scores(self, query: Floats, rows: Rows) -> Floats:
         """Aligned with any rows."""
+        return self._scores(self.prepared(query), rows)
+
+    def prepared(self, query: Floats) -> Floats:
+        """The query whose scores these are."""
+        dim = self._vectors.shape[1]
+        if query.shape != (dim,):
+            raise InvalidQuery(f"the vector has shape {query.shape}, the space has {dim} dimensions")
+        wide = query.astype(np.float64)
+        square, limit = float(wide @ wide), math.sqrt(_FLOAT32_MAX / 16) - self._longest
+        if not square <= limit * limit:
+            raise InvalidQuery(f"the vector is not finite, or longer than {limit:f}")
+        if self._metric != "cosine" or square == 0 or abs(square - 1) < 1e-6:
+            return query
+        unit: Floats = (wide / math.sqrt(square)).astype(np.float32)
+        return unit
+
+    def _scores(self, query: Floats, rows: Rows) -> Floats:
         vectors, wide = self._vectors[rows].astype(np.float64), query.astype(np.float64)
         if self._half_squares is None:
             products: Floats = np.vecdot(vectors, wide).astype(np.float32)
@@ -64,11 +87,6 @@ class NumpyScanner:
         vectors -= wide
         squares: Floats = np.vecdot(vectors, vectors).astype(np.float32)
         return -squares
-
-    def square(self, query: Floats) -> float:
-        """The squared length of a query; not finite if a value is not."""
-        wide = query.astype(np.float64)
-        return float(wide @ wide)
 
     def _selectors(self, query: Floats) -> Floats:
         selectors: Floats = self._vectors @ query
@@ -84,13 +102,13 @@ class NumpyScanner:
         return self._ranked(query, at.astype(np.int32) if rows is None else rows[at], k)
 
     def _ranked(self, query: Floats, rows: Rows, k: int) -> tuple[Rows, Floats]:
-        scores = self.scores(query, rows)
+        scores = self._scores(query, rows)
         best = top_k(scores, rows.astype(np.int64), k)
         return rows[best], scores[best]
 
     def _rounding(self, query: Floats) -> float:
         """By how much a selector may be off. Higham's bound for either of two ways to sum, and one rounding more."""
-        length = math.sqrt(self.square(query))
+        length = math.sqrt(float(query.astype(np.float64) @ query))
         largest = self._longest * length if self._half_squares is None else (self._longest + length) ** 2
         return 2 * (len(query) + 4) * _UNIT_ROUNDOFF * largest
 

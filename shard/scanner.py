@@ -29,7 +29,9 @@ except ImportError:  # no compiler where the package was installed
 class Scanner(Protocol):
     """Bests come as (rows int32, scores float32), score descending, then row ascending: min(k, allowed) of them.
 
-    query: (dim,) float32, finite.  excluded: rows never to return, ascending, unique, each one allowed otherwise.
+    query: (dim,) float32; InvalidQuery from every method if it has another size, is not finite or so long that scores would
+    overflow; under cosine it need not have unit length.
+    excluded: rows never to return, ascending, unique, each one allowed otherwise.
     """
 
     def best_of_all(self, query: Floats, excluded: Rows, k: int) -> tuple[Rows, Floats]:
@@ -49,8 +51,8 @@ class Scanner(Protocol):
     def scores(self, query: Floats, rows: Rows) -> Floats:
         """Aligned with any rows."""
 
-    def square(self, query: Floats) -> float:
-        """The squared length of a query, in double precision; not finite if a value is not."""
+    def prepared(self, query: Floats) -> Floats:
+        """The query whose scores these are: the same, or under cosine at unit length unless it is zero."""
 
     @property
     def instructions(self) -> str:
@@ -58,7 +60,10 @@ class Scanner(Protocol):
 
 
 def scanner_over(vectors: Floats, metric: Metric) -> Scanner:
-    """The fastest scanner this process has, over (n, dim) float32 vectors that it keeps a reference to."""
+    """The fastest scanner this process has, over (n, dim) float32 vectors that it keeps a reference to.
+
+    Finite; under cosine of unit length, or zero.
+    """
     if _kernel is not None:
-        return _kernel.Scanner(vectors, metric == "l2")
-    return NumpyScanner(vectors, l2=metric == "l2")
+        return _kernel.Scanner(vectors, metric)
+    return NumpyScanner(vectors, metric)

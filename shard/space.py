@@ -7,11 +7,9 @@ same whatever else was asked: in which shard, beside which rows, by which plan. 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from cluster.errors import InternalError, InvalidQuery
+from cluster.errors import InternalError
 from cluster.spec import Metric
 from cluster.types import Floats, Keys, Rows
 from shard import planner
@@ -25,9 +23,8 @@ from shard.scanner import scanner_over
 
 _SPARE = 8  # finalists beyond k, since the graph rounds its distances differently
 _SAMPLES = 5  # rows that serve as queries when costs are measured
-_SQUARE_MAX = float(np.finfo(np.float32).max) / 16
-_SQUARE_MIN = 1e-20
-_UNIT = 1e-6  # so close to 1 a square is taken for it: rounding a normalised vector leaves as much
+_LENGTH_MAX = float(np.finfo(np.float32).max) ** 0.5 / 8  # half of what a query's length and an item's may be together
+_LENGTH_MIN = 1e-10
 _PLANS_KEPT = 4096
 
 
@@ -43,9 +40,6 @@ class Space:
         self.calibration = calibration
         self.norms: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         self.scanner = scanner_over(vectors, metric)
-        self._shape = (vectors.shape[1],)
-        # (longest + length)^2, which bounds every score and distance, must stay a float32
-        self._square_max = max(math.sqrt(_SQUARE_MAX) - longest(vectors), 0) ** 2
         self.costs = costs if costs is not None else self._measured()
         self._plans: dict[tuple[int, int, int], Plan] = {}
 
@@ -69,7 +63,7 @@ class Space:
         assert len(keys) == len(vectors), f"{len(keys)} keys for {len(vectors)} vectors"
         if len(keys) > 1 and not (keys[1:] > keys[:-1]).all():
             raise InternalError("rows of a shard must be in ascending key order")
-        if not longest(vectors) ** 2 < _SQUARE_MAX:
+        if not longest(vectors) < _LENGTH_MAX:
             raise InternalError("vectors of a space must be finite, and short enough for float32 scores")
         if metric == "cosine":
             vectors = normalised(vectors)
@@ -81,54 +75,44 @@ class Space:
 
     @property
     def dim(self) -> int:
-        return int(self._shape[0])
+        return int(self.vectors.shape[1])
 
     def search(self, vector: Floats, eligible: Eligible, k: int) -> Found:
         """The min(k, eligible.count) best eligible rows: exactly, or at the recall target. InvalidQuery for a bad vector.
 
         vector: (dim,) float32, in the space's own coordinates, of any length.
         """
-        query = self.prepared(vector)
         mask, n_excluded = eligible.mask, len(eligible.excluded)
         k = min(k, mask.count - n_excluded)
         if k <= 0:
-            return Found.nothing("empty")
+            return self._nothing(vector)
         plan = self._plans.get((mask.count, n_excluded, k)) or self._plan(mask.count, n_excluded, k)
         if isinstance(plan, Scan):
-            return self._scan(query, eligible, plan, k, "exact")
-        return self._walk(query, eligible, plan, k)
+            return self._scan(vector, eligible, plan, k, "exact")
+        return self._walk(vector, eligible, plan, k)
 
     def exact(self, vector: Floats, eligible: Eligible, k: int) -> Found:
         """The min(k, eligible.count) best eligible rows, exactly. InvalidQuery for a bad vector."""
-        query = self.prepared(vector)
         mask, n_excluded = eligible.mask, len(eligible.excluded)
         k = min(k, mask.count - n_excluded)
         if k <= 0:
-            return Found.nothing("empty")
+            return self._nothing(vector)
         scan = planner.cheapest_scan(Situation(len(self.vectors), mask.count, n_excluded, k), self.costs)
-        return self._scan(query, eligible, scan, k, "exact")
+        return self._scan(vector, eligible, scan, k, "exact")
 
     def scores(self, vector: Floats, rows: Rows) -> Floats:
         """The scores of some rows, aligned with them, float32. InvalidQuery for a bad vector."""
-        return self.scanner.scores(self.prepared(vector), rows)
+        return self.scanner.scores(vector, rows)
 
-    def prepared(self, vector: Floats) -> Floats:
-        """The query as scans and graph take it, of unit length under cosine. InvalidQuery if it is no vector of this space."""
-        if vector.shape != self._shape:
-            raise InvalidQuery(f"the vector has shape {vector.shape}, the space has {self.dim} dimensions")
-        square = self.scanner.square(vector)
-        if not square <= self._square_max:
-            raise InvalidQuery(f"the vector is not finite, or longer than {math.sqrt(self._square_max):.3g}")
-        if self.metric != "cosine" or square == 0 or abs(square - 1) < _UNIT:
-            return vector
-        unit: Floats = (vector * (1 / math.sqrt(square))).astype(np.float32)
-        return unit
+    def _nothing(self, vector: Floats) -> Found:
+        self.scanner.prepared(vector)  # a bad vector is refused whoever is eligible
+        return Found.nothing("empty")
 
     def _measured(self) -> Costs:
         """With some of its own rows as queries."""
         rows = np.flatnonzero(self.norms)
         samples = rows[:: max(len(rows) // _SAMPLES, 1)][:_SAMPLES]
-        return measure(self.scanner, self.graph, [self.prepared(self.vectors[row]) for row in samples], len(self.vectors))
+        return measure(self.scanner, self.graph, [self.vectors[row] for row in samples], len(self.vectors))
 
     def _plan(self, n_passing: int, n_excluded: int, k: int) -> Plan:
         """Plans are few and asked for often, so they are kept."""
@@ -139,29 +123,28 @@ class Space:
         self._plans[n_passing, n_excluded, k] = made
         return made
 
-    def _scan(self, query: Floats, eligible: Eligible, plan: Scan, k: int, strategy: str) -> Found:
+    def _scan(self, vector: Floats, eligible: Eligible, plan: Scan, k: int, strategy: str) -> Found:
         mask = eligible.mask
         if plan.rows == "listed":
-            return Found(*self.scanner.best_listed(query, mask.rows, eligible.excluded, k), strategy)
+            return Found(*self.scanner.best_listed(vector, mask.rows, eligible.excluded, k), strategy)
         if mask.everything:
-            return Found(*self.scanner.best_of_all(query, eligible.excluded, k), strategy)
-        return Found(*self.scanner.best_passing(query, mask.bits, eligible.excluded, k), strategy)
+            return Found(*self.scanner.best_of_all(vector, eligible.excluded, k), strategy)
+        return Found(*self.scanner.best_passing(vector, mask.bits, eligible.excluded, k), strategy)
 
-    def _walk(self, query: Floats, eligible: Eligible, plan: Plan, k: int) -> Found:
+    def _walk(self, vector: Floats, eligible: Eligible, plan: Plan, k: int) -> Found:
         assert self.graph is not None and self.calibration is not None, "a walk needs a graph and its calibration"
         mask = eligible.mask
         situation = Situation(len(self.vectors), mask.count, len(eligible.excluded), k)
-        if (
-            self.scanner.square(query) <= _SQUARE_MIN
-        ):  # all rows are equally near to a query of no length: a graph finds any of them
-            return self._scan(query, eligible, planner.cheapest_scan(situation, self.costs), k, "exact")
+        query = self.scanner.prepared(vector)
+        if self.metric != "l2" and not np.abs(query).max() > _LENGTH_MIN:  # all rows tie, and a graph would find any of them
+            return self._scan(vector, eligible, planner.cheapest_scan(situation, self.costs), k, "exact")
         while isinstance(plan, Walk):
             labels = self.graph.nearest(query, plan.depth, ef=plan.ef)
-            rows, scores = self.scanner.rank(query, labels, mask.bits, eligible.excluded, k, _SPARE)
+            rows, scores = self.scanner.rank(vector, labels, mask.bits, eligible.excluded, k, _SPARE)
             if len(rows) == k:
                 return Found(rows, scores, "hnsw" if mask.everything else "hnsw_overfetch")
             plan = planner.after_shortfall(plan, len(rows), situation, self.costs, self.calibration)
-        return self._scan(query, eligible, plan, k, "exact_fallback")
+        return self._scan(vector, eligible, plan, k, "exact_fallback")
 
 
 def normalised(vectors: Floats) -> Floats:

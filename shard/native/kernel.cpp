@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -27,8 +28,8 @@ constexpr size_t kLong = 16384;  // rows from which a scan lets other threads ru
 
 class Scanner {
  public:
-  Scanner(Floats vectors, bool l2, const std::string& instructions)
-      : vectors_(std::move(vectors)), scanner_(made(vectors_, l2, instructions)) {}
+  Scanner(Floats vectors, const std::string& metric, const std::string& instructions)
+      : vectors_(std::move(vectors)), scanner_(made(vectors_, metric_of(metric), instructions)) {}
 
   py::tuple best_of_all(const Floats& query, const Rows& excluded, size_t k) const {
     return best(query, {nullptr, scanner_.rows()}, excluded, k);
@@ -45,11 +46,13 @@ class Scanner {
   py::tuple rank(const Floats& query, const Labels& labels, const Bits& passes, const Rows& excluded, size_t k,
                  size_t spare) const {
     const auto count = static_cast<size_t>(labels.size());
-    return answer(scanner_.rank(checked(query), labels.data(), count, mask(passes), span(excluded), k, spare));
+    std::vector<float> own;
+    return answer(scanner_.rank(prepared(query, own), labels.data(), count, mask(passes), span(excluded), k, spare));
   }
 
   Floats scores(const Floats& query, const Rows& rows) const {
-    const float* vector = checked(query);
+    std::vector<float> own;
+    const float* vector = prepared(query, own);
     const Span which = span(rows);
     Floats out(static_cast<py::ssize_t>(which.count));
     float* to = out.mutable_data();
@@ -58,7 +61,11 @@ class Scanner {
     return out;
   }
 
-  double square(const Floats& query) const { return scanner_.square(checked(query)); }
+  Floats prepared(const Floats& query) const {
+    std::vector<float> own;
+    prepared(query, own);
+    return own.empty() ? query : Floats(static_cast<py::ssize_t>(own.size()), own.data());
+  }
 
   const char* instructions() const { return scanner_.instructions(); }
 
@@ -70,16 +77,23 @@ class Scanner {
     std::optional<py::gil_scoped_release> released;
   };
 
-  static oskolok::Scanner made(const Floats& vectors, bool l2, const std::string& instructions) {
+  static oskolok::Scanner made(const Floats& vectors, oskolok::Metric metric, const std::string& instructions) {
     if (vectors.ndim() != 2) throw std::invalid_argument("vectors must be two-dimensional");
     const auto n = static_cast<size_t>(vectors.shape(0)), dim = static_cast<size_t>(vectors.shape(1));
     const float* x = vectors.data();
     for (const oskolok::Instructions& with : oskolok::supported_instructions())
       if (instructions.empty() || instructions == with.name) {
         const Unlocked unlocked(n);
-        return {x, n, dim, l2, with};
+        return {x, n, dim, metric, with};
       }
     throw std::invalid_argument("this CPU does not have " + instructions);
+  }
+
+  static oskolok::Metric metric_of(const std::string& name) {
+    if (name == "ip") return oskolok::Metric::kInnerProduct;
+    if (name == "cosine") return oskolok::Metric::kCosine;
+    if (name == "l2") return oskolok::Metric::kL2;
+    throw std::invalid_argument("no metric " + name);
   }
 
   static Span span(const Rows& rows) { return {rows.data(), static_cast<size_t>(rows.size())}; }
@@ -89,14 +103,16 @@ class Scanner {
     return passes.data();
   }
 
-  const float* checked(const Floats& query) const {
+  const float* prepared(const Floats& query, std::vector<float>& own) const {
     if (query.ndim() != 1 || static_cast<size_t>(query.shape(0)) != scanner_.dim())
-      throw std::invalid_argument("a query of another size");
-    return query.data();
+      throw oskolok::BadQuery("the vector has shape " + std::string(py::str(query.attr("shape"))) + ", the space has " +
+                              std::to_string(scanner_.dim()) + " dimensions");
+    return scanner_.prepared(query.data(), own);
   }
 
   py::tuple best(const Floats& query, const Span& among, const Rows& excluded, size_t k) const {
-    const float* vector = checked(query);
+    std::vector<float> own;
+    const float* vector = prepared(query, own);
     const Span gone = span(excluded);
     std::vector<uint64_t> ranks;
     {
@@ -132,14 +148,21 @@ PYBIND11_MODULE(_kernel, module) {
     for (const oskolok::Instructions& with : oskolok::supported_instructions()) names.emplace_back(with.name);
     return names;
   });
+  py::register_exception_translator([](std::exception_ptr thrown) {
+    try {
+      if (thrown) std::rethrow_exception(thrown);
+    } catch (const oskolok::BadQuery& error) {
+      py::set_error(py::module_::import("cluster.errors").attr("InvalidQuery"), error.what());
+    }
+  });
   py::class_<Scanner>(module, "Scanner")
-      .def(py::init<Floats, bool, std::string>(), py::arg("vectors"), py::arg("l2"), py::arg("instructions") = "")
+      .def(py::init<Floats, std::string, std::string>(), py::arg("vectors"), py::arg("metric"), py::arg("instructions") = "")
       .def("best_of_all", &Scanner::best_of_all, py::arg("query"), py::arg("excluded"), py::arg("k"))
       .def("best_passing", &Scanner::best_passing, py::arg("query"), py::arg("passes"), py::arg("excluded"), py::arg("k"))
       .def("best_listed", &Scanner::best_listed, py::arg("query"), py::arg("rows"), py::arg("excluded"), py::arg("k"))
       .def("rank", &Scanner::rank, py::arg("query"), py::arg("labels"), py::arg("passes"), py::arg("excluded"), py::arg("k"),
            py::arg("spare"))
       .def("scores", &Scanner::scores, py::arg("query"), py::arg("rows"))
-      .def("square", &Scanner::square, py::arg("query"))
+      .def("prepared", py::overload_cast<const Floats&>(&Scanner::prepared, py::const_), py::arg("query"))
       .def_property_readonly("instructions", &Scanner::instructions);
 }

@@ -21,18 +21,17 @@
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
-#include "dots.h"
+#include "instructions.h"
 
 namespace oskolok {
 
-constexpr size_t kTile = 256;    // rows scored at once; of every kTile / columns only the best score is kept
-constexpr float kNever = -std::numeric_limits<float>::infinity();
 constexpr size_t kShort = 256;   // so many are sorted by looking at every pair
 constexpr size_t kFewGone = 64;  // more exclusions than this are taken out of the list beforehand
 
@@ -94,6 +93,13 @@ inline std::vector<float> folded(const std::vector<float>& peaks, size_t rank) {
   return best;
 }
 
+// How many groups of rows a tile is divided into. The larger the groups, the fewer peaks to look at afterwards, and the more
+// rows in the groups that reach the bound, some twice the rank, to score again; groups of one need no second look.
+inline size_t columns_for(size_t count, size_t rank) {
+  if (count < 6 * rank + kTile) return kTile;
+  return count < 400 * rank ? 64 : count < 1600 * rank ? 32 : 16;
+}
+
 // Rows to choose among: those listed, ascending; or the first `count`, of which only those with passes[row] if that is given.
 struct Span {
   const int32_t* rows = nullptr;
@@ -124,11 +130,19 @@ struct Query {
   int32_t offset = 0;
 };
 
+enum class Metric { kInnerProduct, kCosine, kL2 };
+
+// A query that cannot be answered, through no fault of ours.
+struct BadQuery : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class Scanner {
  public:
-  // vectors: n rows of dim, which must outlive the scanner. l2: score by negative squared distance instead of inner product.
-  Scanner(const float* vectors, size_t n, size_t dim, bool l2, const Instructions& with)
-      : with_(with), x_(vectors), n_(n), dim_(dim), blocks_((dim + kBlock - 1) / kBlock), l2_(l2) {
+  // vectors: n rows of dim, of unit length (or zero) under cosine, which must outlive the scanner.
+  Scanner(const float* vectors, size_t n, size_t dim, Metric metric, const Instructions& with)
+      : with_(with), x_(vectors), n_(n), dim_(dim), blocks_((dim + kBlock - 1) / kBlock), cosine_(metric == Metric::kCosine),
+        l2_(metric == Metric::kL2) {
     if (dim == 0 || dim > 65536) throw std::invalid_argument("1 to 65536 dimensions");
     if (n > static_cast<size_t>(std::numeric_limits<int32_t>::max())) throw std::invalid_argument("rows must fit int32");
     encode();
@@ -162,10 +176,17 @@ class Scanner {
     }
   }
 
-  // The squared length of a query; not finite if a coordinate is not.
-  double square(const float* query) const {
-    const std::vector<double> wide(query, query + dim_);
-    return with_.products(query, wide.data(), dim_);
+  // The query as all other functions take it: as it is, or, under cosine, brought to unit length in `own`. BadQuery unless it
+  // is finite and so short that a score is a float32.
+  const float* prepared(const float* query, std::vector<float>& own) const {
+    double square = 0;
+    for (size_t j = 0; j < dim_; ++j) square += static_cast<double>(query[j]) * query[j];
+    const double limit = std::sqrt(std::numeric_limits<float>::max() / 16.0) - longest_;
+    if (!(square <= limit * limit)) throw BadQuery("the vector is not finite, or longer than " + std::to_string(limit));
+    if (!cosine_ || square == 0 || std::fabs(square - 1) < 1e-6) return query;  // rounding a normalised vector leaves as much
+    own.resize(dim_);
+    for (size_t j = 0; j < dim_; ++j) own[j] = static_cast<float>(query[j] / std::sqrt(square));
+    return own.data();
   }
 
   size_t rows() const { return n_; }
@@ -242,39 +263,27 @@ class Scanner {
     return q;
   }
 
-  // Approximate scores of `count` rows from the at-th: products of codes, under l2 made comparable.
+  // Approximate scores of `count` rows from the at-th, a tile at most; the rest of the tile scores minus infinity.
   void approximate(const Query& q, const Span& among, size_t at, size_t count, float* scores) const {
     int32_t products[kTile];
+    float half[kTile];
     const int32_t* listed = among.rows ? among.rows + at : nullptr;
     with_.code_dots({codes_.get(), blocks_, listed, at, among.count - at}, q.codes.data(), count, products);
-    for (size_t i = 0; i < count; ++i) scores[i] = static_cast<float>(products[i] - q.offset);
-    if (l2_) {
-      const auto unit = static_cast<float>(q.unit);
-      if (among.rows)
-        for (size_t i = 0; i < count; ++i) scores[i] = scores[i] * unit - half_[static_cast<size_t>(listed[i])];
-      else
-        for (size_t i = 0; i < count; ++i) scores[i] = scores[i] * unit - half_[at + i];
-    }
-    if (among.passes) {
-      const bool* passes = among.passes + at;
-      for (size_t i = 0; i < count; ++i) scores[i] = passes[i] ? scores[i] : kNever;
-    }
+    Terms terms{q.offset, static_cast<float>(q.unit), nullptr, among.passes ? among.passes + at : nullptr};
+    if (l2_) terms.half = listed ? half : half_.data() + at;
+    if (l2_ && listed)
+      for (size_t i = 0; i < count; ++i) half[i] = half_[static_cast<size_t>(listed[i])];
+    with_.tile_scores(products, terms, count, scores);
   }
 
   // The best score of each group of rows: a tile's columns, kTile / columns rows each. The groups of the last tile may be empty.
-  std::vector<float> peaks(const Query& q, const Span& among, size_t columns) const {
-    std::vector<float> best((among.count + kTile - 1) / kTile * columns);
+  void peaks(const Query& q, const Span& among, size_t columns, std::vector<float>& best) const {
+    best.resize((among.count + kTile - 1) / kTile * columns);
     float scores[kTile];
     for (size_t at = 0; at < among.count; at += kTile) {
-      const size_t here = std::min(kTile, among.count - at);
-      approximate(q, among, at, here, scores);
-      std::fill(scores + here, scores + kTile, kNever);
-      float* column = best.data() + at / kTile * columns;
-      std::copy(scores, scores + columns, column);
-      for (size_t line = columns; line < kTile; line += columns)
-        for (size_t j = 0; j < columns; ++j) column[j] = scores[line + j] > column[j] ? scores[line + j] : column[j];
+      approximate(q, among, at, std::min(kTile, among.count - at), scores);
+      with_.tile_peaks(scores, columns, best.data() + at / kTile * columns);
     }
-    return best;
   }
 
   std::vector<uint64_t> scan(const float* vector, const Span& among, const Span& gone, size_t k) const {
@@ -282,11 +291,12 @@ class Scanner {
     if (among.count <= 3 * rank) return best_of(vector, without(among, gone), k);
     const Query q = encoded(vector);
     const auto slack = static_cast<float>(2 * q.error);
-    const size_t columns = among.count >= 64 * rank ? 16 : among.count >= 6 * rank + kTile ? 64 : kTile;
-    const std::vector<float> best = peaks(q, among, columns);
+    const size_t columns = columns_for(among.count, rank);
+    static thread_local std::vector<float> best;  // kept, because fresh memory costs more than filling it
+    peaks(q, among, columns, best);
     std::vector<int32_t> left = reaching(best, columns, reached_by(folded(best, rank), rank) - slack, among, gone);
     if (columns < kTile && left.size() > k) {
-      std::vector<float> scores(left.size());
+      std::vector<float> scores((left.size() + kTile - 1) / kTile * kTile);
       for (size_t at = 0; at < left.size(); at += kTile)
         approximate(q, {left.data(), left.size()}, at, std::min(kTile, left.size() - at), scores.data() + at);
       keep_reaching(left, scores, reached_by(scores, k) - slack);
@@ -363,7 +373,7 @@ class Scanner {
   Instructions with_;
   const float* x_;
   size_t n_, dim_, blocks_;
-  bool l2_;
+  bool cosine_, l2_;
   std::unique_ptr<uint8_t[], Free> codes_;
   std::vector<float> scale_, half_;
   double code_error_ = 0, longest_ = 0, longest_code_ = 0;

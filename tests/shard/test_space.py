@@ -47,7 +47,7 @@ def made() -> Callable[[Metric], Made]:
 
 def oracle(space: Space, vector: Floats, eligible: Eligible, k: int) -> Rows:
     """The answer in plain numpy, from scores in double precision."""
-    items, query = space.vectors.astype(np.float64), space.prepared(vector).astype(np.float64)
+    items, query = space.vectors.astype(np.float64), space.scanner.prepared(vector).astype(np.float64)
     scores = -((items - query) ** 2).sum(axis=1) if space.metric == "l2" else items @ query
     allowed = np.flatnonzero(eligible.mask.bits)
     allowed = allowed[~np.isin(allowed, eligible.excluded)]
