@@ -174,6 +174,8 @@ def _run_open(port: int, path: str, bodies: Sequence[bytes], rate: float, second
             if pause > 0:
                 await asyncio.sleep(pause)
             request = requests[turn % len(requests)]
+            while idle and idle[-1].transport.is_closing():  # a server may hang up on a connection that was idle for long
+                idle.pop()
             if idle:
                 idle.pop().send(request, intended)
             else:

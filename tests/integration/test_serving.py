@@ -17,7 +17,7 @@ from cluster.deadline import Deadline
 from cluster.errors import HandshakeRefused, OskolokError
 from cluster.topology import Address
 from cluster.transport.channel import Channel
-from tests.integration.running import JSON, Cluster, load
+from tests.integration.running import JSON, Cluster, command_of, load
 
 pytestmark = pytest.mark.ray
 
@@ -176,7 +176,7 @@ def test_the_data_plane_refuses_a_stranger(cluster: Cluster) -> None:
 
 
 def test_ray_refuses_a_stranger(cluster: Cluster) -> None:
-    gcs = next(one for one in cluster.listeners() if "gcs_server" in one.command)
+    gcs = next(one for one in cluster.listeners() if "gcs_server" in command_of(one.pid))
     code = f"import ray; ray.init('127.0.0.1:{gcs.port}', log_to_driver=False)"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64, "RAY_gcs_rpc_server_connect_timeout_s": "3"}
