@@ -17,6 +17,7 @@ from shard.hnsw import build_graph
 from shard.snapshot import write_snapshot
 from shard.space import Space
 from train.signals import SPACE
+from train.stages import Made
 
 SNAPSHOT = "snapshot"
 _ENTRY = "entry.json"
@@ -37,8 +38,8 @@ def needs_graph(section: SourcesSection, n_items: int) -> bool:
     return section.ann.enabled and not scored_in_full
 
 
-def make_shard(columns: ShardColumns, folder: Path, *, section: SourcesSection, queries: Floats | None, seed: int) -> str:
-    """Write the snapshot and its manifest entry into `folder`; what became of the graph, in words.
+def make_shard(columns: ShardColumns, folder: Path, *, section: SourcesSection, queries: Floats | None, seed: int) -> Made:
+    """Write the snapshot and its manifest entry into `folder`; the summary says what became of the graph.
 
     queries: (q, dim) float32 to calibrate it on, None for no graph.  A graph in which no ef reaches the target would only be
     carried around: it is left out, and searches are exact scans. One thread, so that the same input gives the same bytes.
@@ -56,7 +57,7 @@ def make_shard(columns: ShardColumns, folder: Path, *, section: SourcesSection, 
             found = f"graph good to depth {deepest.depth} at ef {deepest.ef}"
     entry = write_snapshot(columns, folder / SNAPSHOT)
     (folder / _ENTRY).write_bytes(msgspec.json.encode(entry))
-    return found
+    return Made(found, len(columns))
 
 
 def entry_of(folder: Path) -> dict[str, Any]:

@@ -39,6 +39,11 @@ class Signals:
     stats: Stats
     users: UserFeatures
 
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        return f"{len(self.lists):,} top lists, {len(self.stats)} item statistics, {len(self.users.names)} user features"
+
     def records(self, config: Config, generation: str, users: NDArray[np.integer] | None = None) -> Iterator[UserRecord]:
         """What the user store would hold of some users, positions in the log, or of all; strangers have no record."""
         return user_records(

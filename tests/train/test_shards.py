@@ -12,6 +12,7 @@ from cluster.types import Floats
 from shard.columns import ShardColumns
 from shard.lists import RankedLists
 from train.shards import SNAPSHOT, entry_of, make_shard, needs_graph, sample_queries
+from train.stages import Made
 
 
 def columns_of(vectors: Floats) -> ShardColumns:
@@ -28,7 +29,7 @@ def vectors_of(n: int, *, norm_spread: float) -> Floats:
 
 def make(folder: Path, vectors: Floats) -> str:
     queries = np.random.default_rng(1).standard_normal((40, 16)).astype(np.float32)
-    return make_shard(columns_of(vectors), folder, section=SourcesSection(), queries=queries, seed=0)
+    return make_shard(columns_of(vectors), folder, section=SourcesSection(), queries=queries, seed=0).summary
 
 
 def test_a_graph_that_reaches_the_target_is_kept(tmp_path: Path) -> None:
@@ -45,11 +46,10 @@ def test_a_graph_that_does_not_is_left_out(tmp_path: Path) -> None:
 
 def test_without_queries_there_is_no_graph_and_an_empty_shard_is_fine(tmp_path: Path) -> None:
     columns = columns_of(vectors_of(10, norm_spread=0))
-    assert "no graph" in make_shard(columns, tmp_path / "a", section=SourcesSection(), queries=None, seed=0)
+    assert "no graph" in make_shard(columns, tmp_path / "a", section=SourcesSection(), queries=None, seed=0).summary
     empty = columns.take(np.empty(0, np.int32))
-    assert "no graph" in make_shard(
-        empty, tmp_path / "b", section=SourcesSection(), queries=np.ones((1, 16), np.float32), seed=0
-    )
+    made = make_shard(empty, tmp_path / "b", section=SourcesSection(), queries=np.ones((1, 16), np.float32), seed=0)
+    assert made == Made("no graph", 0)
 
 
 @pytest.mark.parametrize(

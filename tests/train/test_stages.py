@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cluster.errors import GenerationError
 from train.progress import Lines, Quiet
-from train.stages import Stages, fingerprint
+from train.stages import Made, Stages, fingerprint
 
 
 class Recorder(Quiet):
@@ -20,10 +21,10 @@ class Recorder(Quiet):
         self.ends.append(summary)
 
 
-def writes(text: str) -> Callable[[Path], str]:
-    def make(folder: Path) -> str:
+def writes(text: str) -> Callable[[Path], Made]:
+    def make(folder: Path) -> Made:
         (folder / "out").write_text(text)
-        return f"wrote {text}"
+        return Made(f"wrote {text}", len(text))
 
     return make
 
@@ -39,8 +40,22 @@ def test_the_same_inputs_are_not_done_again(tmp_path: Path) -> None:
     assert progress.ends == ["wrote 8", "reused", "wrote 9"]
 
 
+def test_a_reused_output_tells_what_it_took_when_it_was_made(tmp_path: Path) -> None:
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        stages.run("als", inputs=1, total=1, make=writes("some"))
+        with stages.anew("judge") as told:
+            told(Made("judged", 7))
+        made = stages.reports
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        stages.run("als", inputs=1, total=1, make=writes("never"))
+        again = stages.reports
+    assert list(made) == ["als", "judge"] and made["judge"].n_rows == 7
+    assert made["als"].n_rows == 4 and made["als"].seconds > 0 and not made["als"].reused
+    assert again["als"] == msgspec.structs.replace(made["als"], reused=True)
+
+
 def test_a_stage_that_failed_is_done_again_and_a_killed_one_is_swept(tmp_path: Path) -> None:
-    def fails(folder: Path) -> str:
+    def fails(folder: Path) -> Made:
         (folder / "out").write_text("half")
         raise RuntimeError("killed")
 

@@ -3,6 +3,7 @@ only what depends on it.
 
 A stage's folder is named after its name and a hash of its inputs; a stage that another depends on is an input by that name, so
 a change upstream changes every name downstream. A folder under its final name is complete: it is written aside and renamed.
+What a stage cost is kept beside what it made, so that a build which reuses it still tells.
 """
 
 from __future__ import annotations
@@ -12,26 +13,49 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+
+import msgspec
+from pydantic import BaseModel
 
 from cluster.errors import ConfigError, GenerationError
 from train.progress import Progress
 
-VERSION = 1
+VERSION = 2
 """Raised when the code of any stage comes to write something else for the same inputs."""
 
 _ASIDE = ".aside-"
+_REPORT = "stage.json"
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What a stage says of its output. summary: in a few words.  n_rows: of the thing it is named after."""
+
+    summary: str
+    n_rows: int
+
+
+class StageReport(msgspec.Struct, frozen=True):
+    """What a stage made and what that took when it was last done, in this build or, if `reused`, in an earlier one."""
+
+    summary: str
+    n_rows: int
+    seconds: float
+    reused: bool = False
 
 
 class Stages:
-    """The folder `<storage>/build`, held by one build at a time: a context manager."""
+    """The folder `<storage>/build`, held by one build at a time: a context manager. reports: by stage, in order."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
         """Raises GenerationError while another process builds there. What a killed one left half done is removed."""
         self.folder = folder
         self.progress = progress
+        self.reports: dict[str, StageReport] = {}
         self._used: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
         self._lock_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -50,33 +74,48 @@ class Stages:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._lock_fd)
 
-    def run(self, name: str, *, inputs: object, total: int, make: Callable[[Path], str]) -> Path:
-        """The folder with the stage's output, made by `make(empty folder) -> summary` unless it is there already.
+    def run(self, name: str, *, inputs: object, total: int, make: Callable[[Path], Made]) -> Path:
+        """The folder with the stage's output, made by `make(empty folder)` unless it is there already.
 
         inputs: JSON-able, everything the output depends on.  total: steps that `make` will report to the progress.
         """
         self.progress.begin(name, total)
-        folder, summary = self.part(name, inputs=inputs, make=make)
-        self.progress.end(summary)
+        folder, report = self.part(name, inputs=inputs, make=make)
+        self.reports[name] = report
+        self.progress.end("reused" if report.reused else report.summary)
         return folder
 
-    def part(self, name: str, *, inputs: object, make: Callable[[Path], str]) -> tuple[Path, str]:
+    def part(self, name: str, *, inputs: object, make: Callable[[Path], Made]) -> tuple[Path, StageReport]:
         """The same for a part of a stage, without a word to the progress. Several threads may each make a part of their own."""
         key = hashlib.sha256(json.dumps([VERSION, name, inputs], sort_keys=True).encode()).hexdigest()[:16]
         done = self.folder / f"{name}-{key}"
         self._used.add(done.name)
         if done.exists():
-            return done, "reused"
+            report = msgspec.json.decode((done / _REPORT).read_bytes(), type=StageReport)
+            return done, msgspec.structs.replace(report, reused=True)
         aside = self.folder / f"{_ASIDE}{done.name}"
         aside.mkdir()
+        began = time.perf_counter()
         try:
-            summary = make(aside)
+            made = make(aside)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
+        report = StageReport(made.summary, made.n_rows, time.perf_counter() - began)
+        (aside / _REPORT).write_bytes(msgspec.json.encode(report))
         _sync(aside)
         aside.rename(done)
-        return done, summary
+        return done, report
+
+    @contextmanager
+    def anew(self, name: str, total: int = 0) -> Iterator[Callable[[Made], None]]:
+        """A stage that every build does, being quick or keeping nothing. The function it gives is to be told what was made."""
+        told: list[Made] = []
+        self.progress.begin(name, total)
+        began = time.perf_counter()
+        yield told.append
+        self.reports[name] = StageReport(told[-1].summary, told[-1].n_rows, time.perf_counter() - began)
+        self.progress.end(told[-1].summary)
 
     def forget_unused(self) -> None:
         """Remove every output that this build did not use."""
@@ -104,3 +143,8 @@ def fingerprint(path: Path) -> list[list[object]]:
         raise ConfigError(f"{path}: no such file")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return [[str(file), (status := file.stat()).st_size, status.st_mtime_ns] for file in files]
+
+
+def plain(section: BaseModel) -> object:
+    """A section of the configuration as an input of a stage."""
+    return section.model_dump(mode="json")

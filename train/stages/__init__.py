@@ -1,0 +1,14 @@
+"""The stages of a build, a file each, in the order of `train/build.py`, and how their outputs are kept (`outputs.py`).
+
+read.py       two Parquet inputs as a catalogue and a log
+learn.py      what is fitted to the log as of a moment: vectors, item-item tables, quorum
+rank.py       candidates of past moments, and the two models that learn to order them
+cut.py        the shards' files
+publish.py    all of it as one generation
+"""
+
+from __future__ import annotations
+
+from train.stages.outputs import Made, StageReport, Stages, fingerprint
+
+__all__ = ["Made", "StageReport", "Stages", "fingerprint"]

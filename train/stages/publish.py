@@ -1,0 +1,95 @@
+"""Stage "publish": shards, models, users and reports put together as one generation, which becomes the current one."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from cluster.config import Config
+from cluster.generation import GenerationWriter, prune
+from cluster.spec import GenerationSpec
+from cluster.user_records import USERS_FILE, write_users
+from shard.snapshot import shard_folder
+from train.describe import describe
+from train.judge import Quality
+from train.report import InputReport
+from train.shards import SNAPSHOT, entry_of
+from train.signals import Signals
+from train.split import Split
+from train.stages.outputs import Made, StageReport, Stages
+
+REPORT_FILE = "build.json"
+
+
+class BuildReport(msgspec.Struct, frozen=True):
+    """build.json: what a generation was made from, what each stage made and took, and how well its ranking did on data its
+    models had not seen.
+    """
+
+    input: InputReport
+    split: Split
+    quality: Quality
+    n_users: int
+    stages: dict[str, StageReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A published generation."""
+
+    spec: GenerationSpec
+    report: BuildReport
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the stages before found out, for the report."""
+
+    input: InputReport
+    split: Split
+    quality: Quality
+
+
+def publish(
+    stages: Stages,
+    signals: Signals,
+    config: Config,
+    *,
+    shards: list[Path],
+    models: dict[str, Path],
+    findings: Findings,
+    created: datetime,
+) -> Built:
+    """Raises GenerationError if the generation is there already. Older ones, and outputs this build did not use, go."""
+    n_shards = config.cluster.n_shards
+    generation = f"{created:%Y%m%d-%H%M%S}"
+    with stages.anew("publish", n_shards + 2) as told:
+        entries = [entry_of(folder) for folder in shards]
+        spec = describe(
+            signals,
+            config,
+            generation=generation,
+            created=f"{created:%Y-%m-%dT%H:%M:%SZ}",
+            shard_items=[entry["n_items"] for entry in entries],
+        )
+        with GenerationWriter(config.storage.path, generation) as writer:
+            for shard, folder in enumerate(shards):
+                for file in sorted((folder / SNAPSHOT).iterdir()):
+                    shutil.copyfile(file, writer.path_for(f"{shard_folder(shard)}/{file.name}"))
+                stages.progress.advance(shard + 1)
+            for name, file in models.items():
+                shutil.copyfile(file, writer.path_for(name))
+            n_users = write_users(writer.path_for(USERS_FILE), spec, signals.records(config, generation))
+            report = BuildReport(findings.input, findings.split, findings.quality, n_users, dict(stages.reports))
+            writer.path_for(REPORT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+            stages.progress.advance(n_shards + 1)
+            published = writer.publish(spec, shards=entries)
+        prune(config.storage.path, config.storage.keep_generations)
+        stages.forget_unused()
+        size = sum(file.size for file in published.manifest.files.values())
+        told(Made(f"generation {generation}: {spec.n_items:,} items, {n_users:,} users, {size / 2**20:,.0f} MiB", n_users))
+    return Built(spec, report)
