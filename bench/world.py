@@ -133,7 +133,7 @@ class World:
 SOURCES = (
     SourceSpec("tops", "tops", exact=True, promises_k=True),
     SourceSpec("ann", "ann", exact=False, promises_k=True, space=SPACE),
-    SourceSpec("history", "history", exact=True, promises_k=False, seeds="history"),
+    SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
 )
 WINDOW = "28d"
 

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 AttributeKind = Literal["category", "categories", "number", "boolean"]
-SourceKind = Literal["tops", "ann", "history", "score_all"]
+SourceKind = Literal["tops", "ann", "seeds", "score_all", "item_lists", "quorum"]
 Metric = Literal["ip", "cosine", "l2"]
 
 
@@ -37,7 +37,9 @@ class SpaceSpec(msgspec.Struct, frozen=True):
 class SourceSpec(msgspec.Struct, frozen=True):
     """A candidate source. exact: its hits are the true best under its score.  promises_k: it returns min(k, eligible).
 
-    space: for ann and score_all, the embedding space.  seeds: for history, which of the query's seeds it reads.
+    space: for ann and score_all, the embedding space.  seeds: for seeds and item_lists, which of the query's seeds it reads.
+    lists: for tops, the kind of its lists, which is what their names begin with; for score_all, the kind that stands in for
+    a vector.  table: for item_lists, the item table.
     """
 
     name: str
@@ -46,6 +48,8 @@ class SourceSpec(msgspec.Struct, frozen=True):
     promises_k: bool
     space: str = ""
     seeds: str = ""
+    lists: str = ""
+    table: str = ""
 
 
 class FeatureSchema(msgspec.Struct, frozen=True, dict=True):
@@ -78,7 +82,11 @@ def columns_hash(columns: tuple[str, ...]) -> str:
 
 
 class GenerationSpec(msgspec.Struct, frozen=True, dict=True):
-    """One generation, described. `lists`: names of the static top lists; `profile`: attributes users have affinities for."""
+    """One generation, described.
+
+    lists: names of the static top lists.  profile: attributes users have affinities for.  tables: names of the item tables.
+    quorum: the category attribute of the quorum table, "" without one.  seeds: the seed sets in user records beyond history.
+    """
 
     id: str
     created: str
@@ -90,6 +98,9 @@ class GenerationSpec(msgspec.Struct, frozen=True, dict=True):
     lists: tuple[str, ...]
     profile: tuple[str, ...]
     features: FeatureSchema
+    tables: tuple[str, ...] = ()
+    quorum: str = ""
+    seeds: tuple[str, ...] = ()
 
     @property
     def n_shards(self) -> int:

@@ -84,7 +84,8 @@ class UserRecord:
     """What the user store keeps of one user, of one generation.
 
     vectors: embedding space -> (dim,) float32.  profile: attribute -> affinity.  features: (U,) float32 in the order of
-    the generation's user features.  history: newest purchases, also what "seen" means.
+    the generation's user features.  history: newest purchases, also what "seen" means.  seeds: the generation's further
+    seed sets, such as "favourites".
     """
 
     user_id: str
@@ -93,6 +94,7 @@ class UserRecord:
     history: Seeds
     profile: Mapping[str, Affinity]
     features: Floats
+    seeds: Mapping[str, Seeds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ class Query:
     """A hydrated request as every shard sees it. The same object goes to all shards and is encoded once.
 
     exclude: item keys never to return, ascending and unique.  vectors: space -> (dim,) float32.
-    seeds: by name, "history" and "basket".  profile: as in the user record.  group_by: the category attribute whose
-    values the slate caps, "" for none; replies then carry `groups`.
+    seeds: by name, "history", "basket" and the record's further ones.  profile: as in the user record.  group_by: the
+    category attribute whose values the slate caps, "" for none; replies then carry `groups`.
     """
 
     generation: str

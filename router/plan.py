@@ -130,7 +130,7 @@ def _wants(
                 wants.append(_Want(source, config.ann.k))
             case "score_all" if source.space in scored_in_full:
                 wants.append(_Want(source, config.score_all.k))
-            case "history" if config.history.enabled:
+            case "seeds" if config.history.enabled:
                 k = min(config.history.k, _n_seeds(seeds, source.seeds))
                 if k and not (sections.slate.exclude_seen and source.seeds == "history"):
                     wants.append(_Want(source, k))

@@ -18,7 +18,9 @@ from cluster.types import Floats, Keys, Rows
 from shard.attributes import Column
 from shard.calibration import Calibration
 from shard.hnsw import Graph
+from shard.item_table import ItemTable
 from shard.lists import RankedLists
+from shard.quorum_table import QuorumTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,8 @@ class ShardColumns:
     keys: (n,) int64, strictly ascending.  item_ids: (n,) Arrow strings, or None where the keys are the ids.
     attributes: name -> column of n.  stats: name -> (n,) float32, finite.  payload: Arrow table of n rows, shown with an
     item, its floats finite or null.  lists: over rows 0..n-1.  vectors: space -> (n, dim) float32, finite.
-    graphs, calibrations: by space, where one was built (over exactly these rows).
+    graphs, calibrations: by space, where one was built (over exactly these rows).  tables: item tables by name, over the same
+    rows.  quorum: likewise, None without one.
     """
 
     keys: Keys
@@ -40,6 +43,8 @@ class ShardColumns:
     vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict)
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    tables: Mapping[str, ItemTable] = field(default_factory=dict)
+    quorum: QuorumTable | None = None
 
     def __post_init__(self) -> None:
         n = len(self.keys)
@@ -70,6 +75,8 @@ class ShardColumns:
             stats={name: stat[rows] for name, stat in self.stats.items()},
             payload=None if self.payload is None else self.payload.take(pa.array(rows)),
             vectors={name: matrix[rows] for name, matrix in self.vectors.items()},
+            tables={name: table.take(rows, len(self)) for name, table in self.tables.items()},
+            quorum=None if self.quorum is None else self.quorum.take(rows, len(self)),
         )
 
 

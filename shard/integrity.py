@@ -14,6 +14,7 @@ from cluster.partition import item_keys, shard_of
 from cluster.spec import GenerationSpec
 from shard.attributes import CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
 from shard.columns import ShardColumns
+from shard.item_table import ItemTable
 from shard.lists import RankedLists
 
 
@@ -36,7 +37,16 @@ def check_columns(columns: ShardColumns, spec: GenerationSpec, shard: int) -> No
         matrix = columns.vectors.get(space.name)
         _require(matrix is not None and matrix.shape == (n, space.dim), f"space {space.name} is not {n} by {space.dim}")
         _require(matrix is None or bool(np.isfinite(matrix).all()), f"space {space.name} is not finite")
-    _check_lists(columns.lists, spec, columns.keys)
+    _require(set(columns.lists.names) == set(spec.lists), "the lists are not those of the spec")
+    _check_lists(columns.lists, columns.keys, "list")
+    _require(set(columns.tables) == set(spec.tables), "the item tables are not those of the spec")
+    for name, table in columns.tables.items():
+        _check_table(table, n, f"item table {name}")
+    _require((columns.quorum is not None) == bool(spec.quorum), "the quorum is not as the spec says")
+    if columns.quorum is not None:
+        by_value = columns.quorum.by_value
+        _check_lists(by_value, columns.keys, "category")
+        _require(bool((by_value.scores > 0).all()), "the quorum holds a weight that is not above 0")
 
 
 def _check_column(column: Column, name: str) -> None:
@@ -54,15 +64,25 @@ def _check_column(column: Column, name: str) -> None:
         _require(not np.isinf(column.values).any(), f"{name} is infinite somewhere")
 
 
-def _check_lists(lists: RankedLists, spec: GenerationSpec, keys: NDArray[np.int64]) -> None:
-    _require(set(lists.names) == set(spec.lists), "the lists are not those of the spec")
-    _require(lists.indptr[0] == 0 and bool((np.diff(lists.indptr) >= 0).all()), "lists: indptr does not ascend")
-    _require(bool(((lists.rows >= 0) & (lists.rows < len(keys))).all()), "a list holds rows that do not exist")
-    _require(bool(np.isfinite(lists.scores).all()), "a list's scores are not finite")
+def _check_lists(lists: RankedLists, keys: NDArray[np.int64], what: str) -> None:
+    _require(len(lists.position) == len(lists), f"a {what} is there twice")
+    _require(lists.indptr[0] == 0 and bool((np.diff(lists.indptr) >= 0).all()), f"{what}: indptr does not ascend")
+    _require(bool(((lists.rows >= 0) & (lists.rows < len(keys))).all()), f"a {what} holds rows that do not exist")
+    _require(bool(np.isfinite(lists.scores).all()), f"a {what}'s scores are not finite")
     for name in lists.names:
         rows, scores = lists.slice(name)
-        _require(len(np.unique(rows)) == len(rows), f"list {name} holds a row twice")
-        _require(bool((best_first(scores, keys[rows]) == np.arange(len(rows))).all()), f"list {name} is not best first")
+        _require(len(np.unique(rows)) == len(rows), f"{what} {name} holds a row twice")
+        _require(bool((best_first(scores, keys[rows]) == np.arange(len(rows))).all()), f"{what} {name} is not best first")
+
+
+def _check_table(table: ItemTable, n_rows: int, what: str) -> None:
+    _require(bool((table.seed_keys[1:] > table.seed_keys[:-1]).all()), f"{what}: seed keys do not ascend")
+    _require(table.starts[0] == 0 and bool((np.diff(table.starts) >= 0).all()), f"{what}: starts do not ascend")
+    _require(bool(((table.rows >= 0) & (table.rows < n_rows)).all()), f"{what} holds rows that do not exist")
+    _require(bool(np.isfinite(table.weights).all()), f"{what} is not finite")
+    seeds = np.repeat(np.arange(len(table), dtype=np.int64), np.diff(table.starts))
+    pairs = seeds * max(n_rows, 1) + table.rows
+    _require(len(np.unique(pairs)) == len(pairs), f"{what}: a list holds a row twice")
 
 
 def _require(fine: bool, otherwise: str) -> None:

@@ -27,7 +27,7 @@ from shard.integrity import check_columns
 from shard.match import MatchFeatures
 from shard.payload import Payloads
 from shard.snapshot import read_snapshot
-from shard.sources import make_source
+from shard.sources import make_sources
 from shard.space import Space
 
 
@@ -49,9 +49,7 @@ class Shard:
         self.columns = columns
         self.spaces = spaces
         self.filters = Filters(columns.attributes, spec, n_rows=len(columns), bytes_max=mask_cache_bytes_max)
-        self.sources = {
-            source.name: make_source(source, keys=columns.keys, lists=columns.lists, spaces=spaces) for source in spec.sources
-        }
+        self.sources = make_sources(spec, columns, spaces)
         self._match = MatchFeatures(
             spec.features.match, keys=columns.keys, stats=columns.stats, spaces=spaces, attributes=columns.attributes
         )

@@ -1,9 +1,11 @@
-"""A shard's columns as files of a generation, and back. Format 1, which `cluster.generation.FORMAT` names.
+"""A shard's columns as files of a generation, and back. Format 2, which `cluster.generation.FORMAT` names.
 
     items.arrow            key, id (string ids only), attribute.<name>, stat.<name>, payload.<name>: one row an item
     vectors-<space>.arrow  vector, a fixed-size list of float32: one row an item
     graph-<space>.hnsw     the space's graph, where one was built
     lists.arrow            name, rows, scores: one row a list, best first
+    table-<name>.arrow     seed, rows, weights: one row a seed item
+    quorum.arrow           name, rows, scores: one row a category, best first; where there is a quorum
 
 All of a shard's files are verified before a library sees the first of them.
 """
@@ -31,10 +33,12 @@ from shard.attributes import column_from_arrow, column_to_arrow
 from shard.calibration import Calibration
 from shard.columns import ShardColumns
 from shard.hnsw import Geometry, Graph
+from shard.item_table import ItemTable
 from shard.lists import RankedLists
+from shard.quorum_table import QuorumTable
 from shard.space import longest
 
-ITEMS, LISTS = "items.arrow", "lists.arrow"
+ITEMS, LISTS, QUORUM = "items.arrow", "lists.arrow", "quorum.arrow"
 
 
 class ShardEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +70,10 @@ def write_snapshot(columns: ShardColumns, directory: Path) -> dict[str, Any]:
         flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
         rows = pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
         write_table(pa.table({"vector": rows}), directory / f"vectors-{space}.arrow")
+    for name, table in columns.tables.items():
+        write_table(_item_table_table(table), directory / f"table-{name}.arrow")
+    if columns.quorum is not None:
+        write_table(_lists_table(columns.quorum.by_value), directory / QUORUM)
     for space, graph in columns.graphs.items():
         graph.save(directory / f"graph-{space}.hnsw")
     entry: dict[str, Any] = msgspec.to_builtins(ShardEntry(len(columns), dict(columns.calibrations)))
@@ -94,6 +102,7 @@ def read_snapshot(generation: Generation, shard: int) -> ShardColumns:
 
 def _columns(files: Mapping[str, VerifiedFile], spec: GenerationSpec, shard: int, entry: ShardEntry) -> ShardColumns:
     needed = {ITEMS, LISTS, *(f"vectors-{space.name}.arrow" for space in spec.spaces)}
+    needed |= {f"table-{name}.arrow" for name in spec.tables} | ({QUORUM} if spec.quorum else set())
     if not needed <= files.keys():
         raise SchemaMismatch(f"shard {shard} of generation {spec.id} has no {', '.join(sorted(needed - files.keys()))}")
     items = read_table(files[ITEMS])
@@ -121,6 +130,8 @@ def _columns(files: Mapping[str, VerifiedFile], spec: GenerationSpec, shard: int
             vectors=vectors,
             graphs=graphs,
             calibrations=entry.calibrations,
+            tables={name: _item_table(read_table(files[f"table-{name}.arrow"])) for name in spec.tables},
+            quorum=QuorumTable(_lists(read_table(files[QUORUM]))) if spec.quorum else None,
         )
     except KeyError as error:
         raise SchemaMismatch(f"shard {shard} of generation {spec.id}: no column {error}") from None
@@ -157,6 +168,23 @@ def _lists(table: pa.Table) -> RankedLists:
     rows, scores = only_chunk(table["rows"]), only_chunk(table["scores"])
     indptr = rows.offsets.to_numpy() if len(rows) else np.zeros(1, np.int64)
     return RankedLists(tuple(table["name"].to_pylist()), indptr, rows.flatten().to_numpy(), scores.flatten().to_numpy())
+
+
+def _item_table_table(table: ItemTable) -> pa.Table:
+    offsets = pa.array(table.starts)
+    return pa.table(
+        {
+            "seed": pa.array(table.seed_keys),
+            "rows": pa.LargeListArray.from_arrays(offsets, pa.array(table.rows)),
+            "weights": pa.LargeListArray.from_arrays(offsets, pa.array(table.weights)),
+        }
+    )
+
+
+def _item_table(table: pa.Table) -> ItemTable:
+    rows, weights = only_chunk(table["rows"]), only_chunk(table["weights"])
+    starts = rows.offsets.to_numpy() if len(rows) else np.zeros(1, np.int64)
+    return ItemTable(_numpy(table, "seed"), starts, rows.flatten().to_numpy(), weights.flatten().to_numpy())
 
 
 def _vectors(file: VerifiedFile, space: SpaceSpec, n_rows: int) -> Floats:

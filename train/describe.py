@@ -17,7 +17,7 @@ def describe(signals: Signals, config: Config, *, generation: str, created: str,
     sources = (
         SourceSpec("tops", "tops", exact=True, promises_k=True),
         SourceSpec("ann", "ann", exact=False, promises_k=True, space=SPACE),
-        SourceSpec("history", "history", exact=True, promises_k=False, seeds="history"),
+        SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
         SourceSpec("score_all", "score_all", exact=True, promises_k=True, space=SPACE),
     )
     match = match_columns(spaces=[SPACE], stats=signals.stats, profile=profile)

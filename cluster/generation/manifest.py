@@ -15,7 +15,7 @@ from cluster.errors import GenerationCorrupt, SchemaMismatch
 from cluster.generation.names import is_file_name, is_generation_id
 from cluster.spec import GenerationSpec
 
-FORMAT = 1
+FORMAT = 2
 
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.sha256"

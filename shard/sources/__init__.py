@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from cluster.errors import SchemaMismatch
-from cluster.spec import SourceSpec
-from cluster.types import Keys
-from shard.lists import RankedLists
+from cluster.spec import GenerationSpec, SourceSpec
+from shard.columns import ShardColumns
 from shard.sources.ann import Ann
-from shard.sources.history import History
+from shard.sources.item_lists import ItemLists
+from shard.sources.quorum import Quorum
 from shard.sources.score_all import ScoreAll
+from shard.sources.seeds import SeedItems
 from shard.sources.source import Source
 from shard.sources.tops import Tops
 from shard.space import Space
 
-__all__ = ["Source", "make_source"]
+T = TypeVar("T")
+
+__all__ = ["Source", "make_sources"]
 
 
-def make_source(spec: SourceSpec, *, keys: Keys, lists: RankedLists, spaces: Mapping[str, Space]) -> Source:
-    """The source of one spec over a shard's columns. Raises SchemaMismatch for a space that is not there."""
-    needs_space = spec.kind == "ann" or (spec.kind == "score_all" and spec.space)
-    if needs_space and spec.space not in spaces:
-        raise SchemaMismatch(f"source {spec.name} needs the space {spec.space!r}, which this shard does not have")
-    match spec.kind:
+def make_sources(spec: GenerationSpec, columns: ShardColumns, spaces: Mapping[str, Space]) -> dict[str, Source]:
+    """A generation's sources by name, over a shard's columns. Raises SchemaMismatch for what a source needs and lacks."""
+    return {source.name: _made(source, spec, columns, spaces) for source in spec.sources}
+
+
+def _made(source: SourceSpec, spec: GenerationSpec, columns: ShardColumns, spaces: Mapping[str, Space]) -> Source:
+    keys = columns.keys
+    match source.kind:
         case "tops":
-            return Tops(lists, keys)
-        case "history":
-            return History(keys, spec.seeds or "history")
+            return Tops(columns.lists, keys)
         case "ann":
-            return Ann(spec.space, spaces[spec.space])
+            return Ann(source.space, _needed(source, spaces.get(source.space), f"space {source.space!r}"))
+        case "seeds":
+            return SeedItems(keys, source.seeds)
         case "score_all":
-            return ScoreAll(spec.space, spaces.get(spec.space), lists, keys)
+            space = _needed(source, spaces.get(source.space), f"space {source.space!r}") if source.space else None
+            return ScoreAll(source.space, space, columns.lists, keys, source.lists)
+        case "item_lists":
+            table = _needed(source, columns.tables.get(source.table), f"item table {source.table!r}")
+            return ItemLists(table, keys, source.seeds)
+        case "quorum":
+            return Quorum(_needed(source, columns.quorum, "quorum table"), keys, spec.quorum)
+
+
+def _needed(source: SourceSpec, part: T | None, what: str) -> T:
+    if part is None:
+        raise SchemaMismatch(f"source {source.name} needs the {what}, which this shard does not have")
+    return part

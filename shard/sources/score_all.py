@@ -5,6 +5,8 @@ For catalogues, or filters, small enough that an index has nothing to add.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from cluster.order import top_k
@@ -16,13 +18,13 @@ from shard.space import Space
 
 
 class ScoreAll:
-    """space: None where the source has no space; then popularity is all there is."""
+    """space: None where the source has no space; then popularity is all there is.  kind: the kind of list that tells it."""
 
-    def __init__(self, space_name: str, space: Space | None, lists: RankedLists, keys: Keys) -> None:
+    def __init__(self, space_name: str, space: Space | None, lists: RankedLists, keys: Keys, kind: str) -> None:
         self._space_name = space_name
         self._space = space
         self._keys = keys
-        self._popularity = popularity(lists, len(keys))
+        self._popularity = popularity(lists, len(keys), kind)
 
     def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
         vector = query.vectors.get(self._space_name)
@@ -33,11 +35,12 @@ class ScoreAll:
         return Found(rows[best], self._popularity[rows[best]], "popularity")
 
 
-def popularity(lists: RankedLists, n_rows: int) -> Floats:
-    """(n_rows,) float32: each row's score in the global list `<days>d` with the most days; 0 where it is in none."""
+def popularity(lists: RankedLists, n_rows: int, kind: str) -> Floats:
+    """(n_rows,) float32: each row's score in the global list `<kind>/<days>d` with the most days; 0 where it is in none."""
     scores = np.zeros(n_rows, np.float32)
-    windows = [name for name in lists.names if name[-1:] == "d" and name[:-1].isdecimal()]
+    global_list = re.compile(re.escape(kind) + r"/(\d+)d" if kind else r"(\d+)d")
+    windows = {name: int(found[1]) for name in lists.names if (found := global_list.fullmatch(name))}
     if windows:
-        rows, values = lists.slice(max(windows, key=lambda name: int(name[:-1])))
+        rows, values = lists.slice(max(windows, key=windows.__getitem__))
         scores[rows] = values
     return scores

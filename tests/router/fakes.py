@@ -85,7 +85,7 @@ class Catalogue:
             sources=(
                 SourceSpec("tops", "tops", exact=True, promises_k=True),
                 SourceSpec("ann", "ann", exact=False, promises_k=True, space="als"),
-                SourceSpec("history", "history", exact=True, promises_k=False, seeds="history"),
+                SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
             ),
             lists=("7d", "28d", "7d/color=red", "28d/color=red", "7d/color=blue"),
             profile=("color",),

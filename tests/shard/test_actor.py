@@ -24,8 +24,8 @@ from tests.cluster.generation.making import copied, flip_bit
 from tests.cluster.serving import LIMITS, NODE, SECRET, run
 from tests.shard.golden import make
 
-GOLDEN = Path(make.__file__).parent / "v1"
-QUERY = Query("golden", (Ask("ann", 3), Ask("tops", 4, (("7d", 1.0),))), vectors={"taste": np.ones(3, np.float32)})
+GOLDEN = Path(make.__file__).parent / "v2"
+QUERY = Query("golden", (Ask("ann", 3), Ask("tops", 4, (("purchases/7d", 1.0),))), vectors={"taste": np.ones(3, np.float32)})
 
 
 @contextmanager
@@ -72,8 +72,8 @@ def test_it_answers_as_the_shard_itself_does(tmp_path: Path) -> None:
         assert set(fetched.item_ids) <= set(make.ITEMS)
         with pytest.raises(GenerationMismatch):
             await client.retrieve(Query("other", ()), Deadline.after_ms(5000))
-        with pytest.raises(InvalidQuery, match="no source 'quorum'"):
-            await client.retrieve(Query("golden", (Ask("quorum", 1),)), Deadline.after_ms(5000))
+        with pytest.raises(InvalidQuery, match="no source 'clicks'"):
+            await client.retrieve(Query("golden", (Ask("clicks", 1),)), Deadline.after_ms(5000))
         client.channel.close()
 
     with acting(GOLDEN, tmp_path / "s") as actor:

@@ -14,19 +14,20 @@ import pytest
 import shard.snapshot
 from cluster.errors import GenerationCorrupt, GenerationError, InternalError, SchemaMismatch
 from cluster.generation import Generation, GenerationWriter, VerifiedFile
-from cluster.partition import shard_of
-from cluster.types import Affinity, Ask, Condition, FetchQuery, Filter, Query
+from cluster.partition import item_keys, shard_of
+from cluster.types import Affinity, Ask, Condition, FetchQuery, Filter, Query, Seeds
 from shard.arrow_file import read_table, require_plain, write_table
 from shard.attributes import column_to_arrow
 from shard.columns import ShardColumns, partition
 from shard.hnsw import Graph
+from shard.lists import RankedLists
 from shard.shard import Shard
 from shard.snapshot import read_snapshot, shard_folder, write_snapshot
 from tests.cluster.generation.making import all_files, copied, flip_bit
 from tests.shard.golden import make
 from tests.shard.worlds import World
 
-GOLDEN = Path(make.__file__).parent / "v1"
+GOLDEN = Path(make.__file__).parent / "v2"
 WORLD = World.drawn(3, 20)
 
 
@@ -37,13 +38,17 @@ def published(world: World, storage: Path, n_shards: int) -> Generation:
         return writer.publish(world.spec([len(piece) for piece in pieces]), shards=entries)
 
 
+def assert_same_lists(found: RankedLists, expected: RankedLists) -> None:
+    assert found.names == expected.names
+    for name in found.names:
+        for mine, theirs in zip(found.slice(name), expected.slice(name), strict=True):
+            assert mine.tolist() == theirs.tolist()
+
+
 def assert_same(found: ShardColumns, expected: ShardColumns) -> None:
     assert found.keys.tolist() == expected.keys.tolist()
     assert found.item_ids == expected.item_ids
-    assert found.lists.names == expected.lists.names
-    for name in found.lists.names:
-        for mine, theirs in zip(found.lists.slice(name), expected.lists.slice(name), strict=True):
-            assert mine.tolist() == theirs.tolist()
+    assert_same_lists(found.lists, expected.lists)
     assert {n: column_to_arrow(c).to_pylist() for n, c in found.attributes.items()} == {
         n: column_to_arrow(c).to_pylist() for n, c in expected.attributes.items()
     }
@@ -53,6 +58,13 @@ def assert_same(found: ShardColumns, expected: ShardColumns) -> None:
         }
     assert (found.payload and found.payload.to_pylist()) == (expected.payload and expected.payload.to_pylist())
     assert found.calibrations == expected.calibrations
+    assert found.tables.keys() == expected.tables.keys()
+    for name, table in found.tables.items():
+        for part in ("seed_keys", "starts", "rows", "weights"):
+            assert getattr(table, part).tolist() == getattr(expected.tables[name], part).tolist()
+    assert (found.quorum is None) == (expected.quorum is None)
+    if found.quorum is not None and expected.quorum is not None:
+        assert_same_lists(found.quorum.by_value, expected.quorum.by_value)
 
 
 @pytest.mark.parametrize(("n_items", "n_shards"), [(40, 1), (40, 3), (3, 8), (0, 1)])
@@ -76,6 +88,12 @@ def test_integer_ids_are_their_own_keys(tmp_path: Path) -> None:
     assert loaded.fetch(FetchQuery("tiny-1", np.array([4], np.int32))).item_ids == (int(world.keys[4]),)
 
 
+def make_seeds(*item_ids: str) -> Seeds:
+    """Of weights 1, 2, ..."""
+    weights = np.arange(1, len(item_ids) + 1, dtype=np.float32)
+    return Seeds(item_keys(item_ids), weights, np.zeros(len(item_ids), np.float32))
+
+
 @pytest.fixture(scope="module")
 def shards() -> list[Shard]:
     """The golden ones."""
@@ -84,7 +102,7 @@ def shards() -> list[Shard]:
 
 
 class TestGolden:
-    """Format 1, as it was written when it was new."""
+    """Format 2, as it was written when it was new."""
 
     def test_its_columns_are_those_that_were_written(self, shards: list[Shard]) -> None:
         for loaded, piece in zip(shards, partition(make.columns(), make.N_SHARDS), strict=True):
@@ -97,22 +115,32 @@ class TestGolden:
     def test_it_answers(self, shards: list[Shard]) -> None:
         query = Query(
             "golden",
-            (Ask("tops", 6, (("7d", 1.0), ("7d/brand=acme", 5.0))), Ask("ann", 6)),
+            (
+                Ask("tops", 6, (("purchases/7d", 1.0), ("purchases/7d/brand=acme", 5.0))),
+                Ask("ann", 6),
+                Ask("similar", 6),
+                Ask("quorum", 6),
+            ),
             filter=Filter(must_not=(Condition("price", "lt", (0,)),)),
             vectors={"taste": np.array([1, 0, 0], np.float32)},
+            seeds={"history": make_seeds("eggs", "apple")},
             profile={"brand": Affinity(("bolt",), np.array([0.5], np.float32))},
         )
-        tops, dots, affinities = {}, {}, {}
+        scores: dict[str, dict] = {ask.source: {} for ask in query.asks}
+        affinities = {}
         for loaded in shards:
             reply = loaded.retrieve(query)
             ids = loaded.fetch(FetchQuery("golden", reply.rows)).item_ids
-            by_source = {hits.source: hits for hits in reply.sources}
-            tops |= {ids[at]: score for at, score in zip(by_source["tops"].members, by_source["tops"].scores, strict=True)}
-            dots |= {ids[at]: score for at, score in zip(by_source["ann"].members, by_source["ann"].scores, strict=True)}
+            for hits in reply.sources:
+                scores[hits.source] |= {ids[at]: score for at, score in zip(hits.members, hits.scores, strict=True)}
             column = loaded.spec.features.match.index("affinity.brand")
             affinities |= dict(zip(ids, reply.match[:, column].tolist(), strict=True))
-        assert tops == {"apple": 15, "bread": 2, "crème": 2, "eggs": 9, "figs": 5}
-        assert dots == {"apple": 1, "bread": 0, "crème": 0, "eggs": 0, "figs": 3}
+        assert scores == {
+            "tops": {"apple": 15, "bread": 2, "crème": 2, "eggs": 9, "figs": 5},
+            "ann": {"apple": 1, "bread": 0, "crème": 0, "eggs": 0, "figs": 3},
+            "similar": {"figs": 2, "crème": 0.25},  # not bread: its weight is below 0
+            "quorum": {"bread": 0.5, "eggs": 0.5},
+        }
         assert affinities == {"apple": 0, "bread": 0.5, "crème": 0, "eggs": 0.5, "figs": 0}
 
     def test_its_payloads_are_plain(self, shards: list[Shard]) -> None:
@@ -146,7 +174,9 @@ class TestDamage:
 
     def test_the_spies_see_every_file_of_a_sound_one(self, opened: list[str]) -> None:
         read_snapshot(Generation.open(GOLDEN), 0)
-        assert sorted(opened)[1:] == [f"shard-0000/{name}.arrow" for name in ("items", "lists", "vectors-taste")]
+        assert sorted(opened)[1:] == [
+            f"shard-0000/{name}.arrow" for name in ("items", "lists", "quorum", "table-content", "vectors-taste")
+        ]
         assert opened and sorted(opened)[0].startswith("/proc/self/fd/")
 
     def test_any_flipped_bit_stops_the_shard_before_a_library_sees_any_byte(self, tmp_path: Path, opened: list[str]) -> None:

@@ -194,10 +194,11 @@ def test_however_far_tops_must_walk_it_finds_the_best(seed: int, k: int, n_score
 
 def test_popularity_is_the_longest_global_window() -> None:
     keys, rows = np.arange(3, dtype=np.int64), np.arange(3, dtype=np.int32)
-    scores = {name: np.full(3, i, np.float32) for i, name in enumerate(["7d", "90d", "28d", "900d/brand=1000d"])}
+    names = ["clicks/7d", "clicks/90d", "clicks/28d", "clicks/900d/brand=1000d", "purchases/900d"]
+    scores = {name: np.full(3, i, np.float32) for i, name in enumerate(names)}
     lists = RankedLists.of(keys, {name: (rows, values) for name, values in scores.items()})
-    assert popularity(lists, 3).tolist() == [1, 1, 1]
-    assert popularity(RankedLists.of(keys, {}), 3).tolist() == [0, 0, 0]
+    assert popularity(lists, 3, "clicks").tolist() == [1, 1, 1]
+    assert popularity(RankedLists.of(keys, {}), 3, "clicks").tolist() == [0, 0, 0]
 
 
 def test_sources_share_one_mask_and_one_reply() -> None:

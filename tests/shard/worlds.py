@@ -28,7 +28,7 @@ ATTRIBUTES = (
 SOURCES = (
     SourceSpec("tops", "tops", exact=True, promises_k=True),
     SourceSpec("ann", "ann", exact=True, promises_k=True, space="taste"),  # exact here: these spaces have no graph
-    SourceSpec("history", "history", exact=True, promises_k=False, seeds="history"),
+    SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
     SourceSpec("score_all", "score_all", exact=True, promises_k=True, space="taste"),
 )
 BRANDS = ("acme", "bolt", "crux", "")

@@ -1,4 +1,4 @@
-"""The golden snapshot: six items in two shards with everything format 1 can hold. `python -m tests.shard.golden.make N`
+"""The golden snapshot: six items in two shards with everything format 2 can hold. `python -m tests.shard.golden.make N`
 wrote `vN/`, once, when format N was new. Never rewrite one: that today's code reads yesterday's bytes is the test.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
 from cluster.features import match_columns
 from cluster.generation import GenerationWriter
@@ -21,7 +22,9 @@ from shard.attributes import column_from_arrow
 from shard.calibration import Calibration, Depth
 from shard.columns import ShardColumns, partition
 from shard.hnsw import build_graph
+from shard.item_table import ItemTable
 from shard.lists import RankedLists
+from shard.quorum_table import QuorumTable
 from shard.snapshot import shard_folder, write_snapshot
 
 N_SHARDS = 2
@@ -39,8 +42,13 @@ ITEMS: dict[str, dict] = {
     "eggs": {"brand": "bolt", "stores": ["s1", "s3"], "price": 0.0, "organic": False, "vector": [0, 2, 2], "top": 9},
     "figs": {"brand": "acme", "stores": ["s1"], "price": 7.25, "organic": None, "vector": [3, 0, 1], "top": 1},
 }
+SIMILAR = {"apple": {"figs": 1.0, "dough": 0.5, "bread": -1.0}, "eggs": {"crème": 0.25, "dough": 0.25}}
+LIKED = {"acme": {"apple": 0.5, "figs": 0.25, "eggs": 0.125}, "bolt": {"bread": 1.0, "eggs": 1.0}, "crux": {}}
 SCHEMA = FeatureSchema(
-    match_columns(spaces=["taste"], stats=["top"], profile=["brand", "stores"]), ("tops", "ann", "history", "score_all"), (), ()
+    match_columns(spaces=["taste"], stats=["top"], profile=["brand", "stores"]),
+    ("tops", "ann", "history", "score_all", "similar", "quorum"),
+    (),
+    (),
 )
 
 
@@ -58,11 +66,24 @@ def columns() -> ShardColumns:
     return ShardColumns(
         keys=keys,
         item_ids=pa.array(ids),
-        lists=RankedLists.of(keys, {"7d": (everything, top), "7d/brand=acme": (acme, top[acme])}),
+        lists=RankedLists.of(keys, {"purchases/7d": (everything, top), "purchases/7d/brand=acme": (acme, top[acme])}),
         attributes={spec.name: column_from_arrow(spec.kind, arrays[spec.name]) for spec in ATTRIBUTES},
         stats={"top": top},
         payload=pa.table({name: arrays[name] for name in types}),
         vectors={"taste": np.array([item["vector"] for item in items], np.float32)},
+        tables={"content": similar(keys, ids)},
+        quorum=QuorumTable.of(
+            keys, tuple(LIKED), sparse.csr_array([[LIKED[b].get(i, 0) for b in LIKED] for i in ids], dtype="f4")
+        ),
+    )
+
+
+def similar(keys: np.ndarray, ids: list[str]) -> ItemTable:
+    lists = [SIMILAR.get(item_id, {}) for item_id in ids]
+    starts = np.cumsum([0, *(len(targets) for targets in lists)])
+    targets = np.array([ids.index(target) for targets in lists for target in targets], np.int32)
+    return ItemTable.of(
+        keys, starts, targets, np.array([weight for targets in lists for weight in targets.values()], np.float32)
     )
 
 
@@ -75,14 +96,19 @@ def spec(shard_items: tuple[int, ...]) -> GenerationSpec:
         attributes=ATTRIBUTES,
         spaces=(SpaceSpec("taste", 3, "ip", 0.99),),
         sources=(
-            SourceSpec("tops", "tops", exact=True, promises_k=True),
+            SourceSpec("tops", "tops", exact=True, promises_k=True, lists="purchases"),
             SourceSpec("ann", "ann", exact=False, promises_k=True, space="taste"),
-            SourceSpec("history", "history", exact=True, promises_k=False, seeds="history"),
-            SourceSpec("score_all", "score_all", exact=True, promises_k=True, space="taste"),
+            SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
+            SourceSpec("score_all", "score_all", exact=True, promises_k=True, space="taste", lists="purchases"),
+            SourceSpec("similar", "item_lists", exact=True, promises_k=False, seeds="history", table="content"),
+            SourceSpec("quorum", "quorum", exact=True, promises_k=False),
         ),
-        lists=("7d", "7d/brand=acme"),
+        lists=("purchases/7d", "purchases/7d/brand=acme"),
         profile=("brand", "stores"),
         features=SCHEMA,
+        tables=("content",),
+        quorum="brand",
+        seeds=("favourites",),
     )
 
 

@@ -1,4 +1,7 @@
-"""Bought before: the query's seeds that this shard owns, by their weight. Exact; promises no number."""
+"""The seeds themselves: those of one of the query's sets that this shard owns, by their weight. Exact; promises no number.
+
+Bought before, favourites, recently viewed: what a set means is where it is filled.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from shard.eligible import Eligible
 from shard.found import Found
 
 
-class History:
-    """seeds: which of the query's seeds are read."""
+class SeedItems:
+    """seeds: which of the query's seed sets is read."""
 
     def __init__(self, keys: Keys, seeds: str) -> None:
         self._keys = keys

@@ -1,0 +1,62 @@
+"""What follows from the query's seeds by one table of item-to-item weights. Exact; promises no number.
+
+    score(i) = Σ over seeds s of weight(s) · w(s, i)
+
+summed in float64 in the order of the seeds and rounded once, so that no partition can change it; items with a score above 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.order import top_k
+from cluster.types import Ask, Floats, Keys, Query, Rows
+from shard.attributes import slices
+from shard.eligible import Eligible
+from shard.found import Found
+from shard.item_table import ItemTable
+
+_DENSE_ROWS_PER_ENTRY = 30  # up to here one slot a row is quicker than sorting the entries by row
+
+
+class ItemLists:
+    """seeds: which of the query's seed sets is looked up in the table."""
+
+    def __init__(self, table: ItemTable, keys: Keys, seeds: str) -> None:
+        self._table = table
+        self._keys = keys
+        self._seeds = seeds
+
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+        table = self._table
+        seeds = query.seeds.get(self._seeds)
+        if seeds is None or len(seeds.keys) == 0 or len(table) == 0:
+            return Found.nothing("no_seeds")
+        at = np.searchsorted(table.seed_keys, seeds.keys)
+        at[at == len(table)] = 0
+        known = np.flatnonzero(table.seed_keys[at] == seeds.keys)
+        entries, indptr = slices(table.starts, at[known])
+        weights = np.repeat(seeds.weights[known].astype(np.float64), np.diff(indptr))
+        rows, scores = _summed(table.rows[entries], weights * table.weights[entries], len(self._keys))
+        kept = (scores > 0) & eligible.keep(rows)
+        rows, scores = rows[kept], scores[kept]
+        best = top_k(scores, self._keys[rows], k)
+        return Found(rows[best], scores[best], "lists")
+
+
+def _summed(rows: Rows, parts: NDArray[np.float64], n_rows: int) -> tuple[Rows, Floats]:
+    """The distinct rows, ascending, and the sum of each one's parts (e,), added one by one as they come.
+
+    Both ways add alike: `bincount` goes through its input in order, and a stable sort keeps that order.
+    """
+    if n_rows <= _DENSE_ROWS_PER_ENTRY * len(rows):
+        sums = np.bincount(rows, parts, minlength=n_rows)
+        found = np.flatnonzero(sums)
+        return found.astype(np.int32), sums[found].astype(np.float32)
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    is_first = np.ones(len(rows), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    sums = np.bincount(np.cumsum(is_first) - 1, parts[order])
+    return ordered[is_first], sums.astype(np.float32)
