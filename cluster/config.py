@@ -47,15 +47,45 @@ class CatalogSection(Section):
     number: tuple[str, ...] = ()
     boolean: tuple[str, ...] = ()
     payload: Annotated[tuple[str, ...], Field(description="shown with each item; empty = every single-valued attribute")] = ()
+    created_column: Annotated[str, Field(description='since when the item is there; "" = since its first event')] = ""
+    vector_column: Annotated[str, Field(description='content vectors, all of one length; "" = none')] = ""
 
 
 class EventsSection(Section):
-    """Columns of events.parquet, the purchase log."""
+    """Columns of events.parquet, and which of its event types mean what."""
 
     user_column: str = "user_id"
     item_column: str = "item_id"
     time_column: str = "timestamp"
     weight_column: Annotated[str, Field(description='"" = every event weighs 1')] = ""
+    context_column: Annotated[
+        str, Field(description='the basket or session of an event; "" = a user\'s events at one time')
+    ] = ""
+    type_column: Annotated[str, Field(description='"" = every event is a purchase, the target')] = ""
+    view_types: tuple[str, ...] = ("view", "impression")
+    click_types: tuple[str, ...] = ("click",)
+    purchase_types: Annotated[tuple[str, ...], Field(description="the target action, whatever it is called here")] = (
+        "purchase",
+    )
+    favourite_types: tuple[str, ...] = ("favourite", "favorite")
+
+
+class UserTableSection(Section):
+    """Columns of users.parquet, an optional table of what is known of users beside the log."""
+
+    id_column: str = "user_id"
+    category: tuple[str, ...] = ()
+    categories: Annotated[tuple[str, ...], Field(description="list columns: sets of strings")] = ()
+    number: tuple[str, ...] = ()
+    boolean: tuple[str, ...] = ()
+
+
+class PlaylistsSection(Section):
+    """Columns of playlists.parquet, an optional table of named lists of items."""
+
+    name_column: str = "name"
+    item_column: str = "item_id"
+    position_column: Annotated[str, Field(description="a number; the smallest stands first")] = "position"
 
 
 class UsersSection(Section):
@@ -260,6 +290,8 @@ class Config(Section):
     storage: StorageSection = StorageSection()
     catalog: CatalogSection = CatalogSection()
     events: EventsSection = EventsSection()
+    user_table: UserTableSection = UserTableSection()
+    playlists: PlaylistsSection = PlaylistsSection()
     users: UsersSection = UsersSection()
     sources: SourcesSection = SourcesSection()
     merge: MergeSection = MergeSection()

@@ -1,8 +1,9 @@
-"""The purchase log, ordered by user and then by time, on disk and mapped into memory.
+"""The event log, ordered by user and then by time, on disk and mapped into memory.
 
 The order makes every question a fold over users: what a user had bought by some moment is a prefix of the user's events,
 so a view of the log as of T costs nothing and cannot see what came later. Ids have become positions: users in
-`user_ids`, items in the catalogue.
+`user_ids`, items in the catalogue. A view shows purchases, the target, unless it is asked for another kind of event: who
+never heard of kinds is right about purchases.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +21,14 @@ _CHUNK_EVENTS = 1 << 21
 _FOREVER = 2**62
 _HALVINGS_MAX = 100
 
+EventKind = Literal["view", "click", "purchase", "favourite"]
+KINDS: tuple[EventKind, ...] = ("view", "click", "purchase", "favourite")  # stored as their position here
+TARGET: EventKind = "purchase"
+NO_CONTEXT = -(2**63)
+
 USER_IDS = "user_ids.arrow"
-ARRAYS = {"starts": np.int64, "items": np.int32, "times": np.int64, "weights": np.float32}  # each in its own .bin file
+COLUMNS = {"items": np.int32, "times": np.int64, "weights": np.float32, "kinds": np.int8, "contexts": np.int64}
+ARRAYS = {"starts": np.int64, **COLUMNS}  # each in its own .bin file
 
 DAY_S = 86_400
 
@@ -30,7 +38,8 @@ class Chunk:
     """The events of users [first_user, end_user) in a view, ordered by user, time, item.
 
     users: (e,) int32, position in the log's user_ids.  items: (e,) int32 rows of the catalogue.
-    times: (e,) int64 Unix seconds.  weights: (e,) float32.
+    times: (e,) int64 Unix seconds.  weights: (e,) float32.  kinds: (e,) int8 positions in KINDS.
+    contexts: (e,) int64, equal for the events of one basket or session of a user, NO_CONTEXT where none is known.
     """
 
     first_user: int
@@ -39,13 +48,15 @@ class Chunk:
     items: NDArray[np.int32]
     times: NDArray[np.int64]
     weights: NDArray[np.float32]
+    kinds: NDArray[np.int8]
+    contexts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventLog:
-    """A view: events with after < time <= until. user_ids: (U,) string, ascending.  starts: (U + 1,) int64 into the arrays.
+    """A view: events of the `wanted` kinds with after < time <= until.
 
-    n_items is the size of the catalogue.
+    user_ids: (U,) string, ascending.  starts: (U + 1,) int64 into the arrays.  n_items is the size of the catalogue.
     """
 
     user_ids: pa.Array
@@ -54,13 +65,20 @@ class EventLog:
     items: NDArray[np.int32]
     times: NDArray[np.int64]
     weights: NDArray[np.float32]
+    kinds: NDArray[np.int8]
+    contexts: NDArray[np.int64]
     after: int = -_FOREVER
     until: int = _FOREVER
+    wanted: tuple[EventKind, ...] = (TARGET,)
 
     @property
     def n_users(self) -> int:
         """Of the whole log; some have no event in this view."""
         return len(self.user_ids)
+
+    def of(self, *kinds: EventKind) -> EventLog:
+        """The same log with the events of these kinds, which may be others than it showed before; `of(*KINDS)` shows all."""
+        return replace(self, wanted=kinds)
 
     def as_of(self, time: int) -> EventLog:
         """The same log without anything later than `time`."""
@@ -72,24 +90,40 @@ class EventLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """The view's events in chunks of whole users, about 2 million stored events each; every user is in one chunk."""
+        wanted = np.array([kind in self.wanted for kind in KINDS])
         first = 0
         while first < self.n_users:
             reach = int(np.searchsorted(self.starts, self.starts[first] + _CHUNK_EVENTS, side="right")) - 1
             end = min(max(reach, first + 1), self.n_users)
             stored = slice(int(self.starts[first]), int(self.starts[end]))
             times = self.times[stored]
-            inside = (times > self.after) & (times <= self.until)
+            inside = (times > self.after) & (times <= self.until) & wanted[self.kinds[stored]]
             users = np.repeat(np.arange(first, end, dtype=np.int32), np.diff(self.starts[first : end + 1]))
-            yield Chunk(first, end, users[inside], self.items[stored][inside], times[inside], self.weights[stored][inside])
+            columns = (self.items, self.times, self.weights, self.kinds, self.contexts)
+            yield Chunk(first, end, users[inside], *(column[stored][inside] for column in columns))
             first = end
+
+    def count_by_kind(self) -> dict[EventKind, int]:
+        """How many events of each kind the whole log has, whatever this view shows; kinds without any are left out."""
+        counts = np.zeros(len(KINDS), np.int64)
+        for begin in range(0, len(self.kinds), _CHUNK_EVENTS):
+            counts += np.bincount(self.kinds[begin : begin + _CHUNK_EVENTS], minlength=len(KINDS))
+        return {kind: int(n) for kind, n in zip(KINDS, counts, strict=True) if n}
+
+    @property
+    def has_contexts(self) -> bool:
+        """Whether any event of the whole log has a context."""
+        spans = range(0, len(self.contexts), _CHUNK_EVENTS)
+        return any(bool((self.contexts[begin : begin + _CHUNK_EVENTS] != NO_CONTEXT).any()) for begin in spans)
 
     @classmethod
     def open(cls, folder: Path, n_items: int) -> EventLog:
         """The log that `event_reader` wrote there."""
         with pa.OSFile(str(folder / USER_IDS)) as source:
             user_ids = pa.ipc.open_file(source).read_all().column("user_id")
-        starts, items, times, weights = (np.memmap(folder / f"{name}.bin", dtype, "r") for name, dtype in ARRAYS.items())
-        return cls(pa.concat_arrays(user_ids.chunks), n_items, starts, items, times, weights)
+        arrays = (np.memmap(folder / f"{name}.bin", dtype, "r") for name, dtype in ARRAYS.items())
+        starts, items, times, weights, kinds, contexts = arrays
+        return cls(pa.concat_arrays(user_ids.chunks), n_items, starts, items, times, weights, kinds, contexts)
 
 
 def half_life_decay(ages_days: NDArray[np.floating], half_life_days: float) -> NDArray[np.float32]:

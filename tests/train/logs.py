@@ -10,18 +10,27 @@ import pyarrow as pa
 from cluster.config import CatalogSection
 from cluster.partition import item_keys
 from train.catalogue import Catalogue, attribute_specs
-from train.event_log import DAY_S, EventLog
+from train.event_log import DAY_S, KINDS, NO_CONTEXT, TARGET, EventKind, EventLog
 
 NOW_DAY = 100
 NOW = NOW_DAY * DAY_S
 
 
-def log_of(events: Sequence[tuple[str, int, float]], n_items: int, weights: Sequence[float] = ()) -> EventLog:
-    """A log of (user, item row, day) events; day 100 is now."""
+def log_of(
+    events: Sequence[tuple[str, int, float]],
+    n_items: int,
+    weights: Sequence[float] = (),
+    *,
+    kinds: Sequence[EventKind] = (),
+    contexts: Sequence[int] = (),
+) -> EventLog:
+    """A log of (user, item row, day) events; day 100 is now. Purchases of no context unless told otherwise."""
     users = sorted({user for user, _, _ in events})
-    weight_of = list(weights) or [1.0] * len(events)
+    n = len(events)
+    aligned = (weights or [1.0] * n, kinds or [TARGET] * n, contexts or [NO_CONTEXT] * n)
     rows = sorted(
-        (users.index(user), int(day * DAY_S), item, weight) for (user, item, day), weight in zip(events, weight_of, strict=True)
+        (users.index(user), int(day * DAY_S), item, KINDS.index(kind), context, weight)
+        for (user, item, day), weight, kind, context in zip(events, *aligned, strict=True)
     )
     counts = np.bincount([row[0] for row in rows], minlength=len(users))
     return EventLog(
@@ -30,7 +39,9 @@ def log_of(events: Sequence[tuple[str, int, float]], n_items: int, weights: Sequ
         starts=np.concatenate(([0], np.cumsum(counts))),
         items=np.array([row[2] for row in rows], np.int32),
         times=np.array([row[1] for row in rows], np.int64),
-        weights=np.array([row[3] for row in rows], np.float32),
+        weights=np.array([row[5] for row in rows], np.float32),
+        kinds=np.array([row[3] for row in rows], np.int8),
+        contexts=np.array([row[4] for row in rows], np.int64),
     )
 
 

@@ -155,7 +155,7 @@ def test_dirty_input_is_dropped_counted_and_harmless(tmp_path: Path) -> None:
         "item not in the catalogue": 1,
         "null time": 1,
         "in the future": 1,
-        "repeats another event (user, item, time)": 2,
+        "repeats another event (user, item, time, type)": 2,
     }
     assert report.last_time <= TINY.end
 

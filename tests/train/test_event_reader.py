@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from cluster.config import EventsSection
 from cluster.errors import ConfigError
 from tests.train.logs import catalogue_of, log_of
-from train import event_log, event_reader
-from train.event_log import DAY_S, EventLog
+from train import event_log, event_reader, parquet
+from train.event_log import DAY_S, KINDS, NO_CONTEXT, EventLog
 from train.event_reader import read_events
 from train.report import TableReport
 
@@ -23,8 +23,8 @@ SECTION = EventsSection()
 ITEMS = catalogue_of(["x", "y", "z"])
 
 
-def read(path: Path, section: EventsSection = SECTION, now: float = 1e9) -> tuple[EventLog, TableReport]:
-    folder = path.with_suffix(".log")
+def read(path: Path, section: EventsSection = SECTION, now: float = 1e9, aside: str = "") -> tuple[EventLog, TableReport]:
+    folder = path.with_suffix(f".{aside or 'log'}")
     folder.mkdir()
     return read_events(path, section, ITEMS, folder, now=now, user_id_length_max=8)
 
@@ -79,12 +79,12 @@ def test_every_row_is_kept_or_counted(tmp_path: Path) -> None:
         "item not in the catalogue": 1,
         "null time": 1,
         "in the future": 1,
-        "repeats another event (user, item, time)": 1,
+        "repeats another event (user, item, time, type)": 1,
     }
     assert report.examples["item not in the catalogue"] == ["7"]
     assert report.examples["in the future"] == ["2033-05-18 03:33:20"]
     assert as_rows(log) == [("u1", 0, 5), ("u1", 2, 5)]
-    assert sorted(path.suffix for path in (tmp_path / "events.log").iterdir()) == [".arrow", ".bin", ".bin", ".bin", ".bin"]
+    assert sorted(path.suffix for path in (tmp_path / "events.log").iterdir()) == [".arrow", *[".bin"] * 6]
 
 
 def test_weights(tmp_path: Path) -> None:
@@ -113,6 +113,98 @@ def test_times_of_any_kind_are_unix_seconds(tmp_path: Path, kind: pa.DataType) -
     pq.write_table(table, tmp_path / "events.parquet", version="2.6")
     log, _ = read(tmp_path / "events.parquet")
     assert log.times.tolist() == [3 * DAY_S, 4 * DAY_S]
+
+
+def typed(path: Path, types: object, contexts: object = None) -> Path:
+    """Row i is of user u and item i mod 3 at second i."""
+    n = len(types)  # type: ignore[arg-type]
+    table = {"user_id": ["u"] * n, "item_id": pa.array([i % 3 for i in range(n)], pa.int64()), "timestamp": list(range(n))}
+    pq.write_table(pa.table(table | {"type": types, "session": contexts or [None] * n}), path)
+    return path
+
+
+def test_every_type_is_mapped_or_counted_and_views_show_what_they_are_asked_for(tmp_path: Path) -> None:
+    types = ["view", "impression", "click", "purchase", "favorite", "scroll", None, "scroll", "purchase"]
+    log, report = read(typed(tmp_path / "events.parquet", types), EventsSection(type_column="type"))
+    assert report.dropped == {"event type that no events.*_types names": 2, "null event type": 1}
+    assert report.examples["event type that no events.*_types names"] == ["scroll", "scroll"]
+    assert log.count_by_kind() == {"view": 2, "click": 1, "purchase": 2, "favourite": 1}
+    assert [time for _, _, time in as_rows(log)] == [3, 8], "who does not ask sees purchases"
+    assert [time for _, _, time in as_rows(log.of("view", "favourite"))] == [0, 1, 4]
+    assert [KINDS[kind] for chunk in log.of(*KINDS).chunks() for kind in chunk.kinds][:4] == [
+        "view",
+        "view",
+        "click",
+        "purchase",
+    ]
+
+
+def test_types_may_be_numbers_and_have_names_of_their_own(tmp_path: Path) -> None:
+    section = EventsSection(type_column="type", purchase_types=("7", "8"), view_types=("1",))
+    log, report = read(typed(tmp_path / "events.parquet", pa.array([7, 8, 1, 2], pa.int8())), section)
+    assert log.count_by_kind() == {"view": 1, "purchase": 2} and report.dropped == {
+        "event type that no events.*_types names": 1
+    }
+
+
+def test_a_type_of_two_meanings_and_a_log_without_purchases_are_refused(tmp_path: Path) -> None:
+    path = typed(tmp_path / "events.parquet", ["view", "click"])
+    with pytest.raises(ConfigError, match="'click' is in both click_types and purchase_types"):
+        read(path, EventsSection(type_column="type", purchase_types=("click",)))
+    (tmp_path / "events.log").rmdir()
+    with pytest.raises(ConfigError, match=r"no purchase among 2 usable events; events.purchase_types = \['purchase'\] names"):
+        read(path, EventsSection(type_column="type"))
+
+
+@pytest.mark.parametrize("contexts", [["b", "b", None, "a"], [2, 2, None, 1]])
+def test_contexts_are_equal_where_they_were(tmp_path: Path, contexts: list[object]) -> None:
+    log, report = read(typed(tmp_path / "e.parquet", ["purchase"] * 4, contexts), EventsSection(context_column="session"))
+    assert log.has_contexts and report.noted == {"no context": 1}
+    first, second, none, other = log.contexts.tolist()
+    assert first == second and len({first, none, other}) == 3 and none == NO_CONTEXT
+    assert not read(tmp_path / "e.parquet", aside="bare")[0].has_contexts
+
+
+def test_disorder_is_noted_also_across_batches(tmp_path: Path) -> None:
+    rows = [("u1", 0, 5), ("u1", 1, 9), (None, 0, 1), ("u1", 2, 8), ("u2", 0, 8), ("u2", 0, 2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "BATCH_ROWS", 2)
+        _, report = read(write(tmp_path / "events.parquet", rows))
+    assert report.noted == {"earlier than the row before": 2}
+    assert report.examples["earlier than the row before"] == ["1970-01-01 00:00:08", "1970-01-01 00:00:02"]
+
+
+repeats = st.lists(
+    st.tuples(
+        st.sampled_from(["view", "purchase"]),
+        st.integers(0, 1),
+        st.integers(0, 1),
+        st.sampled_from([1.0, 2.0, -1.0]),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=20)
+@given(rows=repeats, seed=st.integers(0, 9))
+def test_of_repeats_the_same_one_stays_in_any_order(
+    rows: list[tuple[str, int, int, float, int]], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = [*rows, ("purchase", 0, 0, 1.0, 0)]
+    folder = tmp_path_factory.mktemp("repeats")
+    section = EventsSection(type_column="type", weight_column="w", context_column="session")
+    seen = []
+    for name, order in (("as", np.arange(len(rows))), ("shuffled", np.random.default_rng(seed).permutation(len(rows)))):
+        types, items, times, weights, contexts = zip(*[rows[at] for at in order], strict=True)
+        columns = {"user_id": ["u"] * len(rows), "item_id": items, "timestamp": times, "type": types, "w": weights}
+        path = folder / f"{name}.parquet"
+        pq.write_table(pa.table(columns | {"session": contexts}), path)
+        log, report = read(path, section)
+        assert report.n_kept == len(log.items) == len({row[:3] for row in rows if row[3] > 0})
+        seen.append([column.tolist() for column in (log.items, log.times, log.kinds, log.weights, log.contexts)])
+    assert seen[0] == seen[1]
 
 
 def test_a_wrong_type_and_a_log_without_events_are_refused(tmp_path: Path) -> None:
