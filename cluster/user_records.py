@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cluster.errors import SchemaMismatch
 from cluster.generation import Generation
 from cluster.spec import GenerationSpec
-from cluster.types import Affinity, Floats, Seeds, UserRecord
+from cluster.types import NO_FLOATS, NO_KEYS, Affinity, Floats, Keys, Seeds, UserRecord
 
 USERS_FILE = "users.arrow"
 
@@ -27,11 +27,12 @@ _FLOAT = pa.float32()
 
 
 def users_schema(spec: GenerationSpec) -> pa.Schema:
-    """The columns for this generation's spaces, profile attributes and user features."""
+    """The columns for this generation's spaces, seed sets, profile attributes and user features."""
     fields = [pa.field("user_id", pa.string(), nullable=False)]
     fields += [pa.field(f"vector.{space.name}", pa.list_(_FLOAT, space.dim)) for space in spec.spaces]
-    fields += [pa.field("history.key", pa.list_(pa.int64())), pa.field("history.weight", pa.list_(_FLOAT))]
-    fields += [pa.field("history.age_days", pa.list_(_FLOAT))]
+    for name in _seed_sets(spec):
+        fields += [pa.field(f"{name}.key", pa.list_(pa.int64())), pa.field(f"{name}.weight", pa.list_(_FLOAT))]
+        fields += [pa.field(f"{name}.age_days", pa.list_(_FLOAT))]
     for attribute in spec.profile:
         fields += [pa.field(f"profile.{attribute}.value", pa.list_(pa.string()))]
         fields += [pa.field(f"profile.{attribute}.weight", pa.list_(_FLOAT))]
@@ -40,7 +41,10 @@ def users_schema(spec: GenerationSpec) -> pa.Schema:
 
 
 def write_users(path: Path, spec: GenerationSpec, records: Iterable[UserRecord]) -> int:
-    """Write the records, in their order; how many there were. A user without a vector in some space has null there."""
+    """Write the records, in their order; how many there were. A user without a vector in some space has null there.
+
+    Of a record's seed sets those that the spec names are kept.
+    """
     schema = users_schema(spec)
     n_users = 0
     options = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -68,8 +72,9 @@ def read_users(generation: Generation) -> Iterator[UserRecord]:
 def _batch(records: Sequence[UserRecord], spec: GenerationSpec, schema: pa.Schema) -> pa.RecordBatch:
     columns: list[pa.Array] = [pa.array([record.user_id for record in records], pa.string())]
     columns += [_vectors([record.vectors.get(space.name) for record in records], space.dim) for space in spec.spaces]
-    for name in ("keys", "weights", "ages_days"):
-        columns.append(_lists([getattr(record.history, name) for record in records]))
+    columns += _seed_columns([record.history for record in records])
+    for name in spec.seeds:
+        columns += _seed_columns([record.seeds.get(name, _NO_SEEDS) for record in records])
     for attribute in spec.profile:
         affinities = [record.profile.get(attribute, _NO_AFFINITY) for record in records]
         values = pa.array(itertools.chain.from_iterable(a.values for a in affinities), pa.string())
@@ -84,23 +89,50 @@ def _records(batch: pa.RecordBatch, spec: GenerationSpec) -> Iterator[UserRecord
     spaces = {space.name: _rows(batch.column(f"vector.{space.name}"), space.dim) for space in spec.spaces}
     known = {name: batch.column(f"vector.{name}").is_valid().to_numpy(zero_copy_only=False) for name in spaces}
     features = _rows(batch.column("feature"), len(spec.features.user))
-    bounds, keys = _flat(batch.column("history.key"))
-    weights, ages = _flat(batch.column("history.weight"))[1], _flat(batch.column("history.age_days"))[1]
+    history, *others = [_Seeds.of(batch, name) for name in _seed_sets(spec)]
+    further = dict(zip(spec.seeds, others, strict=True))
     profiles: dict[str, tuple[NDArray[np.int32], Floats, list[str]]] = {}
     for attribute in spec.profile:
         values = batch.column(f"profile.{attribute}.value")
         shares = _flat(batch.column(f"profile.{attribute}.weight"))
         profiles[attribute] = (*shares, values.flatten().to_pylist())
     for row, user_id in enumerate(user_ids):
-        mine = slice(bounds[row], bounds[row + 1])
         yield UserRecord(
             user_id=user_id,
             generation=spec.id,
             vectors={name: vectors[row] for name, vectors in spaces.items() if known[name][row]},
-            history=Seeds(keys[mine], weights[mine], ages[mine]),
+            history=history.at(row),
             profile={name: _affinity(row, *profile) for name, profile in profiles.items()},
             features=features[row],
+            seeds={name: seeds.at(row) for name, seeds in further.items() if len(seeds.at(row).keys)},
         )
+
+
+class _Seeds(NamedTuple):
+    """One seed set of a batch of users: user i's is at bounds[i]:bounds[i + 1]."""
+
+    bounds: NDArray[np.int32]
+    keys: Keys
+    weights: Floats
+    ages_days: Floats
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch, name: str) -> _Seeds:
+        weights, ages = _flat(batch.column(f"{name}.weight"))[1], _flat(batch.column(f"{name}.age_days"))[1]
+        return cls(*_flat(batch.column(f"{name}.key")), weights, ages)
+
+    def at(self, row: int) -> Seeds:
+        mine = slice(self.bounds[row], self.bounds[row + 1])
+        return Seeds(self.keys[mine], self.weights[mine], self.ages_days[mine])
+
+
+def _seed_sets(spec: GenerationSpec) -> tuple[str, ...]:
+    """What the columns of each seed set are called after: the further ones begin with "seeds."."""
+    return ("history", *(f"seeds.{name}" for name in spec.seeds))
+
+
+def _seed_columns(seeds: Sequence[Seeds]) -> list[pa.Array]:
+    return [_lists([getattr(one, part) for one in seeds]) for part in ("keys", "weights", "ages_days")]
 
 
 def _affinity(row: int, bounds: NDArray[np.int32], weights: Floats, values: list[str]) -> Affinity:
@@ -108,7 +140,8 @@ def _affinity(row: int, bounds: NDArray[np.int32], weights: Floats, values: list
     return Affinity(tuple(values[mine]), weights[mine])
 
 
-_NO_AFFINITY = Affinity((), np.empty(0, np.float32))
+_NO_AFFINITY = Affinity((), NO_FLOATS)
+_NO_SEEDS = Seeds(NO_KEYS, NO_FLOATS, NO_FLOATS)
 
 
 def _vectors(vectors: Sequence[Floats | None], width: int) -> pa.Array:

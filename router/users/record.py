@@ -20,14 +20,18 @@ assert sys.byteorder == "little", "arrays are stored as this machine's own bytes
 _FLOAT_BYTES = 4
 
 
+_Seeds = tuple[bytes, bytes, bytes]
+
+
 class _Stored(msgspec.Struct, array_like=True):
-    version: Literal[1]
+    version: Literal[2]
     user_id: str
     generation: str
     vectors: dict[str, bytes]
-    history: tuple[bytes, bytes, bytes]
+    history: _Seeds
     profile: dict[str, tuple[tuple[str, ...], bytes]]
     features: bytes
+    seeds: dict[str, _Seeds]
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -36,16 +40,16 @@ _DECODER = msgspec.msgpack.Decoder(_Stored)
 
 def encode_record(record: UserRecord) -> bytes:
     """The record's bytes."""
-    history = record.history
     return _ENCODER.encode(
         _Stored(
-            version=1,
+            version=2,
             user_id=record.user_id,
             generation=record.generation,
             vectors={space: vector.tobytes() for space, vector in record.vectors.items()},
-            history=(history.keys.tobytes(), history.weights.tobytes(), history.ages_days.tobytes()),
+            history=_seed_bytes(record.history),
             profile={name: (affinity.values, affinity.weights.tobytes()) for name, affinity in record.profile.items()},
             features=record.features.tobytes(),
+            seeds={name: _seed_bytes(seeds) for name, seeds in record.seeds.items()},
         )
     )
 
@@ -65,26 +69,30 @@ def decode_record(raw: bytes | memoryview, *, user_id: str, generation: str) -> 
         user_id=stored.user_id,
         generation=stored.generation,
         vectors={space: np.frombuffer(vector, np.float32) for space, vector in stored.vectors.items()},
-        history=Seeds(
-            np.frombuffer(stored.history[0], np.int64),
-            np.frombuffer(stored.history[1], np.float32),
-            np.frombuffer(stored.history[2], np.float32),
-        ),
+        history=_seeds(stored.history),
         profile=_profile(stored.profile),
         features=np.frombuffer(stored.features, np.float32),
+        seeds={name: _seeds(seeds) for name, seeds in stored.seeds.items()},
     )
 
 
 def _is_whole(stored: _Stored) -> bool:
     """Whether every array has the length that its neighbours promise."""
-    keys, weights, ages = stored.history
     return (
-        len(keys) % 8 == 0
-        and len(weights) == len(ages) == len(keys) // 2
+        all(len(s[0]) % 8 == 0 and len(s[1]) == len(s[2]) == len(s[0]) // 2 for s in (stored.history, *stored.seeds.values()))
         and all(len(vector) % _FLOAT_BYTES == 0 for vector in stored.vectors.values())
         and all(len(weights) == len(values) * _FLOAT_BYTES for values, weights in stored.profile.values())
         and len(stored.features) % _FLOAT_BYTES == 0
     )
+
+
+def _seed_bytes(seeds: Seeds) -> _Seeds:
+    return seeds.keys.tobytes(), seeds.weights.tobytes(), seeds.ages_days.tobytes()
+
+
+def _seeds(stored: _Seeds) -> Seeds:
+    keys, weights, ages = stored
+    return Seeds(np.frombuffer(keys, np.int64), np.frombuffer(weights, np.float32), np.frombuffer(ages, np.float32))
 
 
 def _profile(stored: Mapping[str, tuple[tuple[str, ...], bytes]]) -> dict[str, Affinity]:

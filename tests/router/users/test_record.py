@@ -46,13 +46,20 @@ def test_damaged_bytes_are_no_record_or_a_whole_one(at: int, to: int, length: in
     back = decode_record(bytes(raw[: length % len(raw) + 1]), user_id="42", generation=GENERATION)
     if back is not None:
         assert back.user_id == "42"
-        assert len(back.history.keys) == len(back.history.weights) == len(back.history.ages_days)
+        for seeds in (back.history, *back.seeds.values()):
+            assert len(seeds.keys) == len(seeds.weights) == len(seeds.ages_days)
 
 
-@pytest.mark.parametrize("position", [4, 5])
-def test_arrays_that_do_not_belong_together_are_no_record(position: int) -> None:
+UNEVEN_SEEDS = [b"12345678", b"1234", b""]
+
+
+@pytest.mark.parametrize(
+    ("position", "part"),
+    [(4, UNEVEN_SEEDS), (5, {"department": [["BAKERY"], b"12345678"]}), (6, b"123"), (7, {"favourites": UNEVEN_SEEDS})],
+)
+def test_arrays_that_do_not_belong_together_are_no_record(position: int, part: object) -> None:
     raw = msgspec.msgpack.decode(encode_record(record_of("42")))
-    raw[position] = [b"12345678", b"1234", b""] if position == 4 else {"department": [["BAKERY"], b"12345678"]}
+    raw[position] = part
     assert decode_record(msgspec.msgpack.encode(raw), user_id="42", generation=GENERATION) is None
 
 
