@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-TimeoutMs = Annotated[int, Field(ge=1, le=10_000)]
-
-
-class Section(BaseModel):
-    """Unknown keys are errors, values are not coerced, and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
+from cluster.section import Fraction, Positive, Section, TimeoutMs
+from cluster.source_sections import AnnSource as AnnSource
+from cluster.source_sections import ScoreAllSource as ScoreAllSource
+from cluster.source_sections import SourcesSection as SourcesSection
+from cluster.source_sections import TopsSource as TopsSource
+from cluster.train_sections import AlsSection as AlsSection
+from cluster.train_sections import RankTrainSection as RankTrainSection
+from cluster.train_sections import TrainSection as TrainSection
 
 
 class ClusterSection(Section):
@@ -101,50 +100,6 @@ class UsersSection(Section):
     pool_max_conns: Annotated[int, Field(ge=1, le=1024)] = 32
 
 
-class TopsSource(Section):
-    """Static top lists: over windows of days, global and per value of a category attribute."""
-
-    enabled: bool = True
-    k: Annotated[int, Field(ge=1, le=10_000)] = 100
-    windows_days: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)] = (7, 28, 90)
-    group_by: Annotated[str, Field(description='attribute with a list per value; "" = global lists only')] = ""
-    groups_per_user: Annotated[int, Field(ge=0, le=64)] = 5
-
-
-class AnnSource(Section):
-    """Nearest items to the user's vector."""
-
-    enabled: bool = True
-    k: Annotated[int, Field(ge=1, le=10_000)] = 300
-    M: Annotated[int, Field(ge=2, le=128)] = 16
-    ef_construction: Annotated[int, Field(ge=8, le=4096)] = 200
-    recall_target: Annotated[float, Field(ge=0.5, le=1)] = 0.99
-
-
-class HistorySource(Section):
-    """Bought before."""
-
-    enabled: bool = True
-    k: Annotated[int, Field(ge=1, le=10_000)] = 150
-
-
-class ScoreAllSource(Section):
-    """Every eligible item, scored exactly, when there are few of them."""
-
-    enabled: bool = True
-    k: Annotated[int, Field(ge=1, le=10_000)] = 300
-    max_items: Annotated[int, Field(ge=0, description="used instead of ann when the catalogue is at most this large")] = 2_000
-
-
-class SourcesSection(Section):
-    """Every k counts candidates of the whole cluster; the router divides it among the shards."""
-
-    tops: TopsSource = TopsSource()
-    ann: AnnSource = AnnSource()
-    history: HistorySource = HistorySource()
-    score_all: ScoreAllSource = ScoreAllSource()
-
-
 class MergeSection(Section):
     """From shard replies to one list of candidates."""
 
@@ -206,6 +161,8 @@ class LimitsSection(Section):
     batch_requests: Annotated[int, Field(ge=1, le=1_024)] = 64
     exclude_item_ids: Annotated[int, Field(ge=0, le=10_000)] = 2_000
     basket_items: Annotated[int, Field(ge=0, le=10_000)] = 500
+    viewed_items: Annotated[int, Field(ge=0, le=10_000)] = 200
+    playlists: Annotated[int, Field(ge=0, le=64)] = 16
     filter_conditions: Annotated[int, Field(ge=0, le=64)] = 16
     filter_values: Annotated[int, Field(ge=1, le=10_000)] = 500
     id_length: Annotated[int, Field(ge=1, le=4096)] = 256
@@ -239,47 +196,6 @@ class RaySection(Section):
 
 class ObservabilitySection(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class AlsSection(Section):
-    """iALS (Hu et al. 2008; regularisation and unobserved weight as in Rendle et al. 2022)."""
-
-    dim: Annotated[int, Field(ge=2, le=2048)] = 64
-    n_sweeps: Positive = 10
-    regularization: Annotated[float, Field(gt=0)] = 0.02
-    unobserved_weight: Annotated[float, Field(gt=0)] = 0.05
-    frequency_exponent: Annotated[float, Field(ge=0, le=1)] = 0.75
-    confidence: Annotated[Literal["linear", "log"], Field(description="alpha * r, or alpha * ln(1 + r / epsilon)")] = "linear"
-    alpha: Annotated[float, Field(gt=0)] = 1.0
-    epsilon: Annotated[float, Field(gt=0)] = 1.0
-    popularity_exponent: Annotated[
-        float, Field(ge=0, le=1, description="a confidence is divided by this power of the item's number of users")
-    ] = 0.0
-    observed: Annotated[
-        Literal["adds", "replaces"], Field(description="what an observed pair's confidence does to its pull towards 0")
-    ] = "adds"
-    solver: Annotated[
-        Literal["exact", "cg"], Field(description="cg: conjugate gradients, cg_steps a row and half-sweep, about twice as fast")
-    ] = "exact"
-    cg_steps: Annotated[int, Field(ge=1, le=100)] = 3
-
-
-class RankTrainSection(Section):
-    """Training data and fit of the two ranking models."""
-
-    label_days: Annotated[int, Field(ge=1, description="the window after the split whose purchases are the labels")] = 14
-    n_users: Annotated[int, Field(ge=10, description="at most this many users, sampled")] = 1_500
-    n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300
-    depth: Annotated[int, Field(ge=1, le=12)] = 6
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.08
-
-
-class TrainSection(Section):
-    seed: int = 0
-    profile: Annotated[tuple[str, ...], Field(description="category attributes users get affinities for")] = ()
-    half_life_days: Annotated[float, Field(gt=0, description="decay of old events in profiles and history")] = 60.0
-    als: AlsSection = AlsSection()
-    ranker: RankTrainSection = RankTrainSection()
 
 
 class Config(Section):

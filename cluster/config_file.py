@@ -16,8 +16,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cluster.config import Config
+from cluster.config_contradictions import contradictions
 from cluster.config_problems import Problem, from_pydantic, key_of, place, table
-from cluster.config_text import Key, field_at, leaves, siblings, toml_value
+from cluster.config_text import Key, field_at, leaves, siblings
 from cluster.errors import ConfigError
 
 ENV_PREFIX = "OSKOLOK__"
@@ -52,34 +53,6 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environ: Mapping[s
     return LoadedConfig(config, {".".join(key): origins[key].where for key in leaves(config) if key in origins})
 
 
-def contradictions(config: Config) -> Iterator[tuple[Key, Key, str]]:
-    """What no single key is to blame for: two keys that cannot both hold, as (the one to change, the other, why)."""
-    at_most = (
-        (("deadline", "default_ms"), ("deadline", "max_ms")),
-        (("slate", "k_default"), ("limits", "k")),
-        (("ranker", "heavy", "n_heavy"), ("merge", "n_light")),
-        (("transport", "reconnect_min_ms"), ("transport", "reconnect_max_ms")),
-    )
-    values = leaves(config)
-    for small, large in at_most:
-        if values[small] > values[large]:  # type: ignore[operator]
-            yield small, large, f"{values[small]} is more than {'.'.join(large)}, which is {values[large]}"
-    category, categories = set(config.catalog.category), set(config.catalog.categories)
-    declared = [*config.catalog.category, *config.catalog.categories, *config.catalog.number, *config.catalog.boolean]
-    among: tuple[tuple[Key, tuple[str, ...], set[str], str], ...] = (
-        (("slate", "cap_by"), (config.slate.cap_by,), category | {""}, "catalog.category"),
-        (("sources", "tops", "group_by"), (config.sources.tops.group_by,), category | {""}, "catalog.category"),
-        (("train", "profile"), config.train.profile, category | categories, "catalog.category or catalog.categories"),
-        (("catalog", "payload"), config.catalog.payload, set(declared), "the catalog's columns"),
-    )
-    for key, names, known, where in among:
-        for name in names:
-            if name not in known:
-                yield key, ("catalog",), f"{toml_value(name)} is not in {where}"
-    for name in sorted({name for name in declared if declared.count(name) > 1}):
-        yield ("catalog",), ("catalog",), f"{toml_value(name)} is declared more than once"
-
-
 def key_lines(text: str) -> dict[Key, int]:
     """The line, from 1, at which each key of a valid TOML text is set, sections included."""
     found: dict[Key, int] = {}
@@ -108,15 +81,17 @@ def _validate(tree: dict[str, object], origins: Mapping[Key, Problem]) -> tuple[
     """The model and its contradictions; where keys are wrong by themselves, those, and the contradictions of the rest."""
     wrong: set[Key] = set()
     problems: list[Problem] = []
-    try:
-        config = Config.model_validate(_tuples(tree))
-    except ValidationError as error:
-        for details in error.errors():
-            problems.append(from_pydantic(details, origins))
-            wrong.add(key_of(details))
-        for key in wrong:
-            _drop(tree, key)
-        config = Config.model_validate(_tuples(tree))
+    config: Config | None = None
+    while config is None:
+        try:
+            config = Config.model_validate(_tuples(tree))
+        except ValidationError as error:
+            found = error.errors()
+            problems += [from_pydantic(details, origins) for details in found] if not wrong else []
+            for details in found:
+                key = key_of(details)
+                wrong.add(key)
+                _drop(tree, key[:-1] if details["type"] == "missing" else key)
     for key, other, message in contradictions(config):
         if not any(bad[: len(part)] == part for bad in wrong for part in (key, other)):
             problems.append(place(origins, key, message))

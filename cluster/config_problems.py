@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,8 +24,8 @@ class Problem:
 
 
 def key_of(details: ErrorDetails) -> Key:
-    """The key a complaint is about."""
-    return tuple(str(part) for part in details["loc"] if not isinstance(part, int))
+    """The key a complaint is about; of a name that a section may not have, the section."""
+    return tuple(str(part) for part in details["loc"] if not isinstance(part, int) and part != "[key]")
 
 
 def from_pydantic(details: ErrorDetails, origins: Mapping[Key, Problem]) -> Problem:
@@ -34,12 +35,24 @@ def from_pydantic(details: ErrorDetails, origins: Mapping[Key, Problem]) -> Prob
     if details["type"] == "extra_forbidden":
         return place(origins, key, f"unknown key{_did_you_mean(key)}")
     field = field_at(key)
+    reach = allowed(field) if field is not None else ""
+    if details["type"] == "missing":
+        return place(origins, key, f"must be said: {reach}")
+    if details["loc"][-1] == "[key]":
+        return place(origins, key, f"a section's name here must {_lowered(details['msg']).removeprefix('string should ')}")
     if isinstance(given, dict) or details["type"] == "model_type":
         shown = "a table" if isinstance(given, dict) else _shown(given)
         return place(origins, key, f"should be {'a section' if details['type'] == 'model_type' else 'a value'}, got {shown}")
-    message = details["msg"][:1].lower() + details["msg"][1:]
-    reach = allowed(field) if field is not None else ""
-    return place(origins, key, f"{message}, got {_shown(given)}{f' (allowed: {reach})' if reach else ''}")
+    message = f"{_lowered(details['msg'])}, got {_shown(given)}"
+    if details["type"] == "literal_error" and isinstance(given, str):
+        near = get_close_matches(given, re.findall("'([^']*)'", details["ctx"]["expected"]), n=1, cutoff=0.6)
+        message += f"; did you mean '{near[0]}'?" if near else ""
+    of_the_whole = reach and not isinstance(details["loc"][-1], int)
+    return place(origins, key, f"{message} (allowed: {reach})" if of_the_whole else message)
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]
 
 
 def _shown(value: object) -> str:

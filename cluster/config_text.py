@@ -7,8 +7,9 @@ read files (`cluster/config_file.py`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel
@@ -29,37 +30,51 @@ HEADER = """\
 def leaves(model: BaseModel, prefix: Key = ()) -> dict[Key, object]:
     """Every key that is not a section, with its value, in the order of the models."""
     found: dict[Key, object] = {}
-    for name in type(model).model_fields:
+    for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             found.update(leaves(value, (*prefix, name)))
+        elif _named_sections(field.annotation) is not None:
+            for own_name, section in value.items():
+                found.update(leaves(section, (*prefix, name, own_name)))
         else:
             found[*prefix, name] = value
     return found
 
 
 def field_at(key: Key) -> FieldInfo | None:
-    """The model's field for a key, section or leaf, or None if the configuration has no such key."""
-    model: type[BaseModel] | None = Config
-    field: FieldInfo | None = None
+    """The model's field for a key, section or leaf, or None if the configuration has no such key.
+
+    A section with a name of its own, as in [sources.item_lists.ease], and a value with one, have a field of their type.
+    """
+    field: FieldInfo | None = FieldInfo(annotation=Config)
     for name in key:
-        if model is None or name not in model.model_fields:
+        if field is None:
             return None
-        field = model.model_fields[name]
-        annotation = field.annotation
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        model = _section(field.annotation)
+        if model is not None:
+            field = model.model_fields.get(name)
+        elif get_origin(field.annotation) is Mapping:
+            field = FieldInfo.from_annotation(get_args(field.annotation)[1])
+        else:
+            return None
     return field
 
 
 def siblings(key: Key) -> tuple[str, ...]:
-    """The names that may stand where the last part of `key` stands."""
-    model: type[BaseModel] = Config
-    for name in key[:-1]:
-        field = model.model_fields.get(name)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return ()
-        model = field.annotation
-    return tuple(model.model_fields)
+    """The names that may stand where the last part of `key` stands; none where any name may."""
+    field = field_at(key[:-1])
+    model = _section(field.annotation) if field is not None else None
+    return tuple(model.model_fields) if model is not None else ()
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _named_sections(annotation: Any) -> type[BaseModel] | None:
+    """What the sections are whose names the file chooses, if that is what the annotation says."""
+    return _section(get_args(annotation)[1]) if get_origin(annotation) is Mapping else None
 
 
 def allowed(field: FieldInfo) -> str:
@@ -70,6 +85,8 @@ def allowed(field: FieldInfo) -> str:
     """
     if get_origin(field.annotation) is Literal:
         return " or ".join(toml_value(value) for value in get_args(field.annotation))
+    if get_origin(field.annotation) is tuple and get_origin(of := get_args(field.annotation)[0]) is Literal:
+        return f"any of {', '.join(toml_value(value) for value in get_args(of))}"
     low, high, unit = "", "", ""
     for rule in field.metadata:
         match rule:
@@ -89,7 +106,11 @@ def allowed(field: FieldInfo) -> str:
                 return f"matches {rule.pattern}"
     if low and high:
         return f"{low} to {high}{unit}"
-    return f"{high}{unit}" if high else f"{low}{' or more' if low[-1:].isdigit() and not low.startswith('more') else ''}{unit}"
+    return (
+        f"up to {high}{unit}"
+        if high
+        else f"{low}{' or more' if low[-1:].isdigit() and not low.startswith('more') else ''}{unit}"
+    )
 
 
 def toml_value(value: object) -> str:
@@ -103,6 +124,8 @@ def toml_value(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
         case tuple() | list():
             return "[" + ", ".join(toml_value(item) for item in value) + "]"
+        case Mapping():
+            return "{" + ", ".join(f"{_toml_key(name)} = {toml_value(item)}" for name, item in value.items()) + "}"
     raise AssertionError(f"no TOML for {type(value).__name__}")
 
 
@@ -110,14 +133,30 @@ def render(config: Config, origins: Mapping[str, str] | None = None) -> str:
     """The configuration as a TOML file: descriptions and ranges as comments, or with `origins` where each value came from."""
     lines: list[str] = [HEADER]
     section: Key = ()
+    explained: set[Key] = set()
     for key, value in leaves(config).items():
+        kind = _kind(key)
         if key[:-1] != section:
             section = key[:-1]
-            lines.append(f"\n[{'.'.join(section)}]{_doc(section)}")
+            lines.append(f"\n[{'.'.join(section)}]{'' if kind in explained else _doc(section)}")
         statement = f"{key[-1]} = {toml_value(value)}"
-        comment = origins.get(".".join(key), "default") if origins is not None else _comment(key)
+        if origins is not None:
+            comment = origins.get(".".join(key), "default")
+        else:
+            comment = "" if kind in explained else _comment(key)
+        explained.add(kind)
         lines.append(f"{statement:<34}  # {comment}" if comment else statement)
     return "\n".join(lines) + "\n"
+
+
+def _kind(key: Key) -> Key:
+    """The key without its section's name, if the file chose that: sections of a kind are explained once."""
+    field = field_at(key[:-2]) if len(key) > 2 else None
+    return (*key[:-2], "", key[-1]) if field is not None and _named_sections(field.annotation) is not None else key
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else toml_value(name)
 
 
 def _comment(key: Key) -> str:

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.config import Config
-from cluster.config_file import contradictions, key_lines, load
+from cluster.config_contradictions import contradictions
+from cluster.config_file import key_lines, load
 from cluster.config_text import allowed, field_at, leaves, render, toml_value
 from cluster.errors import ConfigError
+from cluster.source_sections import ITEM_LISTS, ItemListSource
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "templates" / "oskolok.toml"
 
@@ -102,6 +104,67 @@ def test_a_key_in_the_wrong_section_is_pointed_home(tmp_path: Path) -> None:
     ]
 
 
+def test_named_sections_have_lines_ranges_and_suggestions_too(tmp_path: Path) -> None:
+    text = """
+[sources.item_lists.ease]
+enabeld = false
+k = 0
+[sources.item_lists.mine]
+table = "npmmi"
+[sources.item_lists."Bad name"]
+table = "npmi"
+seeds = "history"
+[sources.item_lists]
+other = 3
+[sources.tops]
+kinds = ["purchases", "clickz"]
+[train.content.weights]
+brand = 0.0
+"""
+    assert complaints(tmp_path, text) == [
+        "line 3 sources.item_lists.ease.enabeld unknown key; did you mean 'enabled'?",
+        "line 4 sources.item_lists.ease.k input should be greater than or equal to 1, got 0 (allowed: 1 to 10000)",
+        'line 5 sources.item_lists.mine.seeds must be said: "history" or "basket" or "favourites" or "viewed" or "positives"',
+        "line 6 sources.item_lists.mine.table input should be 'ease', 'npmi', 'content', 'als' or 'two_tower', got \"npmmi\"; "
+        'did you mean \'npmi\'? (allowed: "ease" or "npmi" or "content" or "als" or "two_tower")',
+        "line 7 sources.item_lists.Bad name a section's name here must match pattern '^[a-z][a-z0-9_]{0,31}$'",
+        "line 11 sources.item_lists.other should be a section, got 3",
+        "line 13 sources.tops.kinds input should be 'purchases', 'clicks', 'ctr', 'pctr', 'weighted_ctr', 'weighted_pctr', "
+        "'new' or 'rising', got \"clickz\"; did you mean 'clicks'?",
+        "line 15 train.content.weights.brand input should be greater than 0, got 0.0 (allowed: more than 0 to 1000)",
+    ]
+
+
+def test_a_named_section_changes_a_default_or_adds_one(tmp_path: Path) -> None:
+    text = '[sources.item_lists.ease]\nk = 7\n[sources.item_lists.mine]\ntable = "npmi"\nseeds = "viewed"\n'
+    loaded = load(write(tmp_path, text), environ={"OSKOLOK__SOURCES__ITEM_LISTS__SIMILAR__ENABLED": "false"})
+    lists = loaded.config.sources.item_lists
+    assert lists["ease"] == ITEM_LISTS["ease"].model_copy(update={"k": 7})
+    assert lists["mine"] == ItemListSource(table="npmi", seeds="viewed")
+    assert lists["similar"] == ITEM_LISTS["similar"].model_copy(update={"enabled": False})
+    assert list(lists) == [*ITEM_LISTS, "mine"]
+    assert loaded.origins.keys() == {
+        "sources.item_lists.ease.k",
+        "sources.item_lists.mine.table",
+        "sources.item_lists.mine.seeds",
+        "sources.item_lists.similar.enabled",
+    }
+
+
+def test_what_is_shown_can_be_read_back(tmp_path: Path) -> None:
+    changes = [
+        'sources.item_lists.mine={table = "npmi", seeds = "viewed", k = 9}',
+        "sources.item_lists.ease.enabled=false",
+        "catalog.category=['brand', 'a b']",
+        "train.content.weights={brand = 2.0, 'a b' = 0.5}",
+    ]
+    config = load(None, overrides=changes).config
+    assert config.train.content.weights == {"brand": 2.0, "a b": 0.5}
+    shown = load(write(tmp_path, render(config)))
+    assert shown.config == config
+    assert "[sources.item_lists.mine]\n" in render(config)  # explained where the first of its kind stands
+
+
 def test_tables_and_values_in_each_others_place(tmp_path: Path) -> None:
     assert complaints(tmp_path, "http = 3\n[cluster.n_shards]\nx = 1\n") == [
         "line 1 http should be a section, got 3",
@@ -120,6 +183,15 @@ def test_tables_and_values_in_each_others_place(tmp_path: Path) -> None:
         (["catalog.payload=['brand']"], "catalog.payload"),
         (["catalog.category=['brand']", "catalog.number=['brand']"], "catalog"),
         (["transport.reconnect_min_ms=2000"], "transport.reconnect_min_ms"),
+        (["sources.tops.kinds=['new', 'purchases', 'new']"], "sources.tops.kinds"),
+        (["sources.tops.windows_days=[7, 7]"], "sources.tops.windows_days"),
+        (["sources.cold_users=['tops', 'tops']"], "sources.cold_users"),
+        (["sources.cold_users=['popular']"], "sources.cold_users"),
+        (["sources.tops.kinds=['new']"], "sources.cold_users"),
+        (["sources.quorum.attribute=category"], "sources.quorum.attribute"),
+        (["train.content.weights={brand = 1.0}"], "train.content.weights"),
+        (["sources.item_lists.new={table = 'npmi', seeds = 'basket'}"], "sources.item_lists.new"),
+        (["sources.item_lists.towers={table = 'two_tower', seeds = 'basket'}"], "sources.item_lists.towers.table"),
     ],
 )
 def test_keys_that_contradict_each_other(overrides: list[str], key: str) -> None:
@@ -162,6 +234,20 @@ def test_lines_of_multi_line_values_and_quoted_keys() -> None:
         ("rows",): 11,
         ("rows", "n"): 12,
     }
+
+
+def test_sources_that_fit_together() -> None:
+    overrides = [
+        "sources.tops.kinds=['new', 'rising']",
+        "sources.cold_users=['rising']",
+        "catalog.category=['kind']",
+        "sources.tops.group_by=kind",
+        "sources.quorum.attribute=kind",
+        "sources.two_tower.enabled=true",
+        "sources.item_lists.towers={table = 'two_tower', seeds = 'basket'}",
+    ]
+    assert load(None, overrides=overrides).config.sources.cold_users == ("rising",)
+    assert load(None, overrides=["sources.tops.enabled=false", "sources.cold_users=['x']"]).config.sources.tops.enabled is False
 
 
 KEYS = st.sampled_from(sorted(leaves(Config())))
