@@ -44,11 +44,12 @@ def _verbs() -> None:
     """Attach the verbs. Their modules import what they need when they run, so that --help stays quick."""
     from deploy.commands.build import build
     from deploy.commands.demo import demo
+    from deploy.commands.evaluate import evaluate
     from deploy.commands.recommend import recommend
     from deploy.commands.serve import serve
     from deploy.commands.status import status
 
-    for verb in (demo, build, serve, recommend, status):
+    for verb in (demo, build, serve, recommend, status, evaluate):
         app.command()(verb)
     app.add_typer(config_command.app, name="config")
 

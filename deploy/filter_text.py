@@ -7,10 +7,11 @@ the value is a number. `not` in front makes it a must_not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cluster.errors import ConfigError
+from cluster.types import Condition, Filter
 
 _SHAPE = re.compile(r"^\s*(?P<no>not\s+)?(?P<field>[\w.-]+)\s*(?P<op>in\b|<=|>=|=|<|>)\s*(?P<value>.+?)\s*$")
 _OPS = {"=": "eq", "in": "in", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
@@ -38,6 +39,21 @@ def parse_filter(texts: Iterable[str]) -> dict[str, Any]:
             value = _number(shape["value"], text)
         found.setdefault("must_not" if shape["no"] else "must", []).append({"field": shape["field"], op: value})
     return found
+
+
+def filter_of(parsed: Mapping[str, Any]) -> Filter:
+    """What `parse_filter` read, as the filter of a request in this process.
+
+    >>> filter_of(parse_filter(["not brand in (acme)"])).must_not[0]
+    Condition(field='brand', op='in', values=('acme',))
+    """
+    return Filter(*(tuple(map(_condition, parsed.get(clause, ()))) for clause in ("must", "must_not")))
+
+
+def _condition(parsed: Mapping[str, Any]) -> Condition:
+    op: Any
+    ((op, value),) = ((name, value) for name, value in parsed.items() if name != "field")
+    return Condition(parsed["field"], op, tuple(value) if op == "in" else (value,))
 
 
 def _values(text: str, whole: str) -> list[object]:

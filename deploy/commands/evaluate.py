@@ -1,0 +1,129 @@
+"""`oskolok evaluate`: what each candidate source and their union would have found of what users went on to buy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cluster.config import Config
+from cluster.errors import ConfigError, InvalidQuery
+from cluster.types import Filter
+from deploy.commands.build import Bars
+from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
+from deploy.filter_text import filter_of, parse_filter
+
+if TYPE_CHECKING:
+    from train.evaluation import Evaluation, Terms
+
+_SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
+
+
+def evaluate(
+    items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
+    events: Annotated[Path, typer.Option("--events", help="The log, likewise.")],
+    days: Annotated[int, typer.Option("--days", min=1, help="How much of the log's end is held out.")] = 28,
+    users: Annotated[int, typer.Option("--users", min=1, help="At most this many of the users active then, sampled.")] = 1_000,
+    basket: Annotated[
+        int, typer.Option("--basket", min=0, help="Items of a user's first visit that are in the basket already.")
+    ] = 3,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="Only these items, in candidates and truth: 'stores in (367)'. Repeatable."),
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Folder for the pictures; <storage.path>/evaluation-plots if left out.")
+    ] = None,
+    config: ConfigOption = None,
+    set: SetOption = None,
+    format: FormOption = Form.human,
+) -> None:
+    """Measure every source, and the union as it is served, on the end of the log.
+
+    A generation is made of everything before and asked for candidates; what users bought later is the truth.
+
+    @100, @500: recall of everything a user bought, among so many candidates. new@…: of what the user had not bought in
+    the four weeks before. items: share of the eligible catalogue proposed to anybody. only, new only: of all that the
+    sources found together, the share that no other source found. ms: what a request costs one shard.
+
+    [bold]oskolok evaluate --items items.parquet --events events.parquet[/]
+
+    [bold]oskolok evaluate --items … --events … --filter 'stores in (367)'[/]   the same where only one store's items may appear
+    """
+    from train.evaluate import evaluate as run_evaluate
+    from train.evaluation import Terms
+    from train.worth_plots import can_draw, draw
+
+    if plots is not None and not can_draw():
+        raise ConfigError("--plots needs matplotlib: pip install 'oskolok[bench]'")
+    loaded = configuration(config, set).config
+    terms = Terms(days=days, n_users=users, basket_items=basket, filter=_filter(filter or [], loaded))
+    bars = Bars()
+    with bars.shown:
+        found = run_evaluate(loaded, items, events, terms, progress=bars)
+    drawn = draw(found, plots or Path(loaded.storage.path) / "evaluation-plots") if can_draw() else []
+    if format is Form.json:
+        print_json(_as_json(found, terms, drawn))
+        return
+    out.print(_table(found))
+    if found.not_asked:
+        out.print(f"[dim]not asked by any request: {', '.join(found.not_asked)}[/]")
+    for path in drawn:
+        err.print(f"[dim]{path}[/]")
+    if not drawn:
+        err.print("[dim]no plots without matplotlib: pip install 'oskolok[bench]'[/]", markup=True)
+
+
+def _filter(texts: list[str], config: Config) -> Filter:
+    """Raises ConfigError also for what the configured attributes cannot answer, before anything is built."""
+    from train.evaluate import check
+
+    filter = filter_of(parse_filter(texts))
+    try:
+        check(filter, config)
+    except InvalidQuery as error:
+        raise ConfigError(f"--filter: {error.message}; allowed: {error.details['allowed']}") from None
+    return filter
+
+
+def _table(found: Evaluation) -> Table:
+    rows = found.table
+    recalls = [metric for metric in next(iter(rows.values())) if metric.startswith("recall")]
+    titles = {name: name.replace("recall_new", "new").replace("recall", "") for name in recalls}
+    titles |= {"coverage": "items", "exclusive": "only", "exclusive_new": "new only", "ms_per_request": "ms"}
+    grid = Table(box=None, pad_edge=False, header_style="dim")
+    grid.add_column("source")
+    for title in titles.values():
+        grid.add_column(title, justify="right", no_wrap=True)
+    for system, row in rows.items():
+        grid.add_row(
+            system, *(_cell(name, row.get(name)) for name in titles), style="bold" if system == list(rows)[-1] else None
+        )
+    return grid
+
+
+def _cell(metric: str, value: float | None) -> str:
+    """
+    >>> _cell("recall@100", 0.1234), _cell("exclusive", 0.0123), _cell("ms_per_request", 1.234), _cell("exclusive", None)
+    ('.123', '1.2 %', '1.23', '–')
+    """
+    if value is None:
+        return "–"
+    if metric in _SHARES:
+        return f"{100 * value:.1f} %"
+    return f"{value:.2f}" if metric == "ms_per_request" else f"{value:.3f}".removeprefix("0")
+
+
+def _as_json(found: Evaluation, terms: Terms, drawn: list[Path]) -> dict[str, Any]:
+    return {
+        "days": terms.days,
+        "users": len(found.held_out.users),
+        "items_bought": len(found.held_out.items),
+        "items_new": int(found.held_out.new.sum()),
+        "eligible_items": found.n_eligible,
+        "sources": found.table,
+        "not_asked": list(found.not_asked),
+        "plots": [str(path) for path in drawn],
+    }

@@ -1,0 +1,85 @@
+"""`oskolok evaluate` from the shell: a table, a document, pictures, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import run
+from deploy.commands.common import USAGE
+from tests.worlds import TINY
+from train.synthetic import write_world
+
+CONFIG = """
+config_version = 1
+[cluster]
+n_shards = 3
+[storage]
+path = "{storage}"
+[catalog]
+category = ["category"]
+categories = ["stores"]
+number = ["price"]
+[sources.tops]
+group_by = "category"
+[sources.score_all]
+max_items = 0
+[train.als]
+dim = 8
+n_sweeps = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("evaluate")
+    items, events = write_world(TINY, folder)
+    config = folder / "oskolok.toml"
+    config.write_text(CONFIG.format(storage=folder / "store"))
+    return ["evaluate", "--items", str(items), "--events", str(events), "--config", str(config), "--users", "20"]
+
+
+def test_a_table_with_the_union_last_and_pictures(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, "--plots", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    rows = [line.split()[0] for line in said.out.splitlines()]
+    assert rows[:2] == ["source", "tops"] and "union" in rows
+    assert all(len(line) <= 80 for line in said.out.splitlines())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["activity.svg", "exclusive.svg", "recall.svg"]
+    pictures = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert b"union" in pictures["recall.svg"]
+
+
+def test_a_document(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    filter = ["--filter", "stores in (store-1)", "--filter", "not price > 9"]
+    assert run([*arguments, "--format", "json", "--days", "14", *filter, "--plots", str(tmp_path)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["days"], said["users"]) == (14, 20)
+    assert 0 < said["items_new"] <= said["items_bought"]
+    assert 0 < said["eligible_items"] < TINY.n_items
+    assert list(said["sources"])[-1] == "union"
+    assert {"recall@100", "recall_new@500", "coverage", "exclusive", "ms_per_request"} <= said["sources"]["tops"].keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (["--filter", "color = red"], "no attribute 'color'"),
+        (["--filter", "price = red"], "price is a number attribute"),
+        (["--filter", "price"], "cannot read the filter"),
+        (["--days", "70"], "holding out 70 leaves nothing to learn from"),
+        (["--events", "nowhere.parquet"], "nowhere.parquet: no such file"),
+        (["--set", "sources.tops.k=0"], "sources.tops.k"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(
+    arguments: list[str], wrong: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, *wrong]) == USAGE
+    said = capsys.readouterr()
+    (line,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert words in line + said.err and said.out == ""

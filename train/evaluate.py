@@ -1,0 +1,117 @@
+"""What would the sources have been worth? A generation of the past, measured on what was bought after it. `evaluate` is the
+diagram.
+
+The generation is made by the stages of a build from the log up to a moment, cut into the configured number of shards, and
+asked through the router's plan and merge. Only the catalogue is today's: attributes that change with time, such as where an
+item is on sale, are those of its file, for the candidates and for the truth alike.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cluster.config import Config
+from cluster.errors import ConfigError
+from cluster.filtering import check_filter
+from cluster.generation import Generation, GenerationWriter
+from cluster.spec import FeatureSchema, GenerationSpec
+from cluster.types import Filter
+from shard.shard import Shard
+from shard.snapshot import shard_folder
+from train.catalogue import attribute_specs
+from train.describe import describe
+from train.evaluation import Evaluation, Terms, measure
+from train.event_log import DAY_S
+from train.hits import Searchers
+from train.progress import Progress, Quiet
+from train.shards import SNAPSHOT, entry_of
+from train.signals import Signals
+from train.stages import Made, Stages
+from train.stages.cut import cut
+from train.stages.learn import learn, signals_of
+from train.stages.read import Source, read
+
+MOMENT = "evaluation"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Everything as of the moment: the signals, and the shards that were made of them, open."""
+
+    signals: Signals
+    searchers: Searchers
+
+
+def evaluate(
+    config: Config, items: Path, events: Path, terms: Terms, *, progress: Progress | None = None, now: float | None = None
+) -> Evaluation:
+    """Hold out the last `terms.days` of the log and measure what the sources and their union would have found of it.
+
+    items, events, now: as for `train.build.build`, whose outputs are used again; those made here stay until the next build.
+    Raises ConfigError for what is wrong with the input, UnknownFilterField or InvalidQuery for a filter that the catalogue
+    cannot answer, GenerationError if a build is at work there.
+    """
+    check(terms.filter, config)
+    told = progress or Quiet()
+    with past(config, items, events, days=terms.days, progress=told, now=now) as then:
+        return measure(then.signals, then.searchers, terms, progress=told)
+
+
+def check(filter: Filter, config: Config) -> None:
+    """Raises UnknownFilterField or InvalidQuery for what the configured attributes cannot answer."""
+    attributes = attribute_specs(config.catalog)
+    nothing = FeatureSchema(match=(), sources=(), user=(), context=())
+    bare = GenerationSpec(MOMENT, "", config.catalog.id_type, (), attributes, (), (), (), (), nothing)
+    check_filter(filter, bare)
+
+
+@contextmanager
+def past(
+    config: Config, items: Path, events: Path, *, days: int, progress: Progress, now: float | None = None
+) -> Iterator[Past]:
+    """The generation as it would have been `days` before the log's end. Its files go when the block is left."""
+    storage = Path(config.storage.path)
+    created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
+    with Stages(storage / "build", progress) as stages:
+        source = read(stages, config, items=items, events=events, created=created)
+        as_of = _moment(source, days)
+        learned = learn(stages, source, config, moment=MOMENT, as_of=as_of)
+        with stages.anew("signals") as told:
+            signals = signals_of(source, learned, config)
+            told(Made(f"as of {datetime.fromtimestamp(as_of, UTC):%Y-%m-%d}; {signals.summary}", len(signals.catalogue)))
+        folders = cut(stages, signals, config, learned)
+        with _published(signals, config, folders, storage / MOMENT) as generation:
+            spec = generation.spec
+            shards = [Shard.load(generation, shard).retrieve for shard in range(spec.n_shards)]
+            yield Past(signals, Searchers(shards, spec, config))
+
+
+def _moment(source: Source, days: int) -> int:
+    report = source.report
+    moment = report.last_time - days * DAY_S
+    if moment <= report.first_time:
+        covered = (report.last_time - report.first_time) / DAY_S
+        raise ConfigError(f"the log covers {covered:.1f} days, and holding out {days} leaves nothing to learn from")
+    return moment
+
+
+@contextmanager
+def _published(signals: Signals, config: Config, folders: list[Path], storage: Path) -> Iterator[Generation]:
+    """The shards as a generation of their own, so that they are opened by the code that opens what serves."""
+    shutil.rmtree(storage, ignore_errors=True)
+    entries = [entry_of(folder) for folder in folders]
+    spec = describe(signals, config, generation=MOMENT, created="", shard_items=[entry["n_items"] for entry in entries])
+    try:
+        with GenerationWriter(storage, MOMENT) as writer:
+            for shard, folder in enumerate(folders):
+                for file in sorted((folder / SNAPSHOT).iterdir()):
+                    shutil.copyfile(file, writer.path_for(f"{shard_folder(shard)}/{file.name}"))
+            yield writer.publish(spec, shards=entries)
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
