@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from cluster.config import TransportSection
 from cluster.errors import GenerationMismatch, OskolokError
+from cluster.garbage import settle
 from cluster.topology import Address, ReplicaState, ReplicaStatus
 from cluster.transport.host import ServerThread
 from cluster.transport.service import Service
@@ -89,6 +90,7 @@ class ServingSlot(Generic[T]):
             self._detail = f"unable to load: {error}" if isinstance(error, OskolokError) else f"unable to load: {error!r}"
             self._state = "dead"
         else:
+            settle()
             self._load_s = time.monotonic() - began
             self._loaded = loaded
             self._state = "ready"

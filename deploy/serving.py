@@ -19,6 +19,7 @@ from cluster.config import Config
 from cluster.connections import Connections
 from cluster.deadline import Deadline
 from cluster.errors import InternalError, OskolokError
+from cluster.garbage import settle
 from deploy.app import Backend, create_app
 from deploy.follower import Follower
 from deploy.loopback import keep_replica_on_loopback
@@ -60,6 +61,7 @@ class RouterReplica:
         backend = Backend(router, lambda: self._follower.view, users, metrics)
         self._app = create_app(backend, config)
         self._following = asyncio.create_task(self._follower.run())
+        settle()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._app
