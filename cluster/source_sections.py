@@ -22,6 +22,9 @@ TOPS_KINDS: tuple[TopsKind, ...] = get_args(TopsKind)
 TOPS_SOURCE: Mapping[TopsKind, str] = {kind: "tops" if kind == "purchases" else kind for kind in TOPS_KINDS}
 """The name of the source that proposes from each kind of top lists."""
 
+PLAYLIST = "playlist"
+"""The kind of the lists that people made, as in the list's name, playlist/<name>."""
+
 Budget = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -92,7 +95,7 @@ class ViewedSource(Section):
     enabled: bool = True
     k: Budget = 50
     half_weight_items: Annotated[
-        float, Field(gt=0, le=10_000, description="so many places down the request's list, an item weighs half of the newest")
+        float, Field(gt=0, le=10_000, description="an item viewed so many items before another weighs half of it")
     ] = 10.0
 
 

@@ -12,14 +12,19 @@ from math import ceil
 
 import numpy as np
 
-from cluster.config import SourcesSection, TopsSource
+from cluster.config import TopsSource
 from cluster.errors import InvalidQuery
 from cluster.partition import ItemId, item_keys
-from cluster.spec import GenerationSpec, SourceSpec
+from cluster.source_sections import PLAYLIST
+from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Affinity, Ask, Floats, Keys, Query, Seeds, UserRecord
 from router.certificate import rows_per_shard
+from router.offers import Lists, Offer, Offers, offers_of
 from router.request import Degradation, Request
 from router.sections import RouterSections
+from router.taste import seed_sets, usable_vectors, without_excluded
+
+_FEATURE_SEEDS = ("history", "basket")  # what the match features are made from, whoever is asked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,33 +64,47 @@ def plan(request: Request, record: UserRecord | None, spec: GenerationSpec, sect
     that neither a small budget nor a narrow filter makes a short slate. Raises InvalidQuery for an id of another type
     than the generation's.
     """
+    config = sections.sources
+    offers = offers_of(spec, config)
     excluded = _keys(request.exclude_item_ids, spec, "/exclude_item_ids")
-    basket = _keys(request.basket, spec, "/context/basket")
-    vectors = _vectors(record, spec)
-    seeds = _seeds(record, basket)
+    basket = _unique(_keys(request.basket, spec, "/context/basket"))
+    viewed = _first_ones(_keys(request.viewed, spec, "/context/viewed"))
+    vectors = usable_vectors(record, offers.dims)
+    seeds = seed_sets(record, basket=basket, viewed=viewed, half_weight_items=config.viewed.half_weight_items)
     seen = record.history.keys if record is not None and sections.slate.exclude_seen else NO_KEYS
+    exclude = _unique(excluded, basket, seen)
     profile = record.profile if record is not None else {}
 
-    wants = _wants(spec, sections, vectors, seeds, profile)
+    wants = _top_lists(offers, config.tops, vectors, profile)
+    named, unknown = _named_lists(offers, request.playlists)
+    wants += named
+    wants += [_Want(offer, offer.k) for offer in offers.searches if offer.source.space in vectors]
+    wants += _seeds(offers, seeds, exclude)
+    wants += [_Want(offer, offer.k) for offer in offers.item_lists if offer.source.seeds in seeds]
+    wants += [_Want(offer, offer.k) for offer in offers.quorums if spec.quorum in profile]
     needed = min(demand(request.k), spec.n_items)
-    wants = _raised(wants, spec, needed)
-    p = sections.merge.exact_probability
+    budgets = _budgets(wants, needed, spec.n_items)
+
+    n_shards, p = spec.n_shards, sections.merge.exact_probability
     query = Query(
         generation=spec.id,
-        asks=tuple(Ask(w.source.name, rows_per_shard(w.k, spec.n_shards, p), w.lists) for w in wants),
+        asks=tuple(
+            [Ask(w.offer.source.name, rows_per_shard(k, n_shards, p), w.lists) for w, k in zip(wants, budgets, strict=True)]
+        ),
         filter=request.filter,
-        exclude=_union(excluded, basket, seen),
+        exclude=exclude,
         vectors=vectors,
-        seeds=seeds,
+        seeds=_read(seeds, wants),
         profile=profile,
-        group_by=sections.slate.cap_by,
+        group_by=sections.slate.group_by,
+        marks=sections.slate.marks,
     )
     return Plan(
         query,
-        budgets=tuple(w.k for w in wants),
-        floors=tuple(min(w.k, needed) if w.source.promises_k else 0 for w in wants),
+        budgets=budgets,
+        floors=tuple([min(k, needed) if w.offer.source.promises_k else 0 for w, k in zip(wants, budgets, strict=True)]),
         n_candidates=max(sections.merge.n_light, demand(request.k)),
-        degraded=_degraded(wants, record, spec, sections.sources),
+        degraded=_degraded(offers, wants, vectors, record, unknown=unknown),
     )
 
 
@@ -93,7 +112,7 @@ def deeper(plan: Plan, spec: GenerationSpec, known: Keys, *, shortage: int) -> P
     """A second plan, for `shortage` items beyond the `known` ones: the sources that promise k, every shard in full."""
     asks = tuple(a for a in plan.query.asks if (s := spec.source(a.source)) is not None and s.promises_k)
     budgets = (demand(shortage),) * len(asks)
-    query = replace(plan.query, asks=_with_k(asks, budgets), exclude=_union(plan.query.exclude, known))
+    query = replace(plan.query, asks=_with_k(asks, budgets), exclude=_unique(plan.query.exclude, known))
     return Plan(query, budgets, budgets, demand(shortage), ())
 
 
@@ -102,104 +121,104 @@ def demand(k: int) -> int:
     return k + max(10, k // 2)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Want:
-    source: SourceSpec
+    """An offer that this request can make use of, and how much of it."""
+
+    offer: Offer
     k: int
-    lists: tuple[tuple[str, float], ...] = ()
+    lists: Lists = ()
 
 
-def _wants(
-    spec: GenerationSpec,
-    sections: RouterSections,
-    vectors: Mapping[str, Floats],
-    seeds: Mapping[str, Seeds],
-    profile: Mapping[str, Affinity],
-) -> tuple[_Want, ...]:
-    config = sections.sources
-    small = config.score_all.enabled and spec.n_items <= config.score_all.max_items
-    scored_in_full = {s.space for s in spec.sources if s.kind == "score_all" and small and s.space in vectors}
+def _top_lists(
+    offers: Offers, config: TopsSource, vectors: Mapping[str, Floats], profile: Mapping[str, Affinity]
+) -> list[_Want]:
+    """The global lists at weight 1 and the lists of the user's strongest groups at the user's affinity to each.
+
+    What a space would have proposed in which the user has no vector comes from the lists that the configuration names instead.
+    """
+    groups = _strongest(profile.get(config.group_by), config.groups_per_user)
     wants = []
-    for source in spec.sources:
-        match source.kind:
-            case "tops" if config.tops.enabled:
-                lists = _lists(config.tops, spec, profile)
-                if lists:
-                    wants.append(_Want(source, config.tops.k, lists))
-            case "ann" if config.ann.enabled and source.space in vectors and source.space not in scored_in_full:
-                wants.append(_Want(source, config.ann.k))
-            case "score_all" if source.space in scored_in_full:
-                wants.append(_Want(source, config.score_all.k))
-            case "seeds" if config.history.enabled:
-                k = min(config.history.k, _n_seeds(seeds, source.seeds))
-                if k and not (sections.slate.exclude_seen and source.seeds == "history"):
-                    wants.append(_Want(source, k))
-    if not any(w.source.kind in ("ann", "score_all") for w in wants):
-        # A stranger: what the personal sources would have proposed comes from the top lists instead.
-        wants = [_Want(w.source, w.k + config.ann.k, w.lists) if w.source.kind == "tops" else w for w in wants]
-    return tuple(wants)
+    for offer in offers.tops:
+        found = offer.by_value
+        lists = offer.lists + tuple([(name, weight) for weight, value in groups for name in found.get(value, ())])
+        if lists:
+            wants.append(_Want(offer, offer.k, lists))
+    orphaned = sum([offer.k for offer in offers.searches if offer.source.space not in vectors])
+    if orphaned:
+        heirs = [want for want in wants if want.offer.fills_in]
+        for want in heirs:
+            want.k += ceil(orphaned / len(heirs))
+    return wants
 
 
-def _raised(wants: tuple[_Want, ...], spec: GenerationSpec, needed: int) -> tuple[_Want, ...]:
-    """The wants with the largest budget among those that promise k raised to `needed`, and none above the catalogue."""
-    promising = [w for w in wants if w.source.promises_k]
-    largest = max(promising, key=lambda w: w.k) if promising else None
-    return tuple(replace(w, k=min(spec.n_items, max(w.k, needed) if w is largest else w.k)) for w in wants)
+def _strongest(affinity: Affinity | None, n_max: int) -> list[tuple[float, str]]:
+    """(weight, value) of the strongest, of equal ones the smaller value."""
+    if affinity is None or not n_max:
+        return []
+    groups = list(zip(affinity.weights.tolist(), affinity.values, strict=True))
+    groups.sort(key=lambda group: (-group[0], group[1]))
+    return groups[:n_max]
 
 
-def _lists(config: TopsSource, spec: GenerationSpec, profile: Mapping[str, Affinity]) -> tuple[tuple[str, float], ...]:
-    """The global lists at weight 1 and the lists of the user's strongest groups at the user's affinity to each."""
-    windows = [f"{days}d" for days in config.windows_days]
-    lists = [(name, 1.0) for name in windows if name in spec.list_names]
-    affinity = profile.get(config.group_by)
-    if affinity is not None and config.groups_per_user:
-        strongest = sorted(zip(affinity.weights.tolist(), affinity.values, strict=True), key=lambda g: (-g[0], g[1]))
-        for weight, value in strongest[: config.groups_per_user]:
-            suffix = f"/{config.group_by}={value}"
-            lists.extend((name + suffix, weight) for name in windows if name + suffix in spec.list_names)
-    return tuple(lists)
+def _named_lists(offers: Offers, playlists: tuple[str, ...]) -> tuple[list[_Want], bool]:
+    """The playlists that the request names, and whether one of them is not there."""
+    if not playlists:
+        return [], False
+    names = [f"{PLAYLIST}/{name}" for name in dict.fromkeys(playlists)]
+    lists = tuple([(name, 1.0) for name in names if name in offers.playlists])
+    return [_Want(offer, offer.k, lists) for offer in offers.named if lists], len(lists) < len(names)
 
 
-def _vectors(record: UserRecord | None, spec: GenerationSpec) -> dict[str, Floats]:
-    """The user's vectors of the generation's spaces. One of another size, or not finite, is as good as none."""
-    if record is None:
-        return {}
-    usable = {}
-    for space in spec.spaces:
-        vector = record.vectors.get(space.name)
-        if vector is not None and vector.shape == (space.dim,) and np.isfinite(vector).all():
-            usable[space.name] = vector
-    return usable
+def _seeds(offers: Offers, seeds: Mapping[str, Seeds], exclude: Keys) -> list[_Want]:
+    """The seeds themselves, as far as they may be proposed."""
+    wants = []
+    for offer in offers.seeds:
+        mine = seeds.get(offer.source.seeds)
+        if mine is not None and (k := min(offer.k, without_excluded(mine, exclude))):
+            wants.append(_Want(offer, k))
+    return wants
 
 
-def _seeds(record: UserRecord | None, basket: Keys) -> dict[str, Seeds]:
-    seeds = {}
-    if record is not None and len(record.history.keys):
-        seeds["history"] = record.history
-    if len(basket):
-        seeds["basket"] = Seeds(basket, np.ones(len(basket), np.float32), np.zeros(len(basket), np.float32))
-    return seeds
+def _read(seeds: Mapping[str, Seeds], wants: list[_Want]) -> dict[str, Seeds]:
+    """The seed sets that somebody reads: what is not sent costs nothing."""
+    asked = {want.offer.source.seeds for want in wants}
+    return {name: mine for name, mine in seeds.items() if name in asked or name in _FEATURE_SEEDS}
 
 
-def _n_seeds(seeds: Mapping[str, Seeds], name: str) -> int:
-    return len(seeds[name].keys) if name in seeds else 0
+def _budgets(wants: list[_Want], needed: int, n_items: int) -> tuple[int, ...]:
+    """The budgets, with the largest among those that promise k raised to `needed`, and none above the catalogue."""
+    promising = [want for want in wants if want.offer.source.promises_k]
+    if promising:
+        largest = max(promising, key=lambda want: want.k)
+        largest.k = max(largest.k, needed)
+    return tuple([min(want.k, n_items) for want in wants])
 
 
 def _keys(ids: tuple[ItemId, ...], spec: GenerationSpec, pointer: str) -> Keys:
-    """The ids' keys, ascending and unique."""
+    """The ids' keys, aligned with them."""
     if not ids:
         return NO_KEYS
     expected = str if spec.id_type == "string" else int
-    for at, item_id in enumerate(ids):
-        if type(item_id) is not expected:
-            raise InvalidQuery(f"item id {item_id!r} is no {spec.id_type}", field=f"{pointer}/{at}", allowed=spec.id_type)
-    return np.unique(item_keys(ids))
+    if set(map(type, ids)) != {expected}:
+        at, item_id = next((at, item_id) for at, item_id in enumerate(ids) if type(item_id) is not expected)
+        raise InvalidQuery(f"item id {item_id!r} is no {spec.id_type}", field=f"{pointer}/{at}", allowed=spec.id_type)
+    return item_keys(ids)
 
 
-def _union(*parts: Keys) -> Keys:
-    """Ascending and unique."""
-    filled = [part for part in parts if len(part)]
-    return np.unique(np.concatenate(filled)) if filled else NO_KEYS
+def _unique(*parts: Keys) -> Keys:
+    """All keys of the parts, ascending and unique. Half the price of `np.unique` for a few hundred."""
+    keys = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    if len(keys) < 2:
+        return keys
+    keys = np.sort(keys)
+    is_first = keys[1:] != keys[:-1]
+    return keys if is_first.all() else np.concatenate((keys[:1], keys[1:][is_first]))
+
+
+def _first_ones(keys: Keys) -> Keys:
+    """Each key where it stands first."""
+    return keys[np.sort(np.unique(keys, return_index=True)[1])] if len(keys) > 1 else keys
 
 
 def _with_k(asks: tuple[Ask, ...], budgets: tuple[int, ...]) -> tuple[Ask, ...]:
@@ -207,11 +226,11 @@ def _with_k(asks: tuple[Ask, ...], budgets: tuple[int, ...]) -> tuple[Ask, ...]:
 
 
 def _degraded(
-    wants: tuple[_Want, ...], record: UserRecord | None, spec: GenerationSpec, config: SourcesSection
+    offers: Offers, wants: list[_Want], vectors: Mapping[str, Floats], record: UserRecord | None, *, unknown: bool
 ) -> tuple[Degradation, ...]:
+    reasons: list[Degradation] = ["unknown_playlist"] if unknown else []
     if not wants:
-        return ("no_source",)
-    searched = config.ann.enabled and any(s.kind == "ann" for s in spec.sources)
-    if searched and record is not None and not any(w.source.kind in ("ann", "score_all") for w in wants):
-        return ("no_user_vector",)
-    return ()
+        reasons.append("no_source")
+    elif offers.searches and record is not None and not any(o.source.space in vectors for o in offers.searches):
+        reasons.append("no_user_vector")
+    return tuple(reasons)

@@ -19,6 +19,7 @@ Degradation = Literal[
     "user_generation",
     "no_user_vector",
     "no_source",
+    "unknown_playlist",
     "shard_timeout",
     "shard_failed",
     "shard_loading",
@@ -33,8 +34,9 @@ Degradation = Literal[
 
 unknown_user: the store has no such user.  user_store: it could not be asked.  user_generation: it holds the user, but of
 another generation.  no_user_vector: the user is known, but not in a space that is searched.  no_source: nothing could
-propose items.  shard_*: a shard's candidates are missing.  ranker_*: the order is the merged one.  heavy_skipped: the
-order is the light model's.  cap_relaxed: a group has more places than its cap, because nothing else was left.
+propose items.  unknown_playlist: a playlist was named that is not there.  shard_*: a shard's candidates are missing.
+ranker_*: the order is the merged one.  heavy_skipped: the order is the light model's.  cap_relaxed: a group has more places
+than its cap, because nothing else was left.
 fill_failed: a shard proposed items and then could not deliver them.
 """
 
@@ -48,7 +50,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 class Request:
     """One user's wish for k items.
 
-    exclude_item_ids and basket are of the generation's id type; neither is recommended, and the basket tells taste.
+    exclude_item_ids, basket and viewed are of the generation's id type; the first two are not recommended, the last two tell
+    taste.  viewed: in this session, newest first.  playlists: names of lists made by people, to propose from.
     min_coverage: None takes the configured one.  context: values of the ranking models' context features by name, 0
     where missing; `k` and `basket_size` are filled in from the request.
     """
@@ -58,6 +61,8 @@ class Request:
     filter: Filter = EVERYTHING
     exclude_item_ids: tuple[str | int, ...] = ()
     basket: tuple[str | int, ...] = ()
+    viewed: tuple[str | int, ...] = ()
+    playlists: tuple[str, ...] = ()
     min_coverage: float | None = None
     context: Mapping[str, float] = field(default_factory=dict)
     explain: Explain = "none"

@@ -66,6 +66,13 @@ def test_a_user_without_a_usable_vector_is_searched_for_without_it(vector: np.nd
     assert p.degraded == ("no_user_vector",)
 
 
+def test_the_groups_of_equal_affinity_go_by_name() -> None:
+    affinity = Affinity(("red", "blue"), np.array([0.5, 0.5], np.float32))
+    config = sections(sources={"tops": {"group_by": "color", "groups_per_user": 1}})
+    lists = plan(REQUEST, replace(user(), profile={"color": affinity}), SPEC, config).query.asks[0].lists
+    assert lists[2:] == (("7d/color=blue", 0.5),)
+
+
 def test_the_users_strongest_groups_come_with_their_affinity() -> None:
     affinity = Affinity(("gold", "blue", "red"), np.array([0.5, 0.125, 0.25], np.float32))
     record = replace(user(), profile={"color": affinity})
