@@ -26,7 +26,10 @@ ENV_PREFIX = "OSKOLOK__"
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """origins: dotted key -> where its value was set ("line 7", "--set", "OSKOLOK__…"); defaults are absent."""
+    """origins: dotted key -> where its value was set ("line 7", "--set", "OSKOLOK__…"); defaults are absent.
+
+    A section's `model_fields_set` names what differs from the defaults: a file that shows them all asks for nothing.
+    """
 
     config: Config
     origins: Mapping[str, str]
@@ -50,13 +53,21 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environ: Mapping[s
     problems += found
     if config is None or problems:
         raise ConfigError(table(path.name if path else "configuration", problems), problems=len(problems))
-    return LoadedConfig(config, {".".join(key): origins[key].where for key in leaves(config) if key in origins})
+    values, defaults = leaves(config), leaves(Config())
+    for key in origins.keys() & defaults.keys():
+        if values[key] == defaults[key]:
+            _drop(tree, key)
+    return LoadedConfig(
+        Config.model_validate(_tuples(tree)), {".".join(key): origins[key].where for key in values if key in origins}
+    )
 
 
 def key_lines(text: str) -> dict[Key, int]:
     """The line, from 1, at which each key of a valid TOML text is set, sections included."""
     found: dict[Key, int] = {}
     section: Key = ()
+    within: Key = ()
+    tables: dict[Key, int] = {}  # how many of a list's tables there have been, less one
     lines = text.splitlines()
     at = 0
     while at < len(lines):
@@ -68,8 +79,11 @@ def key_lines(text: str) -> dict[Key, int]:
             chunk, at = f"{chunk}\n{lines[at]}", at + 1
         keys = list(_keys(parsed or {}))
         if chunk.lstrip().startswith("["):
-            section = keys[-1]
-            within: Key = ()
+            section, within = keys[-1], ()
+            if chunk.lstrip().startswith("[["):
+                tables[section] = tables.get(section, -1) + 1
+                section = (*section, str(tables[section]))
+                keys.append(section)
         else:
             within = section
         for key in keys:
@@ -178,9 +192,11 @@ def _tuples(value: object) -> object:
 
 
 def _drop(tree: dict[str, object], key: Key) -> None:
-    for name in key[:-1]:
-        below = tree.get(name)
-        if not isinstance(below, dict):
-            return
-        tree = below
-    tree.pop(key[-1], None)
+    """Remove what stands there, or what it would stand in; of a list of tables the whole list, whose numbers would change."""
+    at = key[0]
+    for name in key[1:]:
+        below = tree.get(at)
+        if not isinstance(below, dict) or name not in below:
+            break
+        tree, at = below, name
+    tree.pop(at, None)

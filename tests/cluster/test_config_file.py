@@ -48,6 +48,13 @@ def test_the_template_shows_every_key_at_its_default() -> None:
     assert set(leaves(Config())) <= shown
 
 
+def test_a_file_that_shows_a_default_asks_for_nothing(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, "[sources.tops]\nk = 100\nkinds = ['new']\n[sources]\ncold_users = ['new']\n"))
+    assert loaded.config.sources.tops.model_fields_set == {"kinds"}
+    assert loaded.origins.keys() == {"sources.tops.k", "sources.tops.kinds", "sources.cold_users"}
+    assert load(TEMPLATE).config.sources.tops.model_fields_set == set()
+
+
 def test_precedence_and_origins(tmp_path: Path) -> None:
     path = write(tmp_path, "[cluster]\nn_shards = 8\nn_rankers = 3\nn_routers = 2\n")
     environ = {"OSKOLOK__CLUSTER__N_RANKERS": "5", "OSKOLOK__CLUSTER__N_ROUTERS": "4", "HOME": "/root"}
@@ -232,7 +239,8 @@ def test_lines_of_multi_line_values_and_quoted_keys() -> None:
         ("a", "b.c", "q k"): 10,
         ("a", "b.c", "q k", "m"): 10,
         ("rows",): 11,
-        ("rows", "n"): 12,
+        ("rows", "0"): 11,
+        ("rows", "0", "n"): 12,
     }
 
 
