@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from cluster.config import Config
 from cluster.errors import ConfigError, InvalidQuery
-from cluster.types import Filter
 from deploy.commands.build import Bars
 from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
-from deploy.filter_text import filter_of, parse_filter
+from deploy.filter_text import parse_filter
 
 if TYPE_CHECKING:
+    from cluster.config import Config
+    from cluster.types import Condition, Filter
     from train.evaluation import Evaluation, Terms
 
 _SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
@@ -78,14 +78,24 @@ def evaluate(
 
 def _filter(texts: list[str], config: Config) -> Filter:
     """Raises ConfigError also for what the configured attributes cannot answer, before anything is built."""
+    from cluster.types import Filter
     from train.evaluate import check
 
-    filter = filter_of(parse_filter(texts))
+    parsed = parse_filter(texts)
+    filter = Filter(*(tuple(map(_condition, parsed.get(clause, ()))) for clause in ("must", "must_not")))
     try:
         check(filter, config)
     except InvalidQuery as error:
         raise ConfigError(f"--filter: {error.message}; allowed: {error.details['allowed']}") from None
     return filter
+
+
+def _condition(parsed: dict[str, Any]) -> Condition:
+    from cluster.types import Condition
+
+    op: Any
+    ((op, value),) = ((name, value) for name, value in parsed.items() if name != "field")
+    return Condition(parsed["field"], op, tuple(value) if op == "in" else (value,))
 
 
 def _table(found: Evaluation) -> Table:

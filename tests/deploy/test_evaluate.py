@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 from pathlib import Path
 
@@ -83,3 +85,7 @@ def test_what_is_wrong_is_told_in_a_line(
     said = capsys.readouterr()
     (line,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
     assert words in line + said.err and said.out == ""
+
+
+def test_examples_hold() -> None:
+    assert doctest.testmod(importlib.import_module("deploy.commands.evaluate")).failed == 0
