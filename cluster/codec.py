@@ -108,7 +108,9 @@ def encode_query(query: Query) -> bytes:
             {attribute: affinity.values for attribute, affinity in query.profile.items()},
             joined([s.keys for s in seeds]),
             joined(floats),
+            query.include.tobytes(),
             query.group_by,
+            tuple([_wire_filter(mark) for mark in query.marks]),
         )
     )
 
@@ -130,7 +132,9 @@ def decode_query(body: bytes) -> Query:
         vectors={space: floats.take(n) for space, n in wire.vectors.items()},
         seeds={name: Seeds(seed_keys.take(n), floats.take(n), floats.take(n)) for name, n in wire.seeds.items()},
         profile={attribute: Affinity(values, floats.take(len(values))) for attribute, values in wire.profile.items()},
+        include=ascending(array_of(wire.include, np.int64, "include"), "include"),
         group_by=wire.group_by,
+        marks=tuple([_filter_of(mark) for mark in wire.marks]),
     )
     seed_keys.end()
     floats.end()
@@ -155,7 +159,7 @@ def encode_shard_reply(reply: ShardReply, *, queue_us: float) -> bytes:
             reply.n_eligible,
             reply.took_us,
             queue_us,
-            reply.groups.tobytes(),
+            *(() if reply.facts is None else (reply.facts.shape[1], reply.facts.tobytes())),
         )
     )
 
@@ -198,24 +202,25 @@ def decode_shard_reply(body: bytes) -> ShardReply:
         wire.n_eligible,
         wire.took_us,
         wire.queue_us,
-        array_of(wire.groups, np.int64, "groups", len(rows) if wire.groups else 0),
+        array_of(wire.facts, np.int64, "facts", len(rows) * wire.n_facts).reshape(-1, wire.n_facts) if wire.n_facts else None,
     )
 
 
 def encode_fetch_query(query: FetchQuery) -> bytes:
-    return _encode_query(WireFetchQuery(query.generation, query.rows.tobytes(), _encode_filter(query.filter)))
+    return _encode_query(WireFetchQuery(query.generation, query.rows.tobytes(), _encode_filter(query.filter), query.vectors))
 
 
 @_refusing(InvalidQuery)
 def decode_fetch_query(body: bytes) -> FetchQuery:
     """The query. Raises InvalidQuery or MalformedFrame."""
     wire = _FETCH_QUERY.decode(body)
-    return FetchQuery(wire.generation, array_of(wire.rows, np.int32, "rows"), _decode_filter(bytes(wire.filter)))
+    return FetchQuery(wire.generation, array_of(wire.rows, np.int32, "rows"), _decode_filter(bytes(wire.filter)), wire.vectors)
 
 
 def encode_fetch_reply(reply: FetchReply) -> bytes:
     payloads: tuple[dict[str, Any], ...] = reply.payloads
-    return _encode_reply(WireFetchReply(reply.generation, reply.item_ids, payloads, reply.eligible.tobytes()))
+    vectors = () if reply.vectors is None else (reply.vectors.shape[1], reply.vectors.tobytes())
+    return _encode_reply(WireFetchReply(reply.generation, reply.item_ids, payloads, reply.eligible.tobytes(), *vectors))
 
 
 @_refusing(MalformedFrame)
@@ -225,7 +230,10 @@ def decode_fetch_reply(body: bytes, n_rows: int) -> FetchReply:
     require(len(wire.item_ids) == len(wire.payloads) == n_rows, f"not the {n_rows} rows that were asked for")
     require(max(wire.eligible, default=0) <= 1, "eligible holds more than 0 and 1")
     payloads: tuple[dict[str, Any], ...] = wire.payloads
-    return FetchReply(wire.generation, wire.item_ids, payloads, array_of(wire.eligible, np.bool_, "eligible", n_rows))
+    eligible = array_of(wire.eligible, np.bool_, "eligible", n_rows)
+    vectors = matrix_of(wire.vectors, n_rows, wire.dim, "vectors") if wire.dim else None
+    require(vectors is None or every(np.isfinite(vectors)), "vectors has an entry that is not finite")
+    return FetchReply(wire.generation, wire.item_ids, payloads, eligible, vectors)
 
 
 def encode_rank_query(query: RankQuery) -> bytes:
@@ -305,9 +313,13 @@ def decode_error(body: bytes) -> OskolokError:
 def _encode_filter(chosen: Filter) -> Raw:
     if chosen is EVERYTHING:
         return _RAW_EVERYTHING
+    return Raw(_encode_query(_wire_filter(chosen)))
+
+
+def _wire_filter(chosen: Filter) -> WireFilter:
     must = [(c.field, c.op, c.values) for c in chosen.must]
     must_not = [(c.field, c.op, c.values) for c in chosen.must_not]
-    return Raw(_encode_query(WireFilter(must, must_not)))
+    return WireFilter(must, must_not)
 
 
 def _decode_filter(body: bytes) -> Filter:
@@ -323,7 +335,10 @@ def _decode_small_filter(body: bytes) -> Filter:
 
 
 def _decode_any_filter(body: bytes) -> Filter:
-    wire = _FILTER.decode(body)
+    return _filter_of(_FILTER.decode(body))
+
+
+def _filter_of(wire: WireFilter) -> Filter:
     for name, op, values in (*wire.must, *wire.must_not):
         require(op == "in" or len(values) == 1, f"{op} on {name!r} takes one value, got {len(values)}")
         require(len(values) <= 10_000, f"{op} on {name!r} has {len(values)} values, allowed are 10000")

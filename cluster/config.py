@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cluster.section import Fraction, Positive, Section, TimeoutMs
+from cluster.slate_sections import SlateSection as SlateSection
 from cluster.source_sections import AnnSource as AnnSource
 from cluster.source_sections import ScoreAllSource as ScoreAllSource
 from cluster.source_sections import SourcesSection as SourcesSection
@@ -126,15 +127,6 @@ class RankerSection(Section):
     batch_requests_max: Annotated[int, Field(ge=1, le=1024)] = 32
     light: LightSection = LightSection()
     heavy: HeavySection = HeavySection()
-
-
-class SlateSection(Section):
-    """Business rules on the final list."""
-
-    k_default: Annotated[int, Field(ge=1, le=1000)] = 20
-    exclude_seen: Annotated[bool, Field(description="never recommend what the user bought before")] = False
-    cap_by: Annotated[str, Field(description='category attribute whose values are capped; "" = off')] = ""
-    cap: Annotated[int, Field(ge=1, le=1000)] = 3
 
 
 class DeadlineSection(Section):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from cluster.config import Config
 from cluster.config_text import Key, leaves, toml_value
+from cluster.slate_sections import Selection
 from cluster.source_sections import TOPS_SOURCE
 
 FIXED_SOURCES = frozenset(
@@ -30,6 +32,7 @@ def contradictions(config: Config) -> Iterator[tuple[Key, Key, str]]:
     yield from _limits(config)
     yield from _names(config)
     yield from _sources(config)
+    yield from _slate(config)
 
 
 def _limits(config: Config) -> Iterator[tuple[Key, Key, str]]:
@@ -51,6 +54,10 @@ def _names(config: Config) -> Iterator[tuple[Key, Key, str]]:
     declared = [*config.catalog.category, *config.catalog.categories, *config.catalog.number, *config.catalog.boolean]
     among: tuple[tuple[Key, Sequence[str], set[str], str], ...] = (
         (("slate", "cap_by"), (config.slate.cap_by,), category | {""}, "catalog.category"),
+        *(
+            (("slate", "caps", str(at), "attribute"), (cap.attribute,), category, "catalog.category")
+            for at, cap in enumerate(config.slate.caps)
+        ),
         (("sources", "tops", "group_by"), (config.sources.tops.group_by,), category | {""}, "catalog.category"),
         (("train", "profile"), config.train.profile, category | categories, "catalog.category or catalog.categories"),
         (
@@ -96,6 +103,70 @@ def _sources(config: Config) -> Iterator[tuple[Key, Key, str]]:
             yield key, key, f"there is a source {toml_value(name)} already: take another name"
         if section.enabled and section.table == "two_tower" and not sources.two_tower.enabled:
             yield (*key, "table"), ("sources", "two_tower"), "two_tower has no items unless sources.two_tower.enabled is true"
+
+
+def _slate(config: Config) -> Iterator[tuple[Key, Key, str]]:
+    slate, k, limit = config.slate, config.limits.k, ("limits", "k")
+    own_limits: list[tuple[Key, int]] = [(("slate", "cap"), slate.cap if slate.cap_by else 0)]
+    own_limits += [(("slate", "caps", str(at), "max"), cap.max) for at, cap in enumerate(slate.caps)]
+    own_limits += [(("slate", "caps", str(at), "first"), cap.first) for at, cap in enumerate(slate.caps)]
+    own_limits += [(("slate", "pins", str(at), "position"), pin.position) for at, pin in enumerate(slate.pins)]
+    own_limits += [(("slate", "quotas", str(at), "min"), quota.min) for at, quota in enumerate(slate.quotas)]
+    own_limits += [(("slate", "explore", "positions"), position) for position in slate.explore.positions]
+    for key, places in own_limits:
+        if places > k:
+            yield key, limit, f"{places} is more places than a slate can have, which is limits.k = {k}"
+    for at, cap in enumerate(slate.caps):
+        if 0 < cap.first < cap.max:
+            yield ("slate", "caps", str(at), "max"), limit, f"{cap.max} is more than its first = {cap.first} places"
+    for twice in _repeated([pin.position for pin in slate.pins]):
+        yield ("slate", "pins"), ("slate", "pins"), f"position {twice} is there more than once"
+    for twice in _repeated([pin.item_id for pin in slate.pins]):
+        yield ("slate", "pins"), ("slate", "pins"), f"item {twice!r} is there more than once"
+    expected = str if config.catalog.id_type == "string" else int
+    for at, pin in enumerate(slate.pins):
+        if type(pin.item_id) is not expected:
+            key = ("slate", "pins", str(at), "item_id")
+            yield (
+                key,
+                ("catalog", "id_type"),
+                f"{toml_value(pin.item_id)} is no {config.catalog.id_type}, as catalog.id_type says",
+            )
+    for at, quota in enumerate(slate.quotas):
+        if quota.min > quota.max:
+            yield ("slate", "quotas", str(at), "min"), limit, f"{quota.min} is more than its max = {quota.max}"
+    if len(set(slate.precedence)) < len(slate.precedence):
+        yield ("slate", "precedence"), limit, "each of pins, caps, quotas, explore stands there once"
+    if slate.explore.method != "off" and not slate.explore.positions:
+        yield ("slate", "explore", "method"), ("slate", "explore"), "explores nowhere unless slate.explore.positions has places"
+    yield from _selections(config)
+
+
+def _selections(config: Config) -> Iterator[tuple[Key, Key, str]]:
+    """What each of the slate's rules is about: one thing, and one that there is."""
+    slate, catalog = config.slate, ("catalog",)
+    of_rules: list[tuple[Key, Selection]] = []
+    of_rules += [(("slate", "boosts", str(at)), boost) for at, boost in enumerate(slate.boosts)]
+    of_rules += [(("slate", "quotas", str(at)), quota) for at, quota in enumerate(slate.quotas)]
+    of_rules += [(("slate", "explore"), slate.explore)] if slate.explore.method != "off" else []
+    texts, flags = {*config.catalog.category, *config.catalog.categories}, set(config.catalog.boolean)
+    for key, rule in of_rules:
+        said = [name for name in ("source", "attribute", "stat") if getattr(rule, name)]
+        if len(said) != 1:
+            yield key, key, f"is about one of source, attribute and stat; given: {', '.join(said) or 'none'}"
+            continue
+        if rule.stat and rule.at_least == -inf and rule.at_most == inf:
+            yield (*key, "stat"), key, "needs at_least or at_most"
+        if not rule.attribute:
+            continue
+        if rule.attribute not in texts | flags:
+            shown = toml_value(rule.attribute)
+            yield (*key, "attribute"), catalog, f"{shown} is no category, categories or boolean attribute of the catalog"
+        elif not rule.values:
+            yield (*key, "attribute"), key, "needs values"
+        elif any((type(value) is bool) != (rule.attribute in flags) for value in rule.values):
+            of = "true and false" if rule.attribute in flags else "strings"
+            yield (*key, "values"), catalog, f"{rule.attribute} has {of} as values, given: {toml_value(rule.values)}"
 
 
 def _repeated(values: Sequence[object]) -> list[object]:

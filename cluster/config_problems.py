@@ -25,7 +25,9 @@ class Problem:
 
 def key_of(details: ErrorDetails) -> Key:
     """The key a complaint is about; of a name that a section may not have, the section."""
-    return tuple(str(part) for part in details["loc"] if not isinstance(part, int) and part != "[key]")
+    loc = details["loc"]
+    tables = [part for at, part in enumerate(loc) if not isinstance(part, int) or at + 1 < len(loc)]  # of [[slate.caps]] which
+    return tuple(str(part) for part in tables if part != "[key]")
 
 
 def from_pydantic(details: ErrorDetails, origins: Mapping[Key, Problem]) -> Problem:

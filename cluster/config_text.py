@@ -45,7 +45,8 @@ def leaves(model: BaseModel, prefix: Key = ()) -> dict[Key, object]:
 def field_at(key: Key) -> FieldInfo | None:
     """The model's field for a key, section or leaf, or None if the configuration has no such key.
 
-    A section with a name of its own, as in [sources.item_lists.ease], and a value with one, have a field of their type.
+    A section with a name of its own, as in [sources.item_lists.ease], and a value with one, have a field of their type; so
+    has each table of a list of them, by its number: slate.caps.0.
     """
     field: FieldInfo | None = FieldInfo(annotation=Config)
     for name in key:
@@ -54,6 +55,8 @@ def field_at(key: Key) -> FieldInfo | None:
         model = _section(field.annotation)
         if model is not None:
             field = model.model_fields.get(name)
+        elif name.isdigit() and get_origin(field.annotation) is tuple:
+            field = FieldInfo.from_annotation(get_args(field.annotation)[0])
         elif get_origin(field.annotation) is Mapping:
             field = FieldInfo.from_annotation(get_args(field.annotation)[1])
         else:
@@ -124,6 +127,8 @@ def toml_value(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
         case tuple() | list():
             return "[" + ", ".join(toml_value(item) for item in value) + "]"
+        case BaseModel():
+            return toml_value({name: getattr(value, name) for name in value.model_fields_set})
         case Mapping():
             return "{" + ", ".join(f"{_toml_key(name)} = {toml_value(item)}" for name, item in value.items()) + "}"
     raise AssertionError(f"no TOML for {type(value).__name__}")

@@ -111,8 +111,10 @@ class Query:
     """A hydrated request as every shard sees it. The same object goes to all shards and is encoded once.
 
     exclude: item keys never to return, ascending and unique.  vectors: space -> (dim,) float32.
-    seeds: by name, "history", "basket" and the record's further ones.  profile: as in the user record.  group_by: the
-    category attribute whose values the slate caps, "" for none; replies then carry `groups`.
+    seeds: by name, "history", "basket" and the record's further ones.  profile: as in the user record.
+    include: item keys that are candidates if they are eligible, proposed by a source or not; ascending and unique.
+    group_by: category attributes, and marks: filters, of which the slate must know what each candidate has of them;
+    replies then carry `facts`.
     """
 
     generation: str
@@ -122,10 +124,13 @@ class Query:
     vectors: Mapping[str, Floats] = field(default_factory=dict)
     seeds: Mapping[str, Seeds] = field(default_factory=dict)
     profile: Mapping[str, Affinity] = field(default_factory=dict)
-    group_by: str = ""
+    include: Keys = field(default_factory=lambda: NO_KEYS)
+    group_by: tuple[str, ...] = ()
+    marks: tuple[Filter, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.exclude, np.int64, "exclude")
+        _check(self.include, np.int64, "include")
         for vector in self.vectors.values():
             _check(vector, np.float32, "vector")
 
@@ -155,12 +160,12 @@ class SourceHits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardReply:
-    """One shard's candidates for one query: the union of its sources' hits, by ascending key.
+    """One shard's candidates for one query: the union of its sources' hits and what must be included, by ascending key.
 
     rows: (m,) int32 in the shard.  keys: (m,) int64.  match: (m, F) float32.
     n_eligible: items of this shard that pass filter and exclusions, exactly.
-    groups: (m,) int64, `cluster.partition.item_key` of each candidate's value of the query's `group_by`, so that a value
-    has the same code in every shard; 0 where the item has none.  Empty unless the query asks for it.
+    facts: (m, G + M) int64: for each attribute of the query's `group_by` the `cluster.partition.item_key` of the candidate's
+    value, so that a value has the same code in every shard, 0 where it has none; then for each of its `marks` 1 or 0.
     """
 
     generation: str
@@ -173,33 +178,41 @@ class ShardReply:
     n_eligible: int
     took_us: float
     queue_us: float = 0.0
-    groups: Keys = field(default_factory=lambda: NO_KEYS)
+    facts: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         _check(self.rows, np.int32, "rows")
         _check(self.keys, np.int64, "keys", len(self.rows))
-        _check(self.groups, np.int64, "groups", len(self.rows) if len(self.groups) else None)
+        _check_facts(self.facts, len(self.rows))
         assert self.match.dtype == np.float32 and self.match.ndim == 2, "match must be (m, F) float32"
         assert len(self.match) == len(self.rows), f"match has {len(self.match)} rows for {len(self.rows)} candidates"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FetchQuery:
-    """Payloads of a shard's rows, and whether each still passes the filter now. rows: (r,) int32."""
+    """Payloads of a shard's rows, and whether each still passes the filter now. rows: (r,) int32.
+
+    vectors: an embedding space whose item vectors are wanted and not the payloads, which are then left empty.
+    """
 
     generation: str
     rows: Rows
     filter: Filter = EVERYTHING
+    vectors: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FetchReply:
-    """Aligned with the query's rows. payloads: attribute -> plain JSON value.  eligible: (r,) bool."""
+    """Aligned with the query's rows. payloads: attribute -> plain JSON value.  eligible: (r,) bool.
+
+    vectors: (r, dim) float32, None unless asked for.
+    """
 
     generation: str
     item_ids: tuple[str | int, ...]
     payloads: tuple[dict[str, object], ...]
     eligible: NDArray[np.bool_]
+    vectors: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,8 +221,8 @@ class Candidates:
 
     shard: (m,) int32 and rows: (m,) int32 are an item's address.  scores: (m,) float32, the fused score.
     source_scores: (m, S) float32, NaN where the source did not propose the item.  source_ranks: (m, S) float32, from 1,
-    NaN likewise.  match: (m, F) float32.  `sources` names the S columns, in the generation's order.  groups: (m,) int64 as
-    in the replies, empty if the query did not ask for them.
+    NaN likewise.  match: (m, F) float32.  `sources` names the S columns, in the generation's order.  facts: (m, G + M) int64
+    as in the replies, None if the query did not ask for any.
     """
 
     sources: tuple[str, ...]
@@ -220,7 +233,10 @@ class Candidates:
     source_scores: NDArray[np.float32]
     source_ranks: NDArray[np.float32]
     match: NDArray[np.float32]
-    groups: Keys = field(default_factory=lambda: NO_KEYS)
+    facts: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        _check_facts(self.facts, len(self.keys))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -319,6 +335,10 @@ class SlateItem:
     score: float
     sources: tuple[str, ...]
     payload: Mapping[str, object]
+
+
+def _check_facts(facts: NDArray[np.int64] | None, n_rows: int) -> None:
+    assert facts is None or (facts.dtype == np.int64 and facts.ndim == 2 and len(facts) == n_rows), "facts must be (m, n) int64"
 
 
 def _check(array: np.ndarray, dtype: type, name: str, length: int | None = None) -> None:

@@ -45,7 +45,9 @@ class WireQuery(msgspec.Struct, array_like=True):
     profile: dict[Name, tuple[Name, ...]]
     seed_keys: bytes
     floats: bytes
-    group_by: Name = ""
+    include: bytes = b""
+    group_by: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
+    marks: Annotated[tuple[WireFilter, ...], Meta(max_length=64)] = ()
 
 
 class WireHits(msgspec.Struct, array_like=True):
@@ -72,13 +74,15 @@ class WireShardReply(msgspec.Struct, array_like=True):
     n_eligible: Count
     took_us: float
     queue_us: float
-    groups: bytes = b""
+    n_facts: Count = 0
+    facts: bytes = b""
 
 
 class WireFetchQuery(msgspec.Struct, array_like=True):
     generation: Name
     rows: bytes
     filter: Raw
+    vectors: Name = ""
 
 
 class WireFetchReply(msgspec.Struct, array_like=True):
@@ -86,6 +90,8 @@ class WireFetchReply(msgspec.Struct, array_like=True):
     item_ids: tuple[Name | int, ...]
     payloads: tuple[dict[Name, Plain], ...]
     eligible: bytes
+    dim: Count = 0
+    vectors: bytes = b""
 
 
 class WireRankQuery(msgspec.Struct, array_like=True):

@@ -76,7 +76,7 @@ async def _deeper_slate(
     answers = await retrieve(plan.query, shards, fleet, deadline.sooner(deadline.remaining_ms() * _SEARCH_SHARE))
     if not answers.got:
         return None
-    shown = candidates.groups[fetched.positions] if plan.query.group_by else NO_KEYS
+    shown = candidates.facts[fetched.positions, 0] if candidates.facts is not None else NO_KEYS
     fresh = merge(list(answers.got.values()), plan, fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates
     return compose(fresh, as_merged(fresh), k, exclude=plan.query.exclude, section=sections.slate, shown=shown)
 

@@ -14,9 +14,9 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.order import best_first_within, precedes, top_k
+from cluster.order import best_first, best_first_within, precedes, top_k
 from cluster.spec import GenerationSpec
-from cluster.types import NO_FLOATS, NO_KEYS, NO_ROWS, Candidates, Floats, Keys, ShardReply, SourceHits
+from cluster.types import NO_FLOATS, NO_ROWS, Candidates, Floats, Keys, ShardReply, SourceHits
 from router.plan import Plan
 
 
@@ -54,6 +54,10 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
     fused = np.bincount(tops.members, _reciprocal_ranks(tops.sizes, rank_constant), len(keys)).astype(np.float32)
     n_unique = int(np.count_nonzero(fused))
     chosen = top_k(fused, keys, min(plan.n_candidates, n_unique))  # what no source kept has 0 and comes last
+    n_cut = n_unique - len(chosen)
+    if len(plan.query.include):
+        chosen = _with_included(chosen, fused, keys, plan.query.include)
+        n_cut = n_unique - int(np.count_nonzero(fused[chosen]))
     candidates = Candidates(
         sources=names,
         shard=np.repeat(np.array([reply.shard for reply in replies], np.int32), sizes).take(chosen),
@@ -63,14 +67,14 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
         source_scores=_table(len(keys), len(names), cells, tops.scores).take(chosen, axis=0),
         source_ranks=_table(len(keys), len(names), cells, _ranks(tops.sizes)).take(chosen, axis=0),
         match=np.concatenate([reply.match for reply in replies]).take(chosen, axis=0),
-        groups=np.concatenate([reply.groups for reply in replies]).take(chosen) if plan.query.group_by else NO_KEYS,
+        facts=_facts(replies).take(chosen, axis=0) if plan.query.group_by or plan.query.marks else None,
     )
     return Merged(
         candidates,
         uncertified=tuple(sorted(set().union(*uncertified))),
         exact=not any(lst.exact and (short or None in lst.hits) for lst, short in zip(lists, uncertified, strict=True)),
         n_received=len(keys),
-        removed={"beyond_k": len(keys) - n_unique, "below_cutoff": n_unique - len(chosen)},
+        removed={"beyond_k": len(keys) - len(chosen) - n_cut, "below_cutoff": n_cut},
     )
 
 
@@ -142,6 +146,16 @@ def _uncertified(lists: Sequence[_List], tops: _Tops, replies: Sequence[ShardRep
         }
         for lst, last in zip(lists, tops.lasts, strict=True)
     ]
+
+
+def _with_included(chosen: NDArray[np.intp], fused: Floats, keys: Keys, include: Keys) -> NDArray[np.intp]:
+    """The chosen positions, then those of the keys to include that were not chosen, in canonical order too."""
+    missing = np.setdiff1d(np.flatnonzero(np.isin(keys, include)), chosen)
+    return np.concatenate((chosen, missing[best_first(fused[missing], keys[missing])]))
+
+
+def _facts(replies: Sequence[ShardReply]) -> NDArray[np.int64]:
+    return np.concatenate([reply.facts for reply in replies if reply.facts is not None])
 
 
 def _table(n_rows: int, n_columns: int, cells: NDArray[np.int64], values: Floats) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from router.offers import Lists, Offer, Offers, offers_of
 from router.request import Degradation, Request
 from router.sections import RouterSections
 from router.taste import seed_sets, usable_vectors, without_excluded
+from router.user_tower import UserTower, with_tower
 
 _FEATURE_SEEDS = ("history", "basket")  # what the match features are made from, whoever is asked
 
@@ -57,8 +58,15 @@ class Plan:
         return replace(self.query, asks=_with_k(self.query.asks, self.budgets))
 
 
-def plan(request: Request, record: UserRecord | None, spec: GenerationSpec, sections: RouterSections) -> Plan:
-    """The plan for a user the store knows (`record`) or not (None).
+def plan(
+    request: Request,
+    record: UserRecord | None,
+    spec: GenerationSpec,
+    sections: RouterSections,
+    *,
+    tower: UserTower | None = None,
+) -> Plan:
+    """The plan for a user the store knows (`record`) or not (None). tower: the generation's, if it has one and it is loaded.
 
     Some source that promises min(k, eligible) is asked for `demand(k)` or more, whatever the configured budgets are, so
     that neither a small budget nor a narrow filter makes a short slate. Raises InvalidQuery for an id of another type
@@ -69,8 +77,8 @@ def plan(request: Request, record: UserRecord | None, spec: GenerationSpec, sect
     excluded = _keys(request.exclude_item_ids, spec, "/exclude_item_ids")
     basket = _unique(_keys(request.basket, spec, "/context/basket"))
     viewed = _first_ones(_keys(request.viewed, spec, "/context/viewed"))
-    vectors = usable_vectors(record, offers.dims)
     seeds = seed_sets(record, basket=basket, viewed=viewed, half_weight_items=config.viewed.half_weight_items)
+    vectors = with_tower(usable_vectors(record, offers.dims), tower, seeds, record)
     seen = record.history.keys if record is not None and sections.slate.exclude_seen else NO_KEYS
     exclude = _unique(excluded, basket, seen)
     profile = record.profile if record is not None else {}

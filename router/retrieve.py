@@ -39,6 +39,8 @@ def _wrong(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:
     n_features = len(fleet.spec.features.match)
     if reply.match.shape[1] != n_features:
         return f"sent {reply.match.shape[1]} match features instead of {n_features}"
-    if query.group_by and len(reply.groups) != len(reply.keys):
-        return f"sent {len(reply.groups)} groups for {len(reply.keys)} candidates"
+    n_asked = len(query.group_by) + len(query.marks)
+    n_facts = 0 if reply.facts is None else reply.facts.shape[1]
+    if n_facts != n_asked:
+        return f"sent {n_facts} facts of each candidate instead of {n_asked}"
     return ""

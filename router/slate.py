@@ -45,8 +45,8 @@ def compose(
     """
     order = ranked.order.astype(np.intp)
     allowed = np.flatnonzero(~_contains(exclude, candidates.keys[order])) if len(exclude) else np.arange(len(order))
-    if section.cap_by and len(candidates.groups):
-        over = _ordinals(candidates.groups[order[allowed]], shown) >= section.cap
+    if section.cap_by and candidates.facts is not None:
+        over = _ordinals(candidates.facts[order[allowed], 0], shown) >= section.cap
         places = np.concatenate((allowed[~over], allowed[over]))
         n_over = int(np.count_nonzero(over))
     else:

@@ -17,7 +17,7 @@ from cluster.generation import Generation
 from cluster.order import require_finite
 from cluster.partition import item_keys
 from cluster.spec import GenerationSpec
-from cluster.types import NO_KEYS, Ask, FetchQuery, FetchReply, Filter, Keys, Query, Rows, ShardReply, SourceHits
+from cluster.types import Ask, FetchQuery, FetchReply, Filter, Keys, Query, Rows, ShardReply, SourceHits
 from shard.attributes import CategoryColumn
 from shard.columns import ShardColumns
 from shard.eligible import Eligible
@@ -104,10 +104,13 @@ class Shard:
         self._require_generation(query.generation)
         eligible = self._eligible(query.filter, query.exclude)
         found = [self._found(query, ask, eligible) for ask in query.asks]
-        rows = _union([hits.rows[: ask.k] for ask, (hits, _) in zip(query.asks, found, strict=True)])
+        proposed = [hits.rows[: ask.k] for ask, (hits, _) in zip(query.asks, found, strict=True)]
+        if len(query.include):
+            proposed.append(self._included(query.include, eligible))
+        rows = _union(proposed)
         sources = tuple(self._hits(ask, *hits, rows) for ask, hits in zip(query.asks, found, strict=True))
         match = self._match.matrix(query, rows)
-        groups = self._groups(query.group_by, rows)
+        facts = self._facts(query, rows) if query.group_by or query.marks else None
         return ShardReply(
             generation=self.generation,
             shard=self.shard,
@@ -118,7 +121,7 @@ class Shard:
             n_items=len(self),
             n_eligible=eligible.count,
             took_us=_us_since(began),
-            groups=groups,
+            facts=facts,
         )
 
     def fetch(self, query: FetchQuery) -> FetchReply:
@@ -130,8 +133,9 @@ class Shard:
         return FetchReply(
             generation=self.generation,
             item_ids=self._payloads.ids(rows),
-            payloads=self._payloads.shown(rows),
+            payloads=({},) * len(rows) if query.vectors else self._payloads.shown(rows),
             eligible=self.filters.mask(query.filter).bits[rows],
+            vectors=self._vectors(query.vectors, rows) if query.vectors else None,
         )
 
     def _require_generation(self, asked: str) -> None:
@@ -169,14 +173,29 @@ class Shard:
             took_us=took_us,
         )
 
-    def _groups(self, attribute: str, rows: Rows) -> Keys:
-        if not attribute:
-            return NO_KEYS
-        column = self.columns.attributes.get(attribute)
-        if not isinstance(column, CategoryColumn):
-            raise InvalidQuery(f"cannot group by {attribute!r}", field="group_by", allowed=", ".join(self._group_codes))
-        groups: Keys = self._group_codes[attribute][column.codes[rows]]
-        return groups
+    def _included(self, keys: Keys, eligible: Eligible) -> Rows:
+        """The rows of those of the keys that are here and eligible."""
+        at = np.searchsorted(self.columns.keys, keys)
+        here = at[at < len(self)]
+        rows = here[self.columns.keys[here] == keys[at < len(self)]]
+        kept: Rows = rows[eligible.keep(rows)].astype(np.int32)
+        return kept
+
+    def _facts(self, query: Query, rows: Rows) -> NDArray[np.int64]:
+        facts = np.empty((len(rows), len(query.group_by) + len(query.marks)), np.int64)
+        for at, attribute in enumerate(query.group_by):
+            column = self.columns.attributes.get(attribute)
+            if not isinstance(column, CategoryColumn):
+                raise InvalidQuery(f"cannot group by {attribute!r}", field="group_by", allowed=", ".join(self._group_codes))
+            facts[:, at] = self._group_codes[attribute][column.codes[rows]]
+        for at, mark in enumerate(query.marks, len(query.group_by)):
+            facts[:, at] = self.filters.mask(mark).bits[rows]
+        return facts
+
+    def _vectors(self, space: str, rows: Rows) -> NDArray[np.float32]:
+        if space not in self.columns.vectors:
+            raise InvalidQuery(f"no space {space!r}", field="vectors", allowed=", ".join(self.columns.vectors))
+        return self.columns.vectors[space][rows]
 
 
 def _union(parts: list[NDArray[np.int32]]) -> Rows:

@@ -82,7 +82,9 @@ queries = st.builds(
     vectors=st.dictionaries(texts, st.integers(0, 9).flatmap(floats), max_size=2),
     seeds=st.dictionaries(texts, seeds(), max_size=2),
     profile=st.dictionaries(texts, affinities(), max_size=2),
-    group_by=texts,
+    include=st.integers(0, 5).flatmap(keys),
+    group_by=st.lists(texts, max_size=2).map(tuple),
+    marks=st.lists(filters, max_size=2).map(tuple),
 )
 
 
@@ -109,11 +111,11 @@ def shard_replies(draw: st.DrawFn) -> ShardReply:
         draw(counts),
         draw(doubles),
         draw(doubles),
-        draw(nps.arrays(np.int64, draw(st.sampled_from([0, m])), elements=int64s)),
+        draw(st.one_of(st.none(), nps.arrays(np.int64, (m, draw(st.integers(1, 3))), elements=int64s))),
     )
 
 
-fetch_queries = st.builds(FetchQuery, texts, st.integers(0, 5).flatmap(rows), filters)
+fetch_queries = st.builds(FetchQuery, texts, st.integers(0, 5).flatmap(rows), filters, texts)
 plain = st.one_of(st.none(), scalars, st.lists(st.one_of(st.none(), scalars), max_size=3))
 
 
@@ -125,6 +127,7 @@ def fetch_replies(draw: st.DrawFn) -> FetchReply:
         tuple(draw(st.one_of(texts, int64s)) for _ in range(n)),
         tuple(draw(st.dictionaries(texts, plain, max_size=3)) for _ in range(n)),
         draw(nps.arrays(np.bool_, n)),
+        draw(st.one_of(st.none(), floats(n * 3).map(lambda flat: flat.reshape(n, 3)))),
     )
 
 

@@ -20,7 +20,6 @@ from cluster.order import top_k
 from cluster.partition import item_key, item_keys, shard_of
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.types import (
-    NO_KEYS,
     Condition,
     FetchQuery,
     FetchReply,
@@ -133,6 +132,7 @@ class FixedShard:
             tuple(c.item_ids[i] for i in items),
             tuple({"color": str(c.color[i]), "brand": str(c.brand[i])} for i in items),
             c.passes(query.filter)[items],
+            np.stack([c.tops[items], c.ann[items]], axis=1) if query.vectors else None,
         )
 
     def answer(self, query: Query) -> ShardReply:
@@ -145,7 +145,8 @@ class FixedShard:
             known = np.flatnonzero(eligible & np.isfinite(scores))
             best = known[top_k(scores[known], keys[known], ask.k + 1)]
             found.append((ask, best, scores))
-        union = np.unique(np.concatenate([best[: ask.k] for ask, best, _ in found] or [np.empty(0, np.intp)]))
+        included = np.flatnonzero(eligible & np.isin(keys, query.include))
+        union = np.unique(np.concatenate([included, *(best[: ask.k] for ask, best, _ in found)]))
         union = union[np.argsort(keys[union])]
         position = {int(row): at for at, row in enumerate(union)}
         return ShardReply(
@@ -170,7 +171,7 @@ class FixedShard:
             n_items=len(self.items),
             n_eligible=int(eligible.sum()),
             took_us=1.0,
-            groups=self._groups(query.group_by)[union] if query.group_by else NO_KEYS,
+            facts=self._facts(query)[union] if query.group_by or query.marks else None,
         )
 
     def _scores(self, source: str, query: Query) -> Floats:
@@ -181,9 +182,10 @@ class FixedShard:
         weights = dict(zip(seeds.keys.tolist(), seeds.weights.tolist(), strict=True))
         return np.array([weights.get(int(k), np.nan) for k in self.catalogue.keys[self.items]], np.float32)
 
-    def _groups(self, attribute: str) -> Keys:
-        values = getattr(self.catalogue, attribute)[self.items]
-        return np.array([item_key(str(v)) if v else 0 for v in values], np.int64)
+    def _facts(self, query: Query) -> NDArray[np.int64]:
+        groups = [[item_key(str(v)) if v else 0 for v in getattr(self.catalogue, name)[self.items]] for name in query.group_by]
+        marks = [self.catalogue.passes(mark)[self.items] for mark in query.marks]
+        return np.array([*groups, *marks], np.int64).T
 
 
 class Wrapped:

@@ -267,7 +267,7 @@ def test_a_reply_that_is_not_what_was_asked_for_does_not_get_in(fault: str) -> N
                 case "features":
                     return replace(reply, match=reply.match[:, :1])
                 case _:
-                    return replace(reply, groups=reply.groups[:0])
+                    return replace(reply, facts=None)
 
     shards = catalogue.shards(2)
     mixed = [shards[0], Lying(shards[1], OskolokError())]

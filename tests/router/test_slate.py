@@ -23,7 +23,7 @@ def candidates_of(keys: list[int], groups: list[int]) -> Candidates:
         source_scores=np.zeros((m, 1), np.float32),
         source_ranks=np.zeros((m, 1), np.float32),
         match=np.zeros((m, 0), np.float32),
-        groups=np.array(groups, np.int64),
+        facts=np.array(groups, np.int64).reshape(-1, 1),
     )
 
 

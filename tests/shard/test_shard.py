@@ -30,7 +30,7 @@ ASKS = (Ask("tops", 6, (("28d", 1.0),)), Ask("score_all", 4), Ask("history", 9),
 def test_a_reply_adds_up(data: st.DataObject) -> None:
     world = data.draw(worlds())
     question = data.draw(asked(world))
-    reply = world.whole.retrieve(replace(question.query, asks=ASKS, group_by="brand"))
+    reply = world.whole.retrieve(replace(question.query, asks=ASKS, group_by=("brand",)))
     eligible = question.eligible_rows(world)
     assert (reply.n_items, reply.n_eligible) == (len(world), len(eligible))
     assert reply.rows.tolist() == sorted(set(reply.rows.tolist())) and set(reply.rows.tolist()) <= set(eligible)
@@ -41,11 +41,12 @@ def test_a_reply_adds_up(data: st.DataObject) -> None:
     assert all(len(some) <= ask.k for some, ask in zip(members, ASKS, strict=True))
     assert reply.match.shape == (len(reply.rows), len(world.whole.spec.features.match))
     brands = [world.attributes["brand"][row] for row in reply.rows.tolist()]
-    assert reply.groups.tolist() == [0 if brand is None else item_key(brand) for brand in brands]
+    assert reply.facts is not None
+    assert reply.facts[:, 0].tolist() == [0 if brand is None else item_key(brand) for brand in brands]
 
 
 def test_groups_only_when_asked_for() -> None:
-    assert len(WORLD.whole.retrieve(Query("tiny-1", ASKS)).groups) == 0
+    assert WORLD.whole.retrieve(Query("tiny-1", ASKS)).facts is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_groups_only_when_asked_for() -> None:
     [
         (Query("other", ASKS), GenerationMismatch, "serves generation tiny-1, the query names other"),
         (Query("tiny-1", (Ask("quorum", 3),)), InvalidQuery, "no source 'quorum'"),
-        (Query("tiny-1", ASKS, group_by="price"), InvalidQuery, "cannot group by 'price'"),
+        (Query("tiny-1", ASKS, group_by=("price",)), InvalidQuery, "cannot group by 'price'"),
         (Query("tiny-1", ASKS, filter=Filter(must=(Condition("x", "eq", (1,)),))), UnknownFilterField, "no attribute 'x'"),
         (Query("tiny-1", ASKS, vectors={"taste": np.ones(4, np.float32)}), InvalidQuery, "5 dimensions"),
         (Query("tiny-1", ASKS, vectors={"taste": np.full(5, np.nan, np.float32)}), InvalidQuery, "not finite"),
