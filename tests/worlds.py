@@ -31,10 +31,12 @@ def tiny_config(storage: Path, *, n_shards: int = 3, **sections: dict[str, objec
             "tops": {"k": 40, "group_by": "category", "windows_days": (7, 28)},
             "ann": {"k": 40, "ef_construction": 40},
             "score_all": {"max_items": 0},
+            "quorum": {"attribute": "category"},
         },
         "train": {
             "profile": ("category", "brand"),
             "als": {"dim": 8, "n_sweeps": 3},
+            "content": {"frequent_share": 0.5},
             "ranker": {"label_days": 10, "n_users": 60, "n_trees": 20, "depth": 4},
         },
     }

@@ -49,7 +49,7 @@ def build(config: Config, items: Path, events: Path, *, progress: Progress | Non
             told(Made(signals.summary, len(signals.catalogue)))
         shards = cut(stages, signals, config, learned)
         findings = Findings(source.report, split, quality)
-        return publish(stages, signals, config, shards=shards, models=models, findings=findings, created=created)
+        return publish(stages, signals, config, learned, shards=shards, models=models, findings=findings, created=created)
 
 
 def _split(stages: Stages, source: Source, config: Config) -> Split:

@@ -8,9 +8,13 @@ import pyarrow as pa
 from cluster.config import CatalogSection
 from shard.attributes import column_from_arrow
 from shard.columns import ShardColumns
+from shard.item_table import ItemTable
 from shard.lists import RankedLists
+from shard.quorum_table import QuorumTable
 from train.catalogue import Catalogue
-from train.signals import SPACE, Signals
+from train.item_lists import ItemLists
+from train.quorum import Quorum
+from train.signals import Signals
 
 
 def as_columns(signals: Signals, section: CatalogSection) -> ShardColumns:
@@ -23,8 +27,18 @@ def as_columns(signals: Signals, section: CatalogSection) -> ShardColumns:
         attributes={spec.name: column_from_arrow(spec.kind, catalogue.attributes[spec.name]) for spec in catalogue.specs},
         stats=signals.stats,
         payload=_payload(catalogue, section),
-        vectors={SPACE: np.asarray(signals.factors.items)},
+        vectors={name: np.asarray(space.items) for name, space in signals.spaces.items()},
+        tables={name: _table(catalogue, lists) for name, lists in signals.tables.items()},
+        quorum=_quorum(catalogue, signals.quorum),
     )
+
+
+def _table(catalogue: Catalogue, lists: ItemLists) -> ItemTable:
+    return ItemTable.of(catalogue.keys, lists.starts, lists.targets, lists.weights)
+
+
+def _quorum(catalogue: Catalogue, quorum: Quorum | None) -> QuorumTable | None:
+    return None if quorum is None else QuorumTable.of(catalogue.keys, quorum.values, quorum.weights())
 
 
 def _payload(catalogue: Catalogue, section: CatalogSection) -> pa.Table | None:

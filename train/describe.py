@@ -6,32 +6,39 @@ from collections.abc import Sequence
 
 from cluster.config import Config
 from cluster.features import match_columns
-from cluster.spec import FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
-from train.signals import SPACE, Signals, profile_attributes
+from cluster.spec import FeatureSchema, GenerationSpec, SpaceSpec
+from train.shards import index_section
+from train.signals import Signals, profile_attributes
+
+
+def space_specs(signals: Signals, config: Config) -> tuple[SpaceSpec, ...]:
+    """The spaces, of which not every one need be searched: their vectors also make match features."""
+    return tuple(
+        SpaceSpec(name, space.dim, space.metric, index_section(config.sources, name).recall_target)
+        for name, space in signals.spaces.items()
+    )
 
 
 def describe(signals: Signals, config: Config, *, generation: str, created: str, shard_items: Sequence[int]) -> GenerationSpec:
     """The spec of these signals cut into shards of these sizes. created: RFC 3339, UTC."""
-    dim = signals.factors.items.shape[1]
-    profile = profile_attributes(config)
-    sources = (
-        SourceSpec("tops", "tops", exact=True, promises_k=True),
-        SourceSpec("ann", "ann", exact=False, promises_k=True, space=SPACE),
-        SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
-        SourceSpec("score_all", "score_all", exact=True, promises_k=True, space=SPACE),
-    )
-    match = match_columns(spaces=[SPACE], stats=signals.stats, profile=profile)
+    profile, quorum = profile_attributes(config), config.sources.quorum.attribute
     return GenerationSpec(
         id=generation,
         created=created,
         id_type=config.catalog.id_type,
         shard_items=tuple(shard_items),
         attributes=signals.catalogue.specs,
-        spaces=(SpaceSpec(SPACE, dim, "ip", config.sources.ann.recall_target),),
-        sources=sources,
+        spaces=space_specs(signals, config),
+        sources=signals.sources,
         lists=tuple(top.name for top in signals.lists),
         profile=profile,
         features=FeatureSchema(
-            match=match, sources=tuple(source.name for source in sources), user=signals.users.names, context=()
+            match=match_columns(spaces=signals.spaces, stats=signals.stats, profile=profile),
+            sources=tuple(source.name for source in signals.sources),
+            user=signals.users.names,
+            context=(),
         ),
+        tables=tuple(signals.tables),
+        quorum=quorum if signals.quorum is not None else "",
+        seeds=tuple(signals.seeds),
     )

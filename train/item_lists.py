@@ -37,6 +37,11 @@ class ItemLists:
         return len(self.starts) - 1
 
     @property
+    def n_filled(self) -> int:
+        """How many source items have an entry."""
+        return int(np.count_nonzero(np.diff(self.starts)))
+
+    @property
     def sources(self) -> NDArray[np.int32]:
         """The source item of each entry, (e,) int32."""
         return np.repeat(np.arange(self.n_items, dtype=np.int32), np.diff(self.starts))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from train.event_log import EventLog
+from train.event_log import NO_CONTEXT, EventLog
 from train.item_lists import ItemLists, lists_of, strongest
 
 _BLOCK_PAIRS = 8 << 20
@@ -55,16 +55,19 @@ def npmi_lists(baskets: Baskets, settings: NpmiSettings) -> ItemLists:
 
 
 def visit_baskets(log: EventLog, *, items_max: int) -> Baskets:
-    """A user's events of one and the same time are a basket."""
+    """The baskets of the view: a user's events of one context or, where none is known, of one time."""
     groups, items = [], []
     n_baskets = 0
     for chunk in log.chunks():
-        new = np.ones(len(chunk.items), bool)
-        new[1:] = (chunk.users[1:] != chunk.users[:-1]) | (chunk.times[1:] != chunk.times[:-1])
-        numbers = n_baskets + np.cumsum(new) - 1
-        n_baskets = int(numbers[-1]) + 1 if len(numbers) else n_baskets
-        groups.append(numbers)
-        items.append(chunk.items)
+        known = chunk.contexts != NO_CONTEXT
+        visits = np.where(known, chunk.contexts, chunk.times)
+        order = np.lexsort((visits, known, chunk.users))
+        columns = [column[order] for column in (chunk.users, known, visits)]
+        new = np.ones(len(order), bool)
+        new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+        groups.append(n_baskets + np.cumsum(new) - 1)
+        items.append(chunk.items[order])
+        n_baskets += int(np.count_nonzero(new))
     return baskets_of(np.concatenate(groups), np.concatenate(items), n_items=log.n_items, items_max=items_max)
 
 

@@ -17,7 +17,9 @@ formula.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -91,6 +93,17 @@ def quorum(pairs: sparse.csr_array, categories: ItemValues, settings: QuorumSett
         tf = sparse.csr_array(sparse.diags_array(1 / (n + prior)) @ totals)
         parts.append(_strongest_weighted(tf, idf, settings.categories_max))
     return Quorum(sparse.csr_array(sparse.vstack(parts)), idf, categories.values)
+
+
+def save_quorum(quorum: Quorum, folder: Path) -> None:
+    sparse.save_npz(folder / "tf.npz", quorum.tf, compressed=False)
+    np.save(folder / "idf.npy", quorum.idf)
+    (folder / "values.json").write_bytes(msgspec.json.encode(quorum.values))
+
+
+def load_quorum(folder: Path) -> Quorum:
+    values = msgspec.json.decode((folder / "values.json").read_bytes(), type=tuple[str, ...])
+    return Quorum(sparse.csr_array(sparse.load_npz(folder / "tf.npz")), np.load(folder / "idf.npy"), values)
 
 
 def user_frequencies(pairs: sparse.csr_array, categories: ItemValues) -> sparse.csr_array:

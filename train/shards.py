@@ -1,7 +1,9 @@
-"""One shard's files: its columns, and a graph over its vectors if that graph can reach the recall target."""
+"""One shard's files: its columns, and a graph over the vectors of each space if that graph can reach the recall target."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,21 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from cluster.config import SourcesSection
+from cluster.config import AnnSource, SourcesSection
+from cluster.spec import SpaceSpec
 from cluster.types import Floats
 from shard.calibration import calibrate
 from shard.columns import ShardColumns
 from shard.hnsw import build_graph
 from shard.snapshot import write_snapshot
 from shard.space import Space
-from train.signals import SPACE
+from train.signals import Signals
+from train.spaces import ALS, CONTENT, TWO_TOWER
 from train.stages import Made
 
 SNAPSHOT = "snapshot"
 _ENTRY = "entry.json"
+_SECONDS = "graph-seconds.json"
 _SAMPLE_QUERIES = 200
 
 
@@ -32,35 +37,72 @@ def sample_queries(user_vectors: Floats, *, seed: int) -> Floats:
     return np.ascontiguousarray(user_vectors[known])
 
 
-def needs_graph(section: SourcesSection, n_items: int) -> bool:
-    """Not where every request scores the whole catalogue anyway."""
-    scored_in_full = section.score_all.enabled and n_items <= section.score_all.max_items
-    return section.ann.enabled and not scored_in_full
+def graph_queries(signals: Signals, section: SourcesSection, *, seed: int) -> dict[str, Floats]:
+    """The queries to calibrate on, by space that gets a graph: none where requests score the whole catalogue anyway."""
+    if section.score_all.enabled and len(signals.catalogue) <= section.score_all.max_items:
+        return {}
+    searched = {source.space for source in signals.sources if source.kind == "ann"}
+    return {name: sample_queries(signals.spaces[name].users, seed=seed) for name in signals.spaces if name in searched}
 
 
-def make_shard(columns: ShardColumns, folder: Path, *, section: SourcesSection, queries: Floats | None, seed: int) -> Made:
-    """Write the snapshot and its manifest entry into `folder`; the summary says what became of the graph.
+def make_shard(
+    columns: ShardColumns,
+    folder: Path,
+    *,
+    spaces: Sequence[SpaceSpec],
+    section: SourcesSection,
+    queries: Mapping[str, Floats],
+    seed: int,
+) -> Made:
+    """Write the snapshot and its manifest entry into `folder`; the summary says what became of the graphs.
 
-    queries: (q, dim) float32 to calibrate it on, None for no graph.  A graph in which no ef reaches the target would only be
-    carried around: it is left out, and searches are exact scans. One thread, so that the same input gives the same bytes.
+    queries: by space, (q, dim) float32 to calibrate its graph on; a space without any gets no graph. One thread, so that the
+    same input gives the same bytes.
     """
-    found = "no graph"
-    if queries is not None and len(columns):
-        ann, vectors = section.ann, columns.vectors[SPACE]
-        graph = build_graph(vectors, "ip", M=ann.M, ef_construction=ann.ef_construction, seed=seed, threads=1)
-        space = Space.from_arrays(vectors, keys=columns.keys, metric="ip", graph=graph)
-        calibration = calibrate(space, queries, ann.recall_target)
-        found = f"no ef reaches {ann.recall_target}, exact scans"
-        if calibration.depths:
-            columns = replace(columns, graphs={SPACE: graph}, calibrations={SPACE: calibration})
-            deepest = calibration.depths[-1]
-            found = f"graph good to depth {deepest.depth} at ef {deepest.ef}"
+    told, seconds = [], {}
+    for space in spaces:
+        if len(columns) and len(queries.get(space.name, ())):
+            began = time.perf_counter()
+            columns, word = _with_graph(columns, space, section, queries[space.name], seed)
+            seconds[space.name] = time.perf_counter() - began
+            told.append(f"{space.name}: {word}")
     entry = write_snapshot(columns, folder / SNAPSHOT)
     (folder / _ENTRY).write_bytes(msgspec.json.encode(entry))
-    return Made(found, len(columns))
+    (folder / _SECONDS).write_bytes(msgspec.json.encode(seconds))
+    return Made("; ".join(told) or "no graph", len(columns))
+
+
+def _with_graph(
+    columns: ShardColumns, space: SpaceSpec, section: SourcesSection, queries: Floats, seed: int
+) -> tuple[ShardColumns, str]:
+    """With a graph over a space, if that reaches the recall target at some ef, and what came of it.
+
+    One that does not would only be carried around: it is left out, and searches are exact scans.
+    """
+    knobs = index_section(section, space.name)
+    vectors = columns.vectors[space.name]
+    graph = build_graph(vectors, space.metric, M=knobs.M, ef_construction=knobs.ef_construction, seed=seed, threads=1)
+    searched = Space.from_arrays(vectors, keys=columns.keys, metric=space.metric, graph=graph)
+    calibration = calibrate(searched, queries, space.recall_target)
+    if not calibration.depths:
+        return columns, f"no ef reaches {space.recall_target}, exact scans"
+    deepest = calibration.depths[-1]
+    graphs, calibrations = {**columns.graphs, space.name: graph}, {**columns.calibrations, space.name: calibration}
+    word = f"graph good to depth {deepest.depth} at ef {deepest.ef}"
+    return replace(columns, graphs=graphs, calibrations=calibrations), word
+
+
+def index_section(section: SourcesSection, space: str) -> AnnSource:
+    """The section with the knobs of a space's index."""
+    return {ALS: section.ann, CONTENT: section.content, TWO_TOWER: section.two_tower}[space]
 
 
 def entry_of(folder: Path) -> dict[str, Any]:
     """The manifest entry of a shard that `make_shard` wrote there."""
     entry: dict[str, Any] = msgspec.json.decode((folder / _ENTRY).read_bytes())
     return entry
+
+
+def graph_seconds(folder: Path) -> dict[str, float]:
+    """By space, how long its graph took there."""
+    return msgspec.json.decode((folder / _SECONDS).read_bytes(), type=dict[str, float])

@@ -4,14 +4,15 @@ so the two differ in nothing but the moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.config import Config
+from cluster.spec import SourceSpec
 from cluster.types import UserRecord
 from train import als
 from train.als import Factors
@@ -20,29 +21,55 @@ from train.cold_items import place_cold_items
 from train.confidence import confidences
 from train.event_log import EventLog
 from train.interactions import Interactions, interactions
+from train.item_lists import ItemLists
 from train.item_stats import Stats, item_stats
-from train.tops import TopList, bought_by_window, top_lists
+from train.positives import positives
+from train.quorum import Quorum
+from train.seed_sets import SeedSet, favourites, viewed
+from train.source_specs import source_specs, tops_kinds
+from train.spaces import ALS, CONTENT, SpaceVectors, content_space
+from train.tops import TopList, bought_by_window, make_tops
 from train.users import UserFeatures, user_features, user_records
 
-SPACE = "als"
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What takes long and is kept on disk between builds. tables: by name.  quorum: None if no source wants it."""
+
+    factors: Factors
+    tables: Mapping[str, ItemLists] = field(default_factory=dict)
+    quorum: Quorum | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signals:
-    """As of `pairs.as_of`. Rows of `factors` follow the log's users and the catalogue's items."""
+    """As of `pairs.as_of`. Rows follow the log's users and the catalogue's items. spaces, seeds, tables: by name.
+
+    sources: what is made of all this.
+    """
 
     log: EventLog
     catalogue: Catalogue
     pairs: Interactions
-    factors: Factors
+    sources: tuple[SourceSpec, ...]
+    spaces: Mapping[str, SpaceVectors]
     lists: list[TopList]
+    tables: Mapping[str, ItemLists]
+    quorum: Quorum | None
+    seeds: Mapping[str, SeedSet]
     stats: Stats
     users: UserFeatures
 
     @property
     def summary(self) -> str:
         """In a few words."""
-        return f"{len(self.lists):,} top lists, {len(self.stats)} item statistics, {len(self.users.names)} user features"
+        counted = (
+            f"{len(self.sources)} sources",
+            f"{len(self.lists):,} top lists",
+            f"{len(self.stats)} item statistics",
+            f"{len(self.users.names)} user features",
+        )
+        return ", ".join(counted)
 
     def records(self, config: Config, generation: str, users: NDArray[np.integer] | None = None) -> Iterator[UserRecord]:
         """What the user store would hold of some users, positions in the log, or of all; strangers have no record."""
@@ -52,10 +79,11 @@ class Signals:
             self.catalogue,
             users=np.arange(self.log.n_users) if users is None else users,
             generation=generation,
-            vectors={SPACE: self.factors.users},
+            vectors={name: space.users for name, space in self.spaces.items()},
             features=self.users,
             profile=profile_attributes(config),
             section=config.users,
+            seeds=self.seeds,
         )
 
 
@@ -71,27 +99,57 @@ def fit_vectors(log: EventLog, catalogue: Catalogue, config: Config, *, as_of: i
     return Factors(factors.users, items)
 
 
-def make_signals(log: EventLog, catalogue: Catalogue, factors: Factors, config: Config, *, as_of: int) -> Signals:
-    """The rest of the signals, given the vectors of the same moment. Sees no event after `as_of`."""
+def make_signals(log: EventLog, catalogue: Catalogue, fitted: Fitted, config: Config, *, as_of: int) -> Signals:
+    """The rest of the signals, given what was fitted as of the same moment. Sees no event after `as_of`."""
     windows = config.sources.tops.windows_days
     pairs = interactions(log, as_of=as_of, half_life_days=config.train.half_life_days)
     bought = bought_by_window(log, as_of=as_of, windows_days=windows)
+    sources = source_specs(config, catalogue, log, playlists=False)
+    factors = fitted.factors
+    spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)}
+    if catalogue.content is not None:
+        spaces[CONTENT] = content_space(catalogue.content, pairs)
     return Signals(
         log=log,
         catalogue=catalogue,
         pairs=pairs,
-        factors=factors,
-        lists=top_lists(catalogue, bought, windows_days=windows, group_by=config.sources.tops.group_by),
+        sources=sources,
+        spaces=spaces,
+        lists=make_tops(
+            log,
+            catalogue,
+            as_of=as_of,
+            kinds=tops_kinds(config, log),
+            windows_days=windows,
+            group_by=config.sources.tops.group_by,
+        ),
+        tables=fitted.tables,
+        quorum=fitted.quorum,
+        seeds=_seeds(log, pairs, factors, config, wanted={source.seeds for source in sources}),
         stats=item_stats(catalogue, pairs, bought, windows_days=windows),
         users=user_features(log, pairs, catalogue, factors.users, windows_days=windows),
     )
 
 
+def _seeds(log: EventLog, pairs: Interactions, factors: Factors, config: Config, *, wanted: set[str]) -> dict[str, SeedSet]:
+    """The seed sets beyond the history that some source reads and the log has."""
+    n_max = config.users.history_max_items
+    seeds: dict[str, SeedSet] = {}
+    if "favourites" in wanted:
+        seeds["favourites"] = favourites(log, pairs, n_max=n_max)
+    if "viewed" in wanted:
+        half_weight = config.sources.viewed.half_weight_items
+        views = viewed(log, as_of=pairs.as_of, n_max=n_max, half_weight_items=half_weight)
+        seeds |= {} if views is None else {"viewed": views}
+    if "positives" in wanted:
+        seeds["positives"] = positives(pairs, factors.items, config.train.positives)
+    return seeds
+
+
 def profile_attributes(config: Config) -> tuple[str, ...]:
-    """The attributes users have affinities for: the configured ones, and what the top lists are grouped by."""
-    group_by = config.sources.tops.group_by
-    named = config.train.profile
-    return named if not group_by or group_by in named else (*named, group_by)
+    """The attributes users have affinities for: the configured ones, what the top lists are grouped by, and the quorums'."""
+    wanted = (*config.train.profile, config.sources.tops.group_by, config.sources.quorum.attribute)
+    return tuple(dict.fromkeys(name for name in wanted if name))
 
 
 def save_factors(factors: Factors, folder: Path) -> None:

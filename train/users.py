@@ -18,6 +18,8 @@ from train.catalogue import Catalogue
 from train.event_log import DAY_S, EventLog
 from train.interactions import Interactions
 from train.item_stats import filled
+from train.item_values import item_values
+from train.seed_sets import SeedSet
 
 _BLOCK_USERS = 4096
 
@@ -80,11 +82,13 @@ def user_records(
     features: UserFeatures,
     profile: Sequence[str],
     section: UsersSection,
+    seeds: Mapping[str, SeedSet],
 ) -> Iterator[UserRecord]:
     """The records of those of `users`, positions in the log, that have a pair, in their order.
 
-    vectors: space -> (n_users, dim) float32, of all users.  A history holds the newest `section.history_max_items` items,
-    newest first, and an affinity the strongest `section.profile_max_values` values of its attribute, strongest first.
+    vectors: space -> (n_users, dim) float32, of all users; zeros are no vector.  seeds: sets of all users.  A history holds
+    the newest `section.history_max_items` items, newest first, and an affinity the strongest `section.profile_max_values`
+    values of its attribute, strongest first.
     """
     matrix = pairs.matrix(pairs.weights)
     folds = {name: _fold(catalogue, name) for name in profile}
@@ -101,10 +105,11 @@ def user_records(
             yield UserRecord(
                 user_id=log.user_ids[int(user)].as_py(),
                 generation=generation,
-                vectors={space: rows[user] for space, rows in vectors.items()},
+                vectors={space: rows[user] for space, rows in vectors.items() if rows[user].any()},
                 history=Seeds(catalogue.keys[pairs.items[newest]], pairs.weights[newest], pairs.last_days[newest]),
                 profile={name: rows[at] for name, rows in affinities.items()},
                 features=features.values[user],
+                seeds={name: seed_set.of(int(user), catalogue.keys) for name, seed_set in seeds.items()},
             )
 
 
@@ -116,10 +121,9 @@ def _newest_first(pairs: Interactions, user: int, n_max: int) -> NDArray[np.int6
 
 
 def _fold(catalogue: Catalogue, attribute: str) -> tuple[sparse.csr_array, list[str]]:
-    """The (n_items, n_values) matrix with a 1 at each item's value or values, and the values."""
-    rows, codes, values = catalogue.members(attribute)
-    ones = np.ones(len(rows), np.float32)
-    return sparse.csr_array((ones, (rows, codes)), shape=(len(catalogue), len(values))), values
+    """The (n_items, n_values) matrix of what part of an item falls on each value, and the values. As in the quorums' UF."""
+    values = item_values(catalogue, attribute)
+    return values.shares(), list(values.values)
 
 
 def _affinities(weights: sparse.csr_array, totals: NDArray[np.float64], values: list[str], n_max: int) -> list[Affinity]:

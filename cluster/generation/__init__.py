@@ -9,7 +9,7 @@
 holds the pointer and cleans up. None of them knows what is inside the files.
 """
 
-from cluster.generation.manifest import FORMAT, FileEntry, Manifest
+from cluster.generation.manifest import FORMAT, FileEntry, Manifest, SourceEntry
 from cluster.generation.reading import Generation, VerifiedFile
 from cluster.generation.storage import current_id, generation_ids, generation_path, prune, remove_orphans, set_current
 from cluster.generation.writing import GenerationWriter
@@ -20,6 +20,7 @@ __all__ = [
     "Generation",
     "GenerationWriter",
     "Manifest",
+    "SourceEntry",
     "VerifiedFile",
     "current_id",
     "generation_ids",

@@ -29,13 +29,30 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
+class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a candidate source draws from and what making that took, for people: nothing is decided by it.
+
+    n_rows: of lists, of vectors or of seeds, by kind.  stages: of the build, which another source may have in common.
+    build_seconds: of all of them.
+    """
+
+    name: str
+    n_rows: int
+    build_seconds: float
+    stages: tuple[str, ...] = ()
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """shards: one entry a shard, for that shard's loader alone to understand.  files: relative name -> entry."""
+    """shards: one entry a shard, for that shard's loader alone to understand.  files: relative name -> entry.
+
+    sources: an entry for each of the spec's, or none of them.
+    """
 
     format: int
     spec: GenerationSpec
     shards: tuple[dict[str, Any], ...]
     files: Mapping[str, FileEntry]
+    sources: tuple[SourceEntry, ...] = ()
 
 
 class _FormatOnly(msgspec.Struct):

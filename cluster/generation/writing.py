@@ -16,7 +16,7 @@ from typing import Any
 
 from cluster.errors import GenerationError
 from cluster.generation import manifest as manifests
-from cluster.generation.manifest import FORMAT, MANIFEST, MANIFEST_HASH, FileEntry, Manifest
+from cluster.generation.manifest import FORMAT, MANIFEST, MANIFEST_HASH, FileEntry, Manifest, SourceEntry
 from cluster.generation.names import is_file_name
 from cluster.generation.reading import Generation
 from cluster.generation.storage import BUILDING, Step, generation_path, move_pointer, no_step, remove_orphans, sync, try_lock
@@ -61,7 +61,9 @@ class GenerationWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def publish(self, spec: GenerationSpec, *, shards: Sequence[Mapping[str, Any]]) -> Generation:
+    def publish(
+        self, spec: GenerationSpec, *, shards: Sequence[Mapping[str, Any]], sources: Sequence[SourceEntry] = ()
+    ) -> Generation:
         """Make what was written a generation, and the active one. `shards`: JSON values, one entry a shard.
 
         Raises GenerationError for a file that may not be part of it, GenerationCorrupt if the disk gives back other bytes.
@@ -70,7 +72,7 @@ class GenerationWriter:
         assert len(shards) == spec.n_shards, f"{len(shards)} shard entries for {spec.n_shards} shards"
         names, folders = self._written()
         files = {name: self._settle(name) for name in names}
-        body, hash_line = manifests.encode(Manifest(FORMAT, spec, tuple(dict(s) for s in shards), files))
+        body, hash_line = manifests.encode(Manifest(FORMAT, spec, tuple(dict(s) for s in shards), files, tuple(sources)))
         for name, content in ((MANIFEST, body), (MANIFEST_HASH, hash_line)):
             self._step(f"write {name}")
             (self.directory / name).write_bytes(content)

@@ -72,7 +72,7 @@ def recommend(generation: Generation, request: Request) -> Recommendation:
 def test_what_was_built_answers(tiny_generation: Generation) -> None:
     answer = recommend(tiny_generation, Request("user-0003", 10))
     assert len(answer.items) == 10 and answer.coverage.ratio == 1 and answer.degraded == ()
-    assert {source for item in answer.items for source in item.sources} >= {"tops", "history", "ann"}
+    assert {source for item in answer.items for source in item.sources} >= {"tops", "history", "ann", "ease", "quorum"}
     assert set(answer.items[0].payload) == {"category", "brand", "price", "organic"}
     store = Filter(must=(Condition("stores", "eq", ("store-1",)),))
     assert len(recommend(tiny_generation, Request("user-0003", 10, filter=store)).items) == 10
@@ -97,25 +97,36 @@ def test_the_build_reports_on_its_input_and_its_ranking(tiny_generation: Generat
     assert report.quality["heavy"]["recall@10"] <= report.quality["candidates"]["recall"] <= 1
 
 
+def test_the_manifest_says_what_each_source_came_from_and_took(tiny_generation: Generation) -> None:
+    entries = tiny_generation.manifest.sources
+    assert [entry.name for entry in entries] == [source.name for source in tiny_generation.spec.sources]
+    rows = {entry.name: entry.n_rows for entry in entries}
+    assert rows["tops"] == rows["new"] == 4 * TINY.n_items  # two windows, global and by category
+    assert rows["ann"] == rows["score_all"] == TINY.n_items and rows["viewed"] == 0
+    assert all(n > 0 for name, n in rows.items() if name != "viewed")
+    with tiny_generation.verified(REPORT_FILE) as file:
+        stages = msgspec.json.decode(file.read_bytes(), type=BuildReport).stages
+    for entry in entries:
+        assert entry.stages and entry.build_seconds == pytest.approx(sum(stages[s].seconds for s in entry.stages), abs=0.01)
+    assert stages["graph-als"].seconds > 0 and stages["als-lists-serving"].n_rows == rows["near_basket"]
+
+
 def test_a_killed_build_resumes(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         build_tiny(tmp_path, progress=Stages(break_at="rows-validation"))
     assert generation_ids(tmp_path / "store") == []
     resumed = Stages()
     built = build_tiny(tmp_path, progress=resumed)
-    assert [name for name, end in resumed.ends.items() if end == "reused"] == [
-        "read",
-        "als-training",
-        "rows-training",
-        "als-validation",
-    ]
+    fitted = ("als", "als-lists", "content-lists", "ease-lists", "npmi-lists", "quorum")
+    training, validation = ([f"{name}-{moment}" for name in fitted] for moment in ("training", "validation"))
+    assert [name for name, end in resumed.ends.items() if end == "reused"] == ["read", *training, "rows-training", *validation]
     assert current_id(tmp_path / "store") == built.spec.id
 
 
 def test_a_changed_setting_redoes_what_depends_on_it(tmp_path: Path) -> None:
     build_tiny(tmp_path)
     ranker = {"label_days": 10, "n_users": 60, "n_trees": 5, "depth": 3}
-    train = {"profile": ("category", "brand"), "als": {"dim": 8, "n_sweeps": 3}, "ranker": ranker}
+    train = tiny_config(tmp_path / "store").model_dump()["train"] | {"ranker": ranker}
     again = Stages()
     build_tiny(tmp_path, now=NOW + 1, progress=again, config=tiny_config(tmp_path / "store", train=train))
     assert again.ends["rows-training"] == again.ends["light"] == again.ends["als-serving"] == "reused"

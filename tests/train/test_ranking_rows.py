@@ -10,15 +10,14 @@ import pytest
 
 from cluster.config import Config
 from shard.shard import Shard
+from tests.train.past import read_world, signals_at
 from tests.worlds import NOW, TINY, tiny_config
-from train.catalogue import Catalogue, read_catalogue
+from train.catalogue import Catalogue
 from train.columns import as_columns
 from train.describe import describe
 from train.event_log import DAY_S, EventLog
-from train.event_reader import read_events
 from train.ranking_rows import RankingRows, ranking_rows, sample_users
-from train.signals import fit_vectors, make_signals
-from train.synthetic import write_world
+from train.signals import Fitted, fit_vectors, make_signals
 
 MOMENT = TINY.end - 20 * DAY_S
 LABEL_DAYS = 10
@@ -31,17 +30,11 @@ def config() -> Config:
 
 @pytest.fixture(scope="module")
 def world(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalogue, EventLog]:
-    folder = tmp_path_factory.mktemp("world")
-    items, events = write_world(TINY, folder)
-    catalogue, _ = read_catalogue(items, config.catalog, id_length_max=256)
-    (folder / "log").mkdir()
-    log, _ = read_events(events, config.events, catalogue, folder / "log", now=NOW, user_id_length_max=256)
-    return catalogue, log
+    return read_world(TINY, config, tmp_path_factory.mktemp("world"), now=NOW)
 
 
 def rows_of(catalogue: Catalogue, log: EventLog, config: Config, users: np.ndarray) -> RankingRows:
-    factors = fit_vectors(log, catalogue, config, as_of=MOMENT, on_sweep=lambda sweep: None)
-    signals = make_signals(log, catalogue, factors, config, as_of=MOMENT)
+    signals = signals_at(catalogue, log, config, as_of=MOMENT)
     spec = describe(signals, config, generation="training", created="", shard_items=(len(catalogue),))
     shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
     return ranking_rows(signals, spec, shard.retrieve, config, users=users, label_days=LABEL_DAYS)
@@ -83,7 +76,7 @@ def test_a_leak_would_be_seen(world: tuple[Catalogue, EventLog], config: Config)
 
     def with_leak(log: EventLog) -> np.ndarray:
         leaking = fit_vectors(log, catalogue, config, as_of=TINY.end, on_sweep=lambda sweep: None)
-        return make_signals(log, catalogue, leaking, config, as_of=MOMENT).users.values
+        return make_signals(log, catalogue, Fitted(leaking), config, as_of=MOMENT).users.values
 
     assert not np.array_equal(with_leak(log), with_leak(reshuffled_future(log)))
 

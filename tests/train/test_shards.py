@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cluster.config import AnnSource, ScoreAllSource, SourcesSection
+from cluster.config import ScoreAllSource, SourcesSection
+from cluster.spec import SpaceSpec
 from cluster.types import Floats
 from shard.columns import ShardColumns
 from shard.lists import RankedLists
-from train.shards import SNAPSHOT, entry_of, make_shard, needs_graph, sample_queries
+from train.shards import SNAPSHOT, entry_of, graph_queries, graph_seconds, make_shard, sample_queries
+from train.signals import Signals
 from train.stages import Made
+
+SPACES = (SpaceSpec("als", 16, "ip", 0.99),)
 
 
 def columns_of(vectors: Floats) -> ShardColumns:
@@ -28,8 +33,8 @@ def vectors_of(n: int, *, norm_spread: float) -> Floats:
 
 
 def make(folder: Path, vectors: Floats) -> str:
-    queries = np.random.default_rng(1).standard_normal((40, 16)).astype(np.float32)
-    return make_shard(columns_of(vectors), folder, section=SourcesSection(), queries=queries, seed=0).summary
+    queries = {"als": np.random.default_rng(1).standard_normal((40, 16)).astype(np.float32)}
+    return make_shard(columns_of(vectors), folder, spaces=SPACES, section=SourcesSection(), queries=queries, seed=0).summary
 
 
 def test_a_graph_that_reaches_the_target_is_kept(tmp_path: Path) -> None:
@@ -45,20 +50,27 @@ def test_a_graph_that_does_not_is_left_out(tmp_path: Path) -> None:
 
 
 def test_without_queries_there_is_no_graph_and_an_empty_shard_is_fine(tmp_path: Path) -> None:
-    columns = columns_of(vectors_of(10, norm_spread=0))
-    assert "no graph" in make_shard(columns, tmp_path / "a", section=SourcesSection(), queries=None, seed=0).summary
-    empty = columns.take(np.empty(0, np.int32))
-    made = make_shard(empty, tmp_path / "b", section=SourcesSection(), queries=np.ones((1, 16), np.float32), seed=0)
+    section, columns = SourcesSection(), columns_of(vectors_of(10, norm_spread=0))
+    made = make_shard(columns, tmp_path / "a", spaces=SPACES, section=section, queries={}, seed=0)
+    assert made == Made("no graph", 10) and graph_seconds(tmp_path / "a") == {}
+    empty, queries = columns.take(np.empty(0, np.int32)), {"als": np.ones((1, 16), np.float32)}
+    made = make_shard(empty, tmp_path / "b", spaces=SPACES, section=section, queries=queries, seed=0)
     assert made == Made("no graph", 0)
 
 
 @pytest.mark.parametrize(
-    ("ann", "score_all", "expected"), [(True, True, False), (True, False, True), (False, True, False), (False, False, False)]
+    ("ann", "score_all", "expected"), [(True, True, []), (True, False, ["als"]), (False, True, []), (False, False, [])]
 )
-def test_a_catalogue_scored_in_full_needs_no_graph(ann: bool, score_all: bool, expected: bool) -> None:
-    section = SourcesSection(ann=AnnSource(enabled=ann), score_all=ScoreAllSource(enabled=score_all, max_items=100))
-    assert needs_graph(section, n_items=100) is expected
-    assert needs_graph(section, n_items=101) is ann
+def test_a_catalogue_scored_in_full_needs_no_graph(
+    ann: bool, score_all: bool, expected: list[str], tiny_signals: Signals
+) -> None:
+    n = len(tiny_signals.catalogue)
+    sources = tuple(source for source in tiny_signals.sources if ann or source.kind != "ann")
+    signals = replace(tiny_signals, sources=sources)
+    section = SourcesSection(score_all=ScoreAllSource(enabled=score_all, max_items=n))
+    assert list(graph_queries(signals, section, seed=0)) == expected
+    section = SourcesSection(score_all=ScoreAllSource(enabled=score_all, max_items=n - 1))
+    assert list(graph_queries(signals, section, seed=0)) == (["als"] if ann else [])
 
 
 def test_queries_are_sampled_from_users_with_a_vector() -> None:

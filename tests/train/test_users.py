@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from cluster.config import UsersSection
+from cluster.spec import AttributeSpec
 from cluster.types import UserRecord
 from tests.train.logs import NOW, NOW_DAY, catalogue_of, log_of
+from train.catalogue import Catalogue
 from train.event_log import EventLog
 from train.interactions import interactions
+from train.item_values import item_values
+from train.quorum import user_frequencies
+from train.seed_sets import SeedSet
 from train.users import UserFeatures, user_features, user_records
 
 CATALOGUE = catalogue_of(["red", "blue", None, "red"], price=[1.0, 2.0, 3.0, 4.0])
 PAST = [("a", 0, NOW_DAY - 60), ("a", 1, NOW_DAY - 60), ("a", 3, NOW_DAY), ("a", 2, NOW_DAY), ("b", 1, NOW_DAY - 5)]
 LATER = [("a", 1, NOW_DAY + 1), ("z", 0, NOW_DAY + 1)]
+FAVOURITES = SeedSet(np.array([0, 1, 1, 1]), np.array([3], np.int32), np.array([2.5], np.float32), np.array([1], np.float32))
 VECTORS = np.array([[3, 4], [0, 2], [0, 0]], np.float32)
 
 
@@ -31,6 +38,7 @@ def records_of(log: EventLog, section: UsersSection) -> tuple[UserFeatures, list
         features=features,
         profile=("category",),
         section=section,
+        seeds={"favourites": FAVOURITES},
     )
     return features, list(records)
 
@@ -43,6 +51,9 @@ def test_worked_out_by_hand() -> None:
     assert a.profile["category"].values == ("red", "blue")
     np.testing.assert_allclose(a.profile["category"].weights, [0.5, 1 / 6], rtol=1e-6)  # the rest has no category
     assert a.vectors["als"].tolist() == [3, 4]
+    seeds = a.seeds["favourites"]
+    assert (seeds.keys.tolist(), seeds.weights.tolist(), seeds.ages_days.tolist()) == ([3], [2.5], [1])
+    assert len(b.seeds["favourites"].keys) == 0
     named = dict(zip(features.names, a.features.tolist(), strict=True))
     assert named["user.norm"] == 5 and named["user.visit_size"] == 2 and named["user.repeat_share"] == 0
     assert named["user.tenure_days"] == 60 and named["user.idle_days"] == 0
@@ -54,6 +65,40 @@ def test_bounds_keep_the_newest_and_the_strongest() -> None:
     _, (a, _) = records_of(log_of(PAST, n_items=4), UsersSection(history_max_items=2, profile_max_values=1))
     assert a.history.keys.tolist() == [2, 3]
     assert a.profile["category"].values == ("red",)
+
+
+def test_a_user_at_the_origin_of_a_space_has_no_vector_there() -> None:
+    _, records = records_of(log_of([*PAST, ("c", 1, NOW_DAY)], n_items=4), UsersSection())
+    assert [list(record.vectors) for record in records] == [["als"], ["als"], []]
+
+
+def test_values_of_a_set_share_an_item_as_in_the_quorums() -> None:
+    """Half a loaf is bread and half is organic; the other half of the basket is milk."""
+    catalogue = Catalogue(
+        keys=np.arange(2),
+        ids=pa.array([0, 1], pa.int64()),
+        specs=(AttributeSpec("tags", "categories"),),
+        attributes={"tags": pa.array([["bread", "organic"], ["milk"]])},
+    )
+    log = log_of([("a", 0, NOW_DAY), ("a", 1, NOW_DAY)], n_items=2)
+    pairs = interactions(log, as_of=NOW, half_life_days=60)
+    features = user_features(log, pairs, catalogue, VECTORS[:1], windows_days=(7,))
+    (record,) = user_records(
+        log,
+        pairs,
+        catalogue,
+        users=np.arange(1),
+        generation="g",
+        vectors={},
+        features=features,
+        profile=("tags",),
+        section=UsersSection(),
+        seeds={},
+    )
+    assert record.profile["tags"].values == ("milk", "bread", "organic")
+    assert record.profile["tags"].weights.tolist() == [0.5, 0.25, 0.25]
+    uf = user_frequencies(pairs.matrix(pairs.weights), item_values(catalogue, "tags"))
+    assert uf.toarray().tolist() == [[0.25, 0.5, 0.25]]
 
 
 def test_what_comes_later_changes_nothing_and_makes_no_record() -> None:

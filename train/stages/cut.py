@@ -11,7 +11,8 @@ from cluster.config import Config
 from shard.columns import partition
 from shard.snapshot import shard_folder
 from train.columns import as_columns
-from train.shards import make_shard, needs_graph, sample_queries
+from train.describe import space_specs
+from train.shards import graph_queries, graph_seconds, make_shard
 from train.signals import Signals
 from train.stages.learn import Learned
 from train.stages.outputs import Made, StageReport, Stages, plain
@@ -22,15 +23,17 @@ def cut(stages: Stages, signals: Signals, config: Config, learned: Learned) -> l
     n_shards, seed = config.cluster.n_shards, config.train.seed
     with stages.anew("shards", n_shards) as told:
         columns = partition(as_columns(signals, config.catalog), n_shards)
-        graph = needs_graph(config.sources, len(signals.catalogue))
-        queries = sample_queries(signals.factors.users, seed=seed) if graph else None
+        queries = graph_queries(signals, config.sources, seed=seed)
+        spaces = space_specs(signals, config)
         inputs = [*learned.inputs, n_shards, plain(config.catalog), plain(config.sources), config.train.half_life_days, seed]
 
         def make(shard: int) -> tuple[Path, StageReport]:
             return stages.part(
                 shard_folder(shard),
                 inputs=inputs,
-                make=lambda folder: make_shard(columns[shard], folder, section=config.sources, queries=queries, seed=seed),
+                make=lambda folder: make_shard(
+                    columns[shard], folder, spaces=spaces, section=config.sources, queries=queries, seed=seed
+                ),
             )
 
         parts: list[tuple[Path, StageReport]] = []
@@ -40,4 +43,9 @@ def cut(stages: Stages, signals: Signals, config: Config, learned: Learned) -> l
                 stages.progress.advance(len(parts))
         words = Counter("reused" if report.reused else report.summary for _, report in parts)
         told(Made("; ".join(f"{n} × {word}" for word, n in words.items()), len(signals.catalogue)))
+    for space in queries:
+        seconds = sum(graph_seconds(folder).get(space, 0) for folder, _ in parts)
+        reused = all(report.reused for _, report in parts)
+        n_graphs = sum(space in graph_seconds(folder) for folder, _ in parts)
+        stages.reports[f"graph-{space}"] = StageReport(f"{n_graphs} graphs", len(signals.catalogue), seconds, reused)
     return [folder for folder, _ in parts]

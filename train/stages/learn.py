@@ -1,51 +1,130 @@
-"""Stages "als-<moment>": what is fitted to the log as of a moment, kept on disk; and the signals made from it.
+"""Stages "als-<moment>", "<table>-lists-<moment>" and "quorum-<moment>": what is fitted to the log as of a moment and kept on
+disk; and the signals made from it.
 
 A moment has a name: ranking learns from "training" and is judged at "validation", "serving" is what is published.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cluster.config import Config
-from train.signals import Signals, fit_vectors, load_factors, make_signals, save_factors
+from train.interactions import Interactions, interactions
+from train.item_lists import ItemLists
+from train.item_tables import content_table, ease_table, load_lists, near_table, npmi_table, save_lists
+from train.item_values import item_values
+from train.quorum import QuorumSettings, load_quorum, quorum, save_quorum
+from train.signals import Fitted, Signals, fit_vectors, load_factors, make_signals, save_factors
+from train.source_specs import source_specs
 from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Source
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """Where the parts lie that were fitted to the log as of a moment. as_of: Unix seconds."""
+    """Where the parts lie that were fitted to the log as of a moment. as_of: Unix seconds.  tables: by name.
+
+    quorum: None if no source wants it.
+    """
 
     moment: str
     as_of: int
     vectors: Path
+    tables: Mapping[str, Path]
+    quorum: Path | None
 
     @property
     def inputs(self) -> list[object]:
         """What stands for all of it in the inputs of later stages."""
-        return [self.as_of, self.vectors.name]
+        parts = [self.vectors, *self.tables.values(), *([] if self.quorum is None else [self.quorum])]
+        return [self.as_of, *(part.name for part in parts)]
 
 
 def learn(stages: Stages, source: Source, config: Config, *, moment: str, as_of: int) -> Learned:
-    """Fit everything that needs fitting."""
-    return Learned(moment, as_of, _vectors(stages, source, config, moment, as_of))
+    """Fit everything that some source of the generation needs. Raises ConfigError for a source the input does not allow."""
+    lesson = _Lesson(stages, source, config, moment, as_of)
+    specs = source_specs(config, source.catalogue, source.log, playlists=False)
+    vectors = lesson.vectors()
+    tables = {name: lesson.table(name, vectors) for name in sorted({spec.table for spec in specs if spec.table})}
+    wants_quorum = any(spec.kind == "quorum" for spec in specs)
+    return Learned(moment, as_of, vectors, tables, lesson.quorum() if wants_quorum else None)
 
 
 def signals_of(source: Source, learned: Learned, config: Config) -> Signals:
     """Everything known as of the moment: what was fitted, and what is only counted."""
-    return make_signals(source.log, source.catalogue, load_factors(learned.vectors), config, as_of=learned.as_of)
+    fitted = Fitted(
+        load_factors(learned.vectors),
+        {name: load_lists(folder) for name, folder in learned.tables.items()},
+        None if learned.quorum is None else load_quorum(learned.quorum),
+    )
+    return make_signals(source.log, source.catalogue, fitted, config, as_of=learned.as_of)
 
 
-def _vectors(stages: Stages, source: Source, config: Config, moment: str, as_of: int) -> Path:
-    als = config.train.als
+@dataclass
+class _Lesson:
+    """One moment's stages, which share what they count."""
 
-    def make(folder: Path) -> Made:
-        factors = fit_vectors(source.log, source.catalogue, config, as_of=as_of, on_sweep=stages.progress.advance)
-        save_factors(factors, folder)
-        told = f"{als.n_sweeps} sweeps, {len(factors.users):,} users × {len(factors.items):,} items × {als.dim}"
-        return Made(told, len(factors.items))
+    stages: Stages
+    source: Source
+    config: Config
+    moment: str
+    as_of: int
 
-    inputs = [source.name, as_of, plain(als), config.train.half_life_days, config.train.seed, config.catalog.category]
-    return stages.run(f"als-{moment}", inputs=inputs, total=als.n_sweeps, make=make)
+    @cached_property
+    def pairs(self) -> Interactions:
+        return interactions(self.source.log, as_of=self.as_of, half_life_days=self.config.train.half_life_days)
+
+    def vectors(self) -> Path:
+        train, source = self.config.train, self.source
+
+        def make(folder: Path) -> Made:
+            on_sweep = self.stages.progress.advance
+            factors = fit_vectors(source.log, source.catalogue, self.config, as_of=self.as_of, on_sweep=on_sweep)
+            save_factors(factors, folder)
+            n_users, n_items = len(factors.users), len(factors.items)
+            return Made(f"{train.als.n_sweeps} sweeps, {n_users:,} users × {n_items:,} items × {train.als.dim}", n_items)
+
+        inputs = [source.name, self.as_of, plain(train.als), train.half_life_days, train.seed, self.config.catalog.category]
+        return self.stages.run(f"als-{self.moment}", inputs=inputs, total=train.als.n_sweeps, make=make)
+
+    def table(self, name: str, vectors: Path) -> Path:
+        train, source = self.config.train, self.source
+        match name:
+            case "ease":
+                return self._kept(name, [plain(train.ease)], lambda: ease_table(self.pairs, train.ease))
+            case "npmi":
+                return self._kept(name, [plain(train.npmi)], lambda: npmi_table(source.log, train.npmi, as_of=self.as_of))
+            case "content":
+                catalog = self.config.catalog
+                inputs = [plain(train.content), plain(catalog), train.half_life_days]
+                return self._kept(name, inputs, lambda: content_table(source.catalogue, self.pairs, self.config))
+            case "als":
+                inputs = [plain(train.near), vectors.name]
+                return self._kept(name, inputs, lambda: near_table(load_factors(vectors).items, self.pairs, train.near))
+        raise AssertionError(f"no table {name}")
+
+    def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists]) -> Path:
+        def make(folder: Path) -> Made:
+            lists = compute()
+            save_lists(lists, folder)
+            return Made(f"{len(lists.weights):,} entries of {lists.n_filled:,} items", len(lists.weights))
+
+        return self.stages.run(
+            f"{name}-lists-{self.moment}", inputs=[self.source.name, self.as_of, *inputs], total=0, make=make
+        )
+
+    def quorum(self) -> Path:
+        section, attribute = self.config.train.quorum, self.config.sources.quorum.attribute
+
+        def make(folder: Path) -> Made:
+            pairs, values = self.pairs, item_values(self.source.catalogue, attribute)
+            settings = QuorumSettings(section.gamma, section.consumers_prior, section.categories_max)
+            made = quorum(pairs.matrix(pairs.weights), values, settings)
+            save_quorum(made, folder)
+            return Made(f"{made.tf.nnz:,} entries in {len(made.values):,} categories", made.tf.nnz)
+
+        inputs = [self.source.name, self.as_of, plain(section), attribute, self.config.train.half_life_days]
+        return self.stages.run(f"quorum-{self.moment}", inputs=inputs, total=0, make=make)

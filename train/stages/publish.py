@@ -20,6 +20,8 @@ from train.report import InputReport
 from train.shards import SNAPSHOT, entry_of
 from train.signals import Signals
 from train.split import Split
+from train.stages.accounts import source_entries
+from train.stages.learn import Learned
 from train.stages.outputs import Made, StageReport, Stages
 
 REPORT_FILE = "build.json"
@@ -58,6 +60,7 @@ def publish(
     stages: Stages,
     signals: Signals,
     config: Config,
+    learned: Learned,
     *,
     shards: list[Path],
     models: dict[str, Path],
@@ -87,7 +90,8 @@ def publish(
             report = BuildReport(findings.input, findings.split, findings.quality, n_users, dict(stages.reports))
             writer.path_for(REPORT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
             stages.progress.advance(n_shards + 1)
-            published = writer.publish(spec, shards=entries)
+            sources = source_entries(signals, stages.reports, moment=learned.moment)
+            published = writer.publish(spec, shards=entries, sources=sources)
         prune(config.storage.path, config.storage.keep_generations)
         stages.forget_unused()
         size = sum(file.size for file in published.manifest.files.values())

@@ -1,0 +1,34 @@
+"""The signals of a moment without a build around them: the stages that learn, in a folder of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cluster.config import Config
+from train.catalogue import Catalogue, read_catalogue
+from train.event_log import EventLog
+from train.event_reader import read_events
+from train.progress import Quiet
+from train.report import InputReport, TableReport
+from train.signals import Signals
+from train.stages import Stages
+from train.stages.learn import learn, signals_of
+from train.stages.read import Source
+from train.synthetic import World, write_world
+
+_NOTHING = TableReport("", 0, 0, {}, {}, {})
+
+
+def read_world(world: World, config: Config, folder: Path, *, now: float) -> tuple[Catalogue, EventLog]:
+    items, events = write_world(world, folder)
+    catalogue, _ = read_catalogue(items, config.catalog, id_length_max=256)
+    (folder / "log").mkdir()
+    log, _ = read_events(events, config.events, catalogue, folder / "log", now=now, user_id_length_max=256)
+    return catalogue, log
+
+
+def signals_at(catalogue: Catalogue, log: EventLog, config: Config, *, as_of: int) -> Signals:
+    source = Source("world", catalogue, log, InputReport(_NOTHING, _NOTHING, log.n_users, 0, 0, 0))
+    with TemporaryDirectory() as folder, Stages(Path(folder), Quiet()) as stages:
+        return signals_of(source, learn(stages, source, config, moment="past", as_of=as_of), config)
