@@ -86,11 +86,29 @@ class ShardTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceTrace:
+    """What one source contributed. asked: its budget.  found: its hits within it, over all shards.
+
+    kept: how many of them are candidates after the merge.  exclusive: how many of those no other source found.  placed: in the
+    answer.  took_ms: in the slowest shard.  strategies: how hits were found -> in how many shards.
+    """
+
+    source: str
+    asked: int
+    found: int
+    kept: int
+    exclusive: int
+    placed: int
+    took_ms: float
+    strategies: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """The answer. items: best first, k of them whenever k eligible items were within reach.
 
     degraded: unique, in the order in which they happened.  timings_ms: by stage, and "total".  exact_merge: the exact
-    sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards: filled if explained.
+    sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards, sources: filled if explained.
     """
 
     items: tuple[SlateItem, ...]
@@ -102,3 +120,4 @@ class Recommendation:
     exact_merge: bool
     funnel: tuple[StageStats, ...]
     shards: tuple[ShardTrace, ...] = ()
+    sources: tuple[SourceTrace, ...] = ()

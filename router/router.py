@@ -17,6 +17,7 @@ from cluster.filtering import check_filter
 from cluster.types import MissingReason, MissingShard, ShardReply
 from router.admission import Admission
 from router.coverage import coverage_of, require
+from router.explain import shard_traces, source_traces
 from router.fanout import Missed
 from router.fill import fill
 from router.funnel import Funnel
@@ -24,11 +25,12 @@ from router.hydrate import hydrate
 from router.observer import Observer, Silent
 from router.plan import plan
 from router.rank import rank
-from router.request import Degradation, Recommendation, Request, ShardTrace
+from router.request import Degradation, Recommendation, Request
 from router.retrieve import not_proposed, retrieve
-from router.search import Searched, certified_merge
+from router.search import certified_merge
 from router.sections import RouterSections
 from router.slate import compose
+from router.user_tower import UserTower
 from router.users.store import UserStore
 
 _SHARD_DEGRADED: dict[MissingReason, Degradation] = {
@@ -44,15 +46,23 @@ class Router:
     """Answers each request from the fleet that is current when it begins.
 
     fleet_of: the fleet of the newest topology.  users: where the records are.  observer: told what happens.
+    tower_of: the user tower of a generation by its id, None where there is none or it is not loaded.
     """
 
     def __init__(
-        self, fleet_of: Callable[[], Fleet], users: UserStore, sections: RouterSections, *, observer: Observer | None = None
+        self,
+        fleet_of: Callable[[], Fleet],
+        users: UserStore,
+        sections: RouterSections,
+        *,
+        observer: Observer | None = None,
+        tower_of: Callable[[str], UserTower | None] = lambda generation: None,
     ) -> None:
         self._fleet_of = fleet_of
         self._users = users
         self._sections = sections
         self._observer: Observer = observer or Silent()
+        self._tower_of = tower_of
         self._admission = Admission(sections.admission)
 
     @property
@@ -85,7 +95,7 @@ class Router:
         deadline.check("hydrate")
         looking_up = deadline.sooner(min(config.users.timeout_ms, deadline.remaining_ms() * _HYDRATE_SHARE))
         user = await hydrate(request.user_id, spec.id, self._users, looking_up)
-        planned = plan(request, user.record, spec, config)
+        planned = plan(request, user.record, spec, config, tower=self._tower_of(spec.id))
         funnel.done("hydrate", 1, int(user.record is not None), degraded=(*user.degraded, *planned.degraded))
 
         deadline.check("retrieve")
@@ -105,9 +115,10 @@ class Router:
         require(coverage)
 
         certifying = deadline.sooner(deadline.remaining_ms() * config.deadline.retrieve_share)
+        searched_share = coverage.ratio
         found = await certified_merge(
             answers.got,
-            planned.covering(coverage.ratio),
+            planned.covering(searched_share),
             fleet,
             rank_constant=config.merge.rrf_rank_constant,
             deadline=certifying,
@@ -134,6 +145,7 @@ class Router:
             self._observe((), [m for m in coverage.missing if m.shard in filled.missed])
             require(coverage)
 
+        explained = request.explain != "none"
         return Recommendation(
             items=filled.items,
             coverage=coverage,
@@ -143,7 +155,8 @@ class Router:
             timings_ms=funnel.timings_ms(),
             exact_merge=found.merged.exact,
             funnel=tuple(funnel.stages),
-            shards=_traces(found, fleet) if request.explain != "none" else (),
+            shards=shard_traces(found, fleet) if explained else (),
+            sources=source_traces(planned, found, filled.items, ratio=searched_share) if explained else (),
         )
 
     def _observe(self, replies: Iterable[ShardReply], missing: Iterable[MissingShard]) -> None:
@@ -155,19 +168,3 @@ class Router:
 
 def _shard_degradations(missed: Mapping[int, Missed]) -> list[Degradation]:
     return [_SHARD_DEGRADED[m.reason] for m in missed.values()]
-
-
-def _traces(found: Searched, fleet: Fleet) -> tuple[ShardTrace, ...]:
-    return tuple(
-        ShardTrace(
-            shard=shard,
-            replica=fleet.shards[shard].name,
-            took_ms=round(reply.took_us / 1000, 3),
-            queue_ms=round(reply.queue_us / 1000, 3),
-            n_rows=len(reply.keys),
-            n_eligible=reply.n_eligible,
-            strategies={hits.source: hits.strategy for hits in reply.sources},
-            asked_again=shard in found.asked_again,
-        )
-        for shard, reply in sorted(found.replies.items())
-    )

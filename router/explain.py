@@ -1,0 +1,58 @@
+"""How one answer came about, for people: what each source and each shard had a part in. Made only when asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from cluster.clients import Fleet
+from cluster.types import SlateItem, SourceHits
+from router.plan import Plan
+from router.request import ShardTrace, SourceTrace
+from router.search import Searched
+
+
+def source_traces(planned: Plan, found: Searched, items: Sequence[SlateItem], *, ratio: float) -> tuple[SourceTrace, ...]:
+    """The asked sources, in the order of the query. planned: for the whole catalogue.  ratio: the share that was searched."""
+    candidates = found.merged.candidates
+    proposed = ~np.isnan(candidates.source_scores)
+    alone = proposed & (proposed.sum(axis=1, keepdims=True) == 1)
+    kept = dict(zip(candidates.sources, proposed.sum(axis=0).tolist(), strict=True))
+    exclusive = dict(zip(candidates.sources, alone.sum(axis=0).tolist(), strict=True))
+    placed = Counter(source for item in items for source in item.sources)
+    hits_of: dict[str, list[SourceHits]] = {ask.source: [] for ask in planned.query.asks}
+    for reply in found.replies.values():
+        for hits in reply.sources:
+            hits_of[hits.source].append(hits)
+    return tuple(
+        SourceTrace(
+            source=source,
+            asked=asked,
+            found=min(budget, sum(len(one.members) for one in hits)),
+            kept=kept[source],
+            exclusive=exclusive[source],
+            placed=placed[source],
+            took_ms=round(max((one.took_us for one in hits), default=0.0) / 1000, 3),
+            strategies=dict(Counter(one.strategy for one in hits)),
+        )
+        for (source, hits), asked, budget in zip(hits_of.items(), planned.budgets, planned.covering(ratio).budgets, strict=True)
+    )
+
+
+def shard_traces(found: Searched, fleet: Fleet) -> tuple[ShardTrace, ...]:
+    """The shards whose replies were merged, in their order."""
+    return tuple(
+        ShardTrace(
+            shard=shard,
+            replica=fleet.shards[shard].name,
+            took_ms=round(reply.took_us / 1000, 3),
+            queue_ms=round(reply.queue_us / 1000, 3),
+            n_rows=len(reply.keys),
+            n_eligible=reply.n_eligible,
+            strategies={hits.source: hits.strategy for hits in reply.sources},
+            asked_again=shard in found.asked_again,
+        )
+        for shard, reply in sorted(found.replies.items())
+    )
