@@ -1,6 +1,7 @@
-"""The catalogue as the build sees it: every item once, by ascending key, with its attributes.
+"""The catalogue as the build sees it: every item once, by ascending key, with its attributes, and, where the file has them, the
+moment it came into the catalogue and a content vector.
 
-Which items a user bought is not its business. Attribute values are taken as they are; what cannot be used is counted.
+Which items a user bought is not its business. Values are taken as they are; what cannot be used is counted.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from cluster.config import CatalogSection
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
 from cluster.spec import AttributeKind, AttributeSpec
+from train.content_vectors import content_vectors
 from train.parquet import Column, Kind, ParquetTable
 from train.report import TableReport, Tally
 
+NO_TIME = -(2**63)
 _JSON_INT_MAX = 2**53 - 1  # a JavaScript client would corrupt larger ids
 _COLUMN_KIND: dict[AttributeKind, Kind] = {
     "category": "string",
@@ -32,13 +35,17 @@ _COLUMN_KIND: dict[AttributeKind, Kind] = {
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
     """n items. keys: (n,) int64, ascending, unique.  ids: (n,) string or int64.  attributes: name -> (n,) Arrow array of
-    string, list<string>, float64 or bool; null where an item lacks the value.
+    string, list<string>, float64 or bool; null where an item lacks the value.  created: (n,) int64 Unix seconds, NO_TIME where
+    an item lacks it.  content: (n, dim) float32, finite, a row of zeros for an item without a vector. Either is None where the
+    file has no such column.
     """
 
     keys: NDArray[np.int64]
     ids: pa.Array
     specs: tuple[AttributeSpec, ...]
     attributes: dict[str, pa.Array]
+    created: NDArray[np.int64] | None = None
+    content: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -71,7 +78,12 @@ class Catalogue:
         return rows[present], codes[present], names
 
     def save(self, path: Path) -> None:
-        table = pa.table({"item_id": self.ids, **{f"attribute.{name}": array for name, array in self.attributes.items()}})
+        columns = {"item_id": self.ids, **{f"attribute.{name}": array for name, array in self.attributes.items()}}
+        if self.created is not None:
+            columns["created"] = pa.array(self.created)
+        if self.content is not None:
+            columns["content"] = pa.FixedSizeListArray.from_arrays(pa.array(self.content.ravel()), self.content.shape[1])
+        table = pa.table(columns)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
 
@@ -82,7 +94,10 @@ class Catalogue:
         ids = _flat(table.column("item_id"))
         specs = attribute_specs(section)
         attributes = {spec.name: _flat(table.column(f"attribute.{spec.name}")) for spec in specs}
-        return cls(item_keys(ids.to_pylist()), ids, specs, attributes)
+        created = _flat(table.column("created")).to_numpy() if "created" in table.column_names else None
+        content = _flat(table.column("content")).flatten().to_numpy() if "content" in table.column_names else None
+        keys = item_keys(ids.to_pylist())
+        return cls(keys, ids, specs, attributes, created, None if content is None else content.reshape(len(ids), -1))
 
 
 def _codes(values: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
@@ -115,13 +130,18 @@ def attribute_specs(section: CatalogSection) -> tuple[AttributeSpec, ...]:
 def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -> tuple[Catalogue, TableReport]:
     """The catalogue in a Parquet file or folder, and what was dropped: null, empty, oversized and repeated ids.
 
-    Raises ConfigError for a missing or mistyped column, an empty result, and two ids with the same 64-bit key.
+    Raises ConfigError for a missing or mistyped column, an empty result, vectors of unequal length, and two ids with the same
+    64-bit key.
     """
     specs = attribute_specs(section)
     columns = [
         Column(section.id_column, "catalog.id_column", section.id_type),
         *(Column(spec.name, f"catalog.{spec.kind}", _COLUMN_KIND[spec.kind]) for spec in specs),
     ]
+    if section.created_column:
+        columns.append(Column(section.created_column, "catalog.created_column", "time"))
+    if section.vector_column:
+        columns.append(Column(section.vector_column, "catalog.vector_column", "vector"))
     tally = Tally(path.name)
     parts: list[dict[str, pa.Array]] = []
     for batch in ParquetTable(path, columns).batches():
@@ -142,7 +162,12 @@ def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -
     kept = pa.array(order[~again])
     kept_ids = ids.take(kept)
     attributes = {spec.name: _clean(whole[spec.name].take(kept), kept_ids, spec, tally) for spec in specs}
-    return Catalogue(keys[order[~again]], kept_ids, specs, attributes), tally.report()
+    created, content = None, None
+    if section.created_column:
+        created = _created(whole[section.created_column].take(kept), kept_ids, section.created_column, tally)
+    if section.vector_column:
+        content = content_vectors(whole[section.vector_column].take(kept), kept_ids, path, section.vector_column, tally)
+    return Catalogue(keys[order[~again]], kept_ids, specs, attributes, created, content), tally.report()
 
 
 def _usable_ids(ids: pa.Array, tally: Tally, id_length_max: int) -> NDArray[np.bool_]:
@@ -182,6 +207,11 @@ def _clean(values: pa.Array, ids: pa.Array, spec: AttributeSpec, tally: Tally) -
     null = pc.is_null(values).to_numpy(zero_copy_only=False)
     tally.note(f"{spec.name} null", null, ids)
     return values
+
+
+def _created(values: pa.Array, ids: pa.Array, name: str, tally: Tally) -> NDArray[np.int64]:
+    tally.note(f"{name} null", pc.is_null(values).to_numpy(zero_copy_only=False), ids)
+    return np.asarray(pc.fill_null(values, NO_TIME).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _without_null_elements(values: pa.Array, lists: NDArray[np.int64], inner: pa.Array) -> pa.Array:

@@ -17,7 +17,7 @@ from pyarrow import types as at
 
 from cluster.errors import ConfigError
 
-Kind = Literal["string", "int64", "string or integer", "list of strings", "number", "boolean", "time"]
+Kind = Literal["string", "int64", "string or integer", "list of strings", "number", "boolean", "time", "vector"]
 
 BATCH_ROWS = 1 << 18
 
@@ -41,6 +41,10 @@ def _is_string_list(t: pa.DataType) -> bool:
     return bool((at.is_list(t) or at.is_large_list(t)) and _is_string(t.value_type))
 
 
+def _is_vector(t: pa.DataType) -> bool:
+    return bool((at.is_list(t) or at.is_large_list(t) or at.is_fixed_size_list(t)) and at.is_floating(t.value_type))
+
+
 _ACCEPTS: dict[Kind, tuple[str, Callable[[pa.DataType], bool]]] = {
     "string": ("string", _is_string),
     "int64": ("an integer", at.is_integer),
@@ -49,6 +53,7 @@ _ACCEPTS: dict[Kind, tuple[str, Callable[[pa.DataType], bool]]] = {
     "number": ("a number", lambda t: at.is_integer(t) or at.is_floating(t) or at.is_decimal(t)),
     "boolean": ("bool", at.is_boolean),
     "time": ("a timestamp, a date or integer Unix seconds", lambda t: at.is_timestamp(t) or at.is_date(t) or at.is_integer(t)),
+    "vector": ("list<float> or fixed_size_list<float>", _is_vector),
 }
 
 _PLAIN: dict[Kind, pa.DataType] = {
@@ -59,6 +64,7 @@ _PLAIN: dict[Kind, pa.DataType] = {
     "number": pa.float64(),
     "boolean": pa.bool_(),
     "time": pa.int64(),
+    "vector": pa.large_list(pa.float32()),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from cluster.config import CatalogSection
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
-from train.catalogue import Catalogue, read_catalogue
+from train.catalogue import NO_TIME, Catalogue, read_catalogue
 
 SECTION = CatalogSection(category=("category",), categories=("stores",), number=("price",), boolean=("organic",))
 
@@ -65,6 +65,54 @@ def test_saved_is_loaded(tmp_path: Path) -> None:
     loaded = Catalogue.load(tmp_path / "catalogue.arrow", SECTION)
     assert np.array_equal(loaded.keys, catalogue.keys) and loaded.ids.equals(catalogue.ids)
     assert all(loaded.attributes[name].equals(values) for name, values in catalogue.attributes.items())
+
+
+CREATED = CatalogSection(created_column="created_at", vector_column="content")
+
+
+def with_vectors(path: Path, vectors: pa.Array) -> Path:
+    n = len(vectors)
+    created = pa.array([None, *range(1, n)], pa.timestamp("ms"))
+    return write(path, item_id=[f"i{at}" for at in range(n)], created_at=created, content=vectors)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2), pa.large_list(pa.float64()), pa.list_(pa.float16())]
+)
+def test_created_and_content_of_any_list_type_are_read_and_kept(tmp_path: Path, kind: pa.DataType) -> None:
+    rows = [[1, 2], None, [float("nan"), 1], [3, 4], [None, 1]]
+    vectors = pa.array([None if row is None else [None if x is None else np.float16(x) for x in row] for row in rows], kind)
+    path = with_vectors(tmp_path / "items.parquet", vectors)
+    catalogue, report = read_catalogue(path, CREATED, id_length_max=256)
+    assert catalogue.content is not None and catalogue.created is not None
+    assert catalogue.content.dtype == np.float32 and catalogue.content.shape == (5, 2)
+    by_id = dict(zip(catalogue.ids.to_pylist(), catalogue.content.tolist(), strict=True))
+    assert by_id == {"i0": [1, 2], "i1": [0, 0], "i2": [0, 0], "i3": [3, 4], "i4": [0, 0]}
+    since = dict(zip(catalogue.ids.to_pylist(), catalogue.created.tolist(), strict=True))
+    assert since == {"i0": NO_TIME, "i1": 0, "i2": 0, "i3": 0, "i4": 0}
+    assert report.noted == {"created_at null": 1, "content null": 1, "content not finite": 2}
+    catalogue.save(tmp_path / "catalogue.arrow")
+    loaded = Catalogue.load(tmp_path / "catalogue.arrow", CREATED)
+    assert loaded.content is not None and np.array_equal(loaded.content, catalogue.content)
+    assert loaded.created is not None and np.array_equal(loaded.created, catalogue.created)
+
+
+def test_vectors_of_another_length_type_or_none_at_all_are_one_error(tmp_path: Path) -> None:
+    path = with_vectors(tmp_path / "items.parquet", pa.array([[1.0, 2], [1.0], [2.0, 1], [1.0, 2, 3]], pa.list_(pa.float32())))
+    with pytest.raises(ConfigError) as caught:
+        read_catalogue(path, CREATED, id_length_max=256)
+    odd = "2 of 4 vectors do not have the length of the others, 2; item"
+    assert f"{path}: column 'content' (catalog.vector_column): {odd}" in caught.value.message
+    with_vectors(path, pa.array([[1, 2]], pa.list_(pa.int32())))
+    with pytest.raises(
+        ConfigError, match=r"\(catalog.vector_column\) is list<.*int32>, expected list<float> or fixed_size_list"
+    ):
+        read_catalogue(path, CREATED, id_length_max=256)
+    with_vectors(path, pa.array([None, None], pa.list_(pa.float32())))
+    with pytest.raises(ConfigError, match="has no vector in any of 2 items"):
+        read_catalogue(path, CREATED, id_length_max=256)
+    with pytest.raises(ConfigError, match=r"no column 'since' \(catalog.created_column\), expected a timestamp, a date or"):
+        read_catalogue(path, CatalogSection(created_column="since"), id_length_max=256)
 
 
 def test_rows_of_keys_codes_and_numbers(tmp_path: Path) -> None:

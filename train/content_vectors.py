@@ -1,0 +1,41 @@
+"""A column of content vectors as one matrix. What they mean and how near two items are is not its business."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cluster.errors import ConfigError
+from train.report import Tally
+
+
+def content_vectors(vectors: pa.Array, ids: pa.Array, path: Path, name: str, tally: Tally) -> NDArray[np.float32]:
+    """(n, dim) float32 from a list<float> column; a row of zeros, counted, where a vector is null or not finite.
+
+    Raises ConfigError unless all vectors have the same length and there is one at all.
+    """
+    lengths = pc.fill_null(pc.list_value_length(vectors), -1).to_numpy(zero_copy_only=False)
+    null = lengths < 0
+    if null.all():
+        raise ConfigError(f"{path}: column {name!r} (catalog.vector_column) has no vector in any of {len(vectors)} items")
+    found, counts = np.unique(lengths[~null], return_counts=True)
+    dim = int(found[np.argmax(counts)])
+    odd = np.flatnonzero(~null & (lengths != dim))
+    if len(odd) or dim == 0:
+        first = odd[0] if len(odd) else np.flatnonzero(~null)[0]
+        raise ConfigError(
+            f"{path}: column {name!r} (catalog.vector_column): {len(odd) or len(vectors)} of {len(vectors)} vectors do not "
+            f"have the length of the others, {dim}; item {ids[int(first)].as_py()!r} has {lengths[first]} numbers"
+        )
+    matrix = np.zeros((len(vectors), dim), np.float32)
+    flat = pc.fill_null(pc.list_flatten(vectors), np.nan).to_numpy(zero_copy_only=False)
+    matrix[~null] = flat.reshape(-1, dim)
+    broken = np.asarray(~np.isfinite(matrix).all(axis=1))
+    matrix[broken] = 0
+    tally.note(f"{name} null", null, ids)
+    tally.note(f"{name} not finite", broken, ids)
+    return matrix
