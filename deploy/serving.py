@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -20,6 +21,7 @@ from cluster.connections import Connections
 from cluster.deadline import Deadline
 from cluster.errors import InternalError, OskolokError
 from cluster.garbage import settle
+from cluster.generation import Generation
 from deploy.app import Backend, create_app
 from deploy.follower import Follower
 from deploy.loopback import keep_replica_on_loopback
@@ -29,6 +31,8 @@ from deploy.wiring import SUPERVISOR, Wiring, user_store_url
 from router.request import Request
 from router.router import Router
 from router.sections import RouterSections
+from router.user_tower import UserTower
+from router.user_tower_file import read_tower
 from router.users.opening import open_store
 
 APPLICATION = "oskolok"
@@ -56,7 +60,8 @@ class RouterReplica:
         self._follower = Follower(self._poll, connections, metrics.describe)
         users = open_store(user_store_url(config), config.users)
         sections = RouterSections.of(config)
-        router = Router(self._follower.fleet, users, sections, observer=metrics)
+        tower_of = await asyncio.to_thread(_towers, wiring.generation_path)
+        router = Router(self._follower.fleet, users, sections, observer=metrics, tower_of=tower_of)
         self._probe = Router(self._follower.fleet, users, sections)
         backend = Backend(router, lambda: self._follower.view, users, metrics)
         self._app = create_app(backend, config)
@@ -89,6 +94,17 @@ class RouterReplica:
             except BaseException:
                 self._supervisor = None
                 raise
+
+
+def _towers(generation_path: str) -> Callable[[str], UserTower | None]:
+    """The user tower of a generation on disk, by its id. Without it, known users have the vector that the store holds."""
+    towers: dict[str, UserTower | None] = {}
+    try:
+        generation = Generation.open(generation_path)
+        towers[generation.id] = read_tower(generation)
+    except OskolokError as error:
+        log.warning("no user tower: %s", error)
+    return towers.get
 
 
 def application(wiring: Wiring) -> serve.Application:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,10 +13,14 @@ from hypothesis import strategies as st
 
 from cluster.errors import GenerationCorrupt, SchemaMismatch
 from cluster.generation import GenerationWriter
-from cluster.spec import FeatureSchema, GenerationSpec, SpaceSpec
+from cluster.spec import FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.types import NO_FLOATS, NO_KEYS, Floats, Seeds
+from router.plan import plan
+from router.request import Request
 from router.user_tower import SPACE, TowerWeights, UserTower, with_tower
 from router.user_tower_file import ITEMS_FILE, LAYERS_FILE, read_tower, read_weights, write_tower
+from tests.router.asking import sections
+from tests.router.fakes import Catalogue
 
 FEATURES = ("user.norm", "user.visits", "user.tenure")
 READ = ("user.tenure", "user.visits")
@@ -118,6 +124,24 @@ def test_the_store_s_vector_stands_until_a_basket_changes_it() -> None:
         moved = with_tower(vectors, tower, basket, None)
         assert moved.keys() == {SPACE, *vectors}
         np.testing.assert_array_equal(moved[SPACE], tower.vector(basket, None))
+
+
+def test_a_plan_searches_the_space_for_a_stranger_s_basket() -> None:
+    catalogue = Catalogue.random(50)
+    spec = catalogue.spec(2)
+    spec = msgspec.structs.replace(
+        spec,
+        spaces=(*spec.spaces, SpaceSpec(SPACE, 6, "ip", 0.9)),
+        sources=(*spec.sources, SourceSpec(SPACE, "ann", exact=False, promises_k=True, space=SPACE)),
+    )
+    config = sections(sources={"two_tower": {"enabled": True}})
+    tower = UserTower(replace(some_weights(9), keys=np.sort(catalogue.keys)[:40]), FEATURES)
+    met = str(catalogue.item_ids[int(np.argmin(catalogue.keys))])
+    with_basket, without = Request("u", 5, basket=(met,)), Request("u", 5)
+
+    assert "two_tower" in [ask.source for ask in plan(with_basket, None, spec, config, tower=tower).query.asks]
+    assert "two_tower" not in [ask.source for ask in plan(with_basket, None, spec, config).query.asks]
+    assert "two_tower" not in [ask.source for ask in plan(without, None, spec, config, tower=tower).query.asks]
 
 
 def spec_of(dim: int) -> GenerationSpec:
