@@ -17,19 +17,14 @@ from numpy.typing import NDArray
 from cluster.config import CatalogSection
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
-from cluster.spec import AttributeKind, AttributeSpec
+from cluster.spec import AttributeSpec
+from train.attribute_columns import attribute_columns, attribute_specs, cleaned
 from train.content_vectors import content_vectors
-from train.parquet import Column, Kind, ParquetTable
+from train.parquet import Column, ParquetTable
 from train.report import TableReport, Tally
 
 NO_TIME = -(2**63)
 _JSON_INT_MAX = 2**53 - 1  # a JavaScript client would corrupt larger ids
-_COLUMN_KIND: dict[AttributeKind, Kind] = {
-    "category": "string",
-    "categories": "list of strings",
-    "number": "number",
-    "boolean": "boolean",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,22 +106,6 @@ def _codes(values: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
     return position[indices], [names[i] for i in order]
 
 
-def attribute_specs(section: CatalogSection) -> tuple[AttributeSpec, ...]:
-    """The configured attributes, in the order of the configuration; ConfigError if a name occurs twice."""
-    groups: tuple[tuple[AttributeKind, tuple[str, ...]], ...] = (
-        ("category", section.category),
-        ("categories", section.categories),
-        ("number", section.number),
-        ("boolean", section.boolean),
-    )
-    specs = tuple(AttributeSpec(name, kind) for kind, names in groups for name in names)
-    names = [spec.name for spec in specs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"catalog: {', '.join(twice)} listed more than once")
-    return specs
-
-
 def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -> tuple[Catalogue, TableReport]:
     """The catalogue in a Parquet file or folder, and what was dropped: null, empty, oversized and repeated ids.
 
@@ -134,10 +113,7 @@ def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -
     64-bit key.
     """
     specs = attribute_specs(section)
-    columns = [
-        Column(section.id_column, "catalog.id_column", section.id_type),
-        *(Column(spec.name, f"catalog.{spec.kind}", _COLUMN_KIND[spec.kind]) for spec in specs),
-    ]
+    columns = [Column(section.id_column, "catalog.id_column", section.id_type), *attribute_columns(specs, "catalog")]
     if section.created_column:
         columns.append(Column(section.created_column, "catalog.created_column", "time"))
     if section.vector_column:
@@ -161,7 +137,7 @@ def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -
     tally.drop("repeated id", again, ids.take(pa.array(order)))
     kept = pa.array(order[~again])
     kept_ids = ids.take(kept)
-    attributes = {spec.name: _clean(whole[spec.name].take(kept), kept_ids, spec, tally) for spec in specs}
+    attributes = {spec.name: cleaned(whole[spec.name].take(kept), kept_ids, spec, tally) for spec in specs}
     created, content = None, None
     if section.created_column:
         created = _created(whole[section.created_column].take(kept), kept_ids, section.created_column, tally)
@@ -191,37 +167,9 @@ def _refuse_collisions(path: Path, ids: pa.Array, order: NDArray[np.int64], agai
             raise ConfigError(f"{path}: items {first!r} and {second!r} have the same 64-bit key; one needs another id")
 
 
-def _clean(values: pa.Array, ids: pa.Array, spec: AttributeSpec, tally: Tally) -> pa.Array:
-    """The values with what no filter could use turned into null, and every null counted."""
-    if spec.kind == "number":
-        odd = ~pc.fill_null(pc.is_finite(values), True).to_numpy(zero_copy_only=False)
-        tally.note(f"{spec.name} not finite", odd, ids)
-        values = pc.if_else(pa.array(odd), pa.scalar(None, values.type), values)
-    if spec.kind == "categories":
-        lists = pc.list_parent_indices(values).to_numpy(zero_copy_only=False)
-        inner = pc.list_flatten(values)
-        holed = np.zeros(len(values), bool)
-        holed[lists[pc.is_null(inner).to_numpy(zero_copy_only=False)]] = True
-        tally.note(f"{spec.name} with a null element", holed, ids)
-        values = _without_null_elements(values, lists, inner)
-    null = pc.is_null(values).to_numpy(zero_copy_only=False)
-    tally.note(f"{spec.name} null", null, ids)
-    return values
-
-
 def _created(values: pa.Array, ids: pa.Array, name: str, tally: Tally) -> NDArray[np.int64]:
     tally.note(f"{name} null", pc.is_null(values).to_numpy(zero_copy_only=False), ids)
     return np.asarray(pc.fill_null(values, NO_TIME).to_numpy(zero_copy_only=False), np.int64)
-
-
-def _without_null_elements(values: pa.Array, lists: NDArray[np.int64], inner: pa.Array) -> pa.Array:
-    """The lists without their null elements; a null list stays null."""
-    valid = pc.is_valid(inner).to_numpy(zero_copy_only=False)
-    counts = np.bincount(lists[valid], minlength=len(values))
-    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-    null = pc.is_null(values).to_numpy(zero_copy_only=False)
-    mask = pa.array(null) if null.any() else None
-    return pa.ListArray.from_arrays(pa.array(offsets), inner.filter(pa.array(valid)), mask=mask)
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:

@@ -24,7 +24,7 @@ from cluster.spec import FeatureSchema, GenerationSpec
 from cluster.types import Filter
 from shard.shard import Shard
 from shard.snapshot import shard_folder
-from train.catalogue import attribute_specs
+from train.attribute_columns import attribute_specs
 from train.describe import describe
 from train.evaluation import Evaluation, Terms, measure
 from train.event_log import DAY_S
@@ -89,7 +89,7 @@ def past(
         with _published(signals, config, folders, storage / MOMENT) as generation:
             spec = generation.spec
             shards = [Shard.load(generation, shard).retrieve for shard in range(spec.n_shards)]
-            yield Past(signals, Searchers(shards, spec, config))
+            yield Past(signals, Searchers(shards, spec, config, signals.tower))
 
 
 def _moment(source: Source, days: int) -> int:

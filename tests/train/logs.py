@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from cluster.config import CatalogSection
 from cluster.partition import item_keys
-from train.catalogue import Catalogue, attribute_specs
+from train.attribute_columns import attribute_specs
+from train.catalogue import Catalogue
 from train.event_log import DAY_S, KINDS, NO_CONTEXT, TARGET, EventKind, EventLog
 
 NOW_DAY = 100

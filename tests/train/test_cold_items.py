@@ -8,7 +8,8 @@ import pyarrow as pa
 from cluster.config import CatalogSection
 from cluster.partition import item_keys
 from tests.train.logs import catalogue_of
-from train.catalogue import Catalogue, attribute_specs
+from train.attribute_columns import attribute_specs
+from train.catalogue import Catalogue
 from train.cold_items import place_cold_items
 
 ITEMS = np.array([[4, 0], [2, 0], [0, 0], [0, 6], [0, 0], [0, 0]], np.float32)

@@ -14,7 +14,8 @@ from cluster.spec import FeatureSchema, GenerationSpec
 from cluster.types import Condition, Filter
 from shard.attributes import column_from_arrow
 from shard.filters import Filters
-from train.catalogue import Catalogue, attribute_specs
+from train.attribute_columns import attribute_specs
+from train.catalogue import Catalogue
 from train.eligibility import eligible_rows
 
 IDS = pa.array(range(6), pa.int64())

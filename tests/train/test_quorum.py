@@ -11,7 +11,8 @@ from scipy import sparse
 
 from cluster.config import CatalogSection
 from cluster.partition import item_keys
-from train.catalogue import Catalogue, attribute_specs
+from train.attribute_columns import attribute_specs
+from train.catalogue import Catalogue
 from train.item_values import ItemValues, item_values
 from train.quorum import Quorum, QuorumSettings, quorum, user_frequencies
 
