@@ -27,6 +27,7 @@ from deploy.schema import (
     RecommendBody,
     ShardCounts,
     ShardRow,
+    SourceRow,
 )
 from router.request import Recommendation, Request
 
@@ -51,7 +52,7 @@ def to_request(body: RecommendBody, config: Config) -> Request:
     if min_coverage is not None and not 0 <= min_coverage <= 1:
         raise InvalidQuery(f"min_coverage is {min_coverage}", field="/min_coverage", allowed="0 to 1")
     excluded = body.exclude_item_ids
-    basket = body.context.basket
+    context = body.context
     return Request(
         user_id=body.user_id,
         k=k,
@@ -59,7 +60,13 @@ def to_request(body: RecommendBody, config: Config) -> Request:
         exclude_item_ids=_ids(
             excluded, config, field="/exclude_item_ids", limit=limits.exclude_item_ids, limit_key="limits.exclude_item_ids"
         ),
-        basket=_ids(basket, config, field="/context/basket", limit=limits.basket_items, limit_key="limits.basket_items"),
+        basket=_ids(
+            context.basket, config, field="/context/basket", limit=limits.basket_items, limit_key="limits.basket_items"
+        ),
+        viewed=_ids(
+            context.viewed, config, field="/context/viewed", limit=limits.viewed_items, limit_key="limits.viewed_items"
+        ),
+        playlists=_playlists(context.playlists, config),
         min_coverage=min_coverage,
         explain=body.explain,
     )
@@ -95,6 +102,10 @@ def to_body(answer: Recommendation, request_id: str, *, explain: str) -> Recomme
 def _explained(answer: Recommendation) -> ExplainBody:
     return ExplainBody(
         funnel=tuple(FunnelRow(s.stage, s.n_in, s.n_out, s.took_ms, s.removed) for s in answer.funnel),
+        sources=tuple(
+            SourceRow(t.source, t.asked, t.found, t.kept, t.exclusive, t.placed, t.took_ms, t.strategies)
+            for t in answer.sources
+        ),
         shards=tuple(
             ShardRow(t.shard, t.replica, t.took_ms, t.queue_ms, t.n_rows, t.n_eligible, t.strategies, t.asked_again)
             for t in answer.shards
@@ -144,6 +155,14 @@ def _ids(ids: Sequence[Id], config: Config, *, field: str, limit: int, limit_key
         elif not _INT64_MIN <= item_id <= _INT64_MAX:
             raise InvalidQuery(f"{item_id} does not fit in 64 bits", field=f"{field}/{at}", allowed="64-bit integers")
     return tuple(ids)
+
+
+def _playlists(names: Sequence[str], config: Config) -> tuple[str, ...]:
+    field = "/context/playlists"
+    _at_most(len(names), config.limits.playlists, field=field, limit_key="limits.playlists")
+    for at, name in enumerate(names):
+        _text(name, f"{field}/{at}", config)
+    return tuple(names)
 
 
 def _text(value: str, field: str, config: Config) -> None:

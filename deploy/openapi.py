@@ -19,7 +19,7 @@ REQUEST_EXAMPLE = {
     "k": 10,
     "filter": {"must": [{"field": "stores", "in": ["367"]}], "must_not": [{"field": "department", "eq": "FUEL"}]},
     "exclude_item_ids": ["1082185"],
-    "context": {"basket": ["981760"]},
+    "context": {"basket": ["981760"], "viewed": ["1029743", "847982"]},
     "timeout_ms": 200,
     "min_coverage": 0.7,
     "explain": "funnel",
@@ -80,7 +80,10 @@ def _state_limits(schemas: dict[str, Any], config: Config) -> None:
     body["timeout_ms"] |= {"minimum": 1, "maximum": config.deadline.max_ms, "default": config.deadline.default_ms}
     body["min_coverage"] |= {"minimum": 0, "maximum": 1, "default": config.deadline.min_coverage}
     body["exclude_item_ids"] |= {"maxItems": limits.exclude_item_ids}
-    schemas["ContextBody"]["properties"]["basket"] |= {"maxItems": limits.basket_items}
+    context = schemas["ContextBody"]["properties"]
+    context["basket"] |= {"maxItems": limits.basket_items}
+    context["viewed"] |= {"maxItems": limits.viewed_items}
+    context["playlists"] |= {"maxItems": limits.playlists}
     schemas["ConditionBody"]["properties"]["in"] |= {"maxItems": limits.filter_values}
     schemas["BatchBody"]["properties"]["requests"] |= {"minItems": 1, "maxItems": limits.batch_requests}
 

@@ -41,9 +41,11 @@ class FilterBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ContextBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known of the moment. Items in the basket tell taste and are not recommended."""
+    """What is known of the moment. Items in the basket and viewed ones tell taste; the former are not recommended."""
 
     basket: list[Id] = []
+    viewed: Annotated[list[Id], Meta(description="items viewed in this session, newest first")] = []
+    playlists: Annotated[list[str], Meta(description="names of playlists to propose from")] = []
 
 
 class RecommendBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,10 +128,26 @@ class ShardRow(Struct, frozen=True):
     asked_again: bool
 
 
+class SourceRow(Struct, frozen=True):
+    """What one source contributed: its budget, hits within it, candidates after the merge, those no other source found, and
+    items of the answer. took_ms: in the slowest shard.  strategies: how hits were found -> in how many shards.
+    """
+
+    source: str
+    asked: int
+    found: int
+    kept: int
+    exclusive: int
+    placed: int
+    took_ms: float
+    strategies: Mapping[str, int]
+
+
 class ExplainBody(Struct, frozen=True):
     """What happened on the way, if asked for."""
 
     funnel: tuple[FunnelRow, ...]
+    sources: tuple[SourceRow, ...]
     shards: tuple[ShardRow, ...]
 
 

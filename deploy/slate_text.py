@@ -55,6 +55,32 @@ def funnel(answer: Mapping[str, Any]) -> str:
     return " → ".join(f"{row['stage']} {row['out']}" for row in rows)
 
 
+def sources_table(answer: Mapping[str, Any]) -> Table:
+    """What each source contributed, if the answer was explained; without rows if not.
+
+    alone: candidates that no other source found.  shown: items of the answer.  ms: in the slowest shard.
+    """
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("source", "asked", "found", "kept", "alone", "shown", "ms", "how"):
+        table.add_column(title, justify="left" if title in ("source", "how") else "right", no_wrap=True)
+    for row in (answer.get("explain") or {}).get("sources", ()):
+        numbers = [f"{row[name]:,}" for name in ("asked", "found", "kept", "exclusive", "placed")]
+        silent = row["found"] == 0
+        table.add_row(row["source"], *numbers, f"{row['took_ms']:.1f}", _how(row["strategies"]), style="dim" if silent else "")
+    return table
+
+
+def _how(strategies: Mapping[str, int]) -> str:
+    """The strategies, the commonest first; how many shards used each, unless all did the same.
+
+    >>> _how({"graph": 4}), _how({"scan": 1, "graph": 3})
+    ('graph', 'graph 3, scan 1')
+    """
+    if len(strategies) == 1:
+        return next(iter(strategies))
+    return ", ".join(f"{name} {n}" for name, n in sorted(strategies.items(), key=lambda one: (-one[1], one[0])))
+
+
 def _payload(payload: Mapping[str, object]) -> str:
     words = [value for value in payload.values() if isinstance(value, str)]
     sets = [_listed(value) for value in payload.values() if isinstance(value, list)]

@@ -24,7 +24,7 @@ from deploy.commands.build import build_generation
 from deploy.commands.common import SetOption, err, out
 from deploy.commands.serve import addresses, running, tell, wait_for_signal
 from deploy.listeners import require_free
-from deploy.slate_text import funnel, slate_table, summary
+from deploy.slate_text import funnel, slate_table, sources_table, summary
 
 if TYPE_CHECKING:
     from cluster.generation import Generation
@@ -156,5 +156,7 @@ def _ask(client: Client, question: _Question) -> None:
     answer = client.recommend(question.body)
     out.print(f"\n[bold]{question.about}[/]")
     out.print(slate_table(answer, out.width))
+    if answer.get("explain"):
+        out.print(sources_table(answer))
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")

@@ -19,7 +19,7 @@ from deploy.commands.common import (
     show_curls,
 )
 from deploy.filter_text import parse_filter
-from deploy.slate_text import funnel, slate_table, summary
+from deploy.slate_text import funnel, slate_table, sources_table, summary
 
 
 def recommend(
@@ -30,8 +30,13 @@ def recommend(
         typer.Option("--filter", help="Such as 'brand in (a, b)', 'price <= 4', 'not category = x'. Repeatable."),
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", help="An item id not to return. Repeatable.")] = None,
+    basket: Annotated[list[str] | None, typer.Option("--basket", help="An item id in the basket. Repeatable.")] = None,
+    viewed: Annotated[
+        list[str] | None, typer.Option("--viewed", help="An item id viewed in this session. Repeatable, newest first.")
+    ] = None,
+    playlist: Annotated[list[str] | None, typer.Option("--playlist", help="A playlist to propose from. Repeatable.")] = None,
     timeout_ms: Annotated[int | None, typer.Option("--timeout-ms", help="The request's time budget.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show what each stage let through.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each source found and each stage let through.")] = False,
     url: UrlOption = "",
     config: ConfigOption = None,
     set: SetOption = None,
@@ -43,12 +48,17 @@ def recommend(
     [bold]oskolok recommend 42 -k 5[/]                                    five items for user 42
 
     [bold]oskolok recommend 42 --filter 'stores in (367)' --explain[/]    only what that store sells, and what each stage did
+
+    [bold]oskolok recommend somebody --basket 981760 --explain[/]          a stranger with something in the basket
     """
     body: dict[str, Any] = {"user_id": user, "k": k}
     if filter:
         body["filter"] = parse_filter(filter)
     if exclude:
         body["exclude_item_ids"] = exclude
+    context = {"basket": basket, "viewed": viewed, "playlists": playlist}
+    if given := {name: values for name, values in context.items() if values}:
+        body["context"] = given
     if timeout_ms is not None:
         body["timeout_ms"] = timeout_ms
     if explain:
@@ -62,5 +72,7 @@ def recommend(
         print_json(answer)
         return
     out.print(slate_table(answer, out.width))
+    if answer.get("explain"):
+        out.print(sources_table(answer))
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")

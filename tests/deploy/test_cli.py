@@ -47,6 +47,32 @@ ANSWER = {
     "exact_merge": True,
     "explain": None,
 }
+EXPLAINED = {
+    "funnel": [{"stage": "retrieve", "in": 900, "out": 574, "took_ms": 4.0, "removed": {}}],
+    "sources": [
+        {
+            "source": "ann",
+            "asked": 300,
+            "found": 290,
+            "kept": 280,
+            "exclusive": 71,
+            "placed": 1,
+            "took_ms": 1.49,
+            "strategies": {"scan": 1, "graph": 3},
+        },
+        {
+            "source": "with_basket",
+            "asked": 100,
+            "found": 0,
+            "kept": 0,
+            "exclusive": 0,
+            "placed": 0,
+            "took_ms": 0.01,
+            "strategies": {"lists": 4},
+        },
+    ],
+    "shards": [],
+}
 PROBLEM = {"title": "A limit was exceeded", "status": 400, "detail": "k is 500", "help": "ask for less"}
 
 
@@ -67,7 +93,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((self.path, body))
-        self._answer(*((400, PROBLEM) if body["k"] == 500 else (200, ANSWER)))
+        answer = ANSWER | {"explain": EXPLAINED} if "explain" in body else ANSWER
+        self._answer(*((400, PROBLEM) if body["k"] == 500 else (200, answer)))
 
     def _answer(self, status: int, body: Any) -> None:
         content = json.dumps(body).encode()
@@ -109,6 +136,21 @@ def test_recommend_prints_a_table(server: Server, capsys: pytest.CaptureFixture[
             {"user_id": "42", "k": 3, "filter": {"must": [{"field": "price", "lte": 4.0}]}, "exclude_item_ids": ["9"]},
         )
     ]
+
+
+def test_an_explained_answer_shows_what_each_source_found(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    context = ["--basket", "7", "--viewed", "8", "--viewed", "9", "--playlist", "breakfast"]
+    assert run(["recommend", "42", "--explain", *context, "--url", url(server)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-5:-1] == [
+        "source asked found kept alone shown ms how",
+        "ann 300 290 280 71 1 1.5 graph 3, scan 1",
+        "with_basket 100 0 0 0 0 0.0 lists",
+        "retrieve 574",
+    ]
+    asked = server.asked[0][1]
+    assert asked["explain"] == "funnel"
+    assert asked["context"] == {"basket": ["7"], "viewed": ["8", "9"], "playlists": ["breakfast"]}
 
 
 def test_recommend_as_json_is_the_answer_and_nothing_else(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
