@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import inf
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from cluster.section import Fraction, Section
-from cluster.types import Condition, Filter
+
+if TYPE_CHECKING:
+    from cluster.types import Filter
 
 Family = Literal["pins", "explore", "caps", "quotas"]
 Places = Annotated[int, Field(ge=1, le=1000)]
@@ -31,6 +33,8 @@ class Selection(Section):
     @property
     def mark(self) -> Filter | None:
         """The filter that a shard is asked about, None if the router can tell by itself."""
+        from cluster.types import Condition, Filter  # with it comes numpy, which verbs that only read a file do without
+
         return Filter(must=(Condition(self.attribute, "in", self.values),)) if self.attribute else None
 
     @property
