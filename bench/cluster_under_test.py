@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine import CpuMeter
+from bench.machine import CpuMeter, process_tree
 from bench.world import Size, World, publish
-from cluster.generation import generation_path
+from cluster.generation import FORMAT, generation_path
 
 CACHE = Path(os.environ.get("OSKOLOK_CACHE", Path.home() / ".cache" / "oskolok")) / "bench"
 PATH = "/v1/recommend"
@@ -52,6 +52,26 @@ class Server:
     def cpu(self) -> CpuMeter:
         return CpuMeter([self.child.pid])
 
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Runs inside, and stands still outside, where its idle loops would take cores from another system's turn."""
+        self.resume()
+        try:
+            yield
+        finally:
+            self.pause()
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in process_tree(self.child.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -66,7 +86,7 @@ class Deployment:
 def deployment(n_items: int, n_shards: int) -> Deployment:
     """The world of that size, built on first use and kept below the cache."""
     world = World.made(Size(n_items))
-    storage = CACHE / f"world-{n_items}-{n_shards}"
+    storage = CACHE / f"world-{FORMAT}-{n_items}-{n_shards}"
     if not (storage / "CURRENT").exists():
         publish(world, storage, n_shards)
     config = storage / "oskolok.toml"
@@ -121,6 +141,7 @@ def _running(system: str, port: int, command: list[str], *, patience_s: float = 
         _wait_for_answer(server, log, patience_s)
         yield server
     finally:
+        server.resume()
         child.send_signal(signal.SIGTERM)
         try:
             child.wait(40)
