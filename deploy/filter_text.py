@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.errors import ConfigError
-from cluster.types import Condition, Filter
+
+if TYPE_CHECKING:
+    from cluster.types import Filter
 
 _SHAPE = re.compile(r"^\s*(?P<no>not\s+)?(?P<field>[\w.-]+)\s*(?P<op>in\b|<=|>=|=|<|>)\s*(?P<value>.+?)\s*$")
 _OPS = {"=": "eq", "in": "in", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
@@ -47,13 +49,14 @@ def filter_of(parsed: Mapping[str, Any]) -> Filter:
     >>> filter_of(parse_filter(["not brand in (acme)"])).must_not[0]
     Condition(field='brand', op='in', values=('acme',))
     """
-    return Filter(*(tuple(map(_condition, parsed.get(clause, ()))) for clause in ("must", "must_not")))
+    from cluster.types import Condition, Filter  # with it comes numpy, which reading a filter does without
 
+    def condition(test: Mapping[str, Any]) -> Condition:
+        op: Any
+        ((op, value),) = ((name, value) for name, value in test.items() if name != "field")
+        return Condition(test["field"], op, tuple(value) if op == "in" else (value,))
 
-def _condition(parsed: Mapping[str, Any]) -> Condition:
-    op: Any
-    ((op, value),) = ((name, value) for name, value in parsed.items() if name != "field")
-    return Condition(parsed["field"], op, tuple(value) if op == "in" else (value,))
+    return Filter(*(tuple(map(condition, parsed.get(clause, ()))) for clause in ("must", "must_not")))
 
 
 def _values(text: str, whole: str) -> list[object]:
