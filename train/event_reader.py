@@ -7,7 +7,7 @@ rest is mapped files. The same rows in any order give the same log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,19 @@ def read_events(
     *,
     now: float,
     user_id_length_max: int,
+    also_users: Iterable[str] = (),
     on_rows: Callable[[int], None] = lambda n_rows: None,
 ) -> tuple[EventLog, TableReport]:
     """Write the log into an empty `folder` and open it. `now`: Unix seconds; later events are dropped and counted.
 
-    `on_rows` is told how many rows of the file are done. Raises ConfigError for a missing or mistyped column, for a log
-    without one usable event and for one without a purchase, the target.
+    also_users: ids that get a place in `user_ids` even without an event.  `on_rows` is told how many rows of the file are
+    done. Raises ConfigError for a missing or mistyped column, for a log without one usable event and for one without a
+    purchase, the target.
     """
     table = ParquetTable(path, event_columns(section, catalogue))
     tally = Tally(path.name)
-    rows = EventRows(section, catalogue, tally, now, user_id_length_max)
+    users = {user: at for at, user in enumerate(dict.fromkeys(also_users))}
+    rows = EventRows(section, catalogue, tally, now, user_id_length_max, users)
     spool, by_user = folder / "spool", folder / "by_user"
     by_kind = np.zeros(len(KINDS), np.int64)
     with open(spool, "wb") as sink:

@@ -87,6 +87,15 @@ def test_every_row_is_kept_or_counted(tmp_path: Path) -> None:
     assert sorted(path.suffix for path in (tmp_path / "events.log").iterdir()) == [".arrow", *[".bin"] * 6]
 
 
+def test_users_known_otherwise_have_a_place_in_the_log(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.parquet", [("u2", 0, 5), ("u1", 1, 6)])
+    (tmp_path / "log").mkdir()
+    also = ["u15", "u2", "u15"]
+    log, report = read_events(path, SECTION, ITEMS, tmp_path / "log", now=1e9, user_id_length_max=8, also_users=also)
+    assert log.user_ids.to_pylist() == ["u1", "u15", "u2"] and as_rows(log) == [("u1", 1, 6), ("u2", 0, 5)]
+    assert report.n_rows == report.n_kept == 2
+
+
 def test_weights(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
     table = pa.table(
