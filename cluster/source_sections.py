@@ -112,7 +112,6 @@ class QuorumSource(Section):
     enabled: bool = True
     k: Budget = 100
     attribute: Annotated[str, Field(description='the categories, one of train.profile; "" = no quorums')] = ""
-    per_category: Annotated[int, Field(ge=1, le=10_000, description="items first taken of each of the user's categories")] = 50
 
 
 class ItemListSource(Section):
