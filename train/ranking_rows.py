@@ -109,7 +109,7 @@ def ranking_rows(
     for n_done, user in enumerate(users):
         request = Request(user_id=signals.log.user_ids[int(user)].as_py(), k=config.slate.k_default)
         record = records.get(request.user_id)
-        planned = plan(request, record, spec, sections)
+        planned = plan(request, record, spec, sections, tower=signals.tower)
         reply = retrieve(planned.query)
         candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
         wanted = np.setdiff1d(bought[int(user)], planned.query.exclude, assume_unique=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cluster.config import Config
 from cluster.spec import SourceSpec
 from cluster.types import UserRecord
+from router.user_tower import UserTower
 from train import als
 from train.als import Factors
 from train.catalogue import Catalogue
@@ -27,16 +28,18 @@ from train.positives import positives
 from train.quorum import Quorum
 from train.seed_sets import SeedSet, favourites, viewed
 from train.source_specs import source_specs, tops_kinds
-from train.spaces import ALS, CONTENT, SpaceVectors, content_space
+from train.spaces import ALS, CONTENT, TWO_TOWER, SpaceVectors, content_space
 from train.tops import TopList, bought_by_window, make_tops
+from train.two_tower import TwoTower
 from train.users import UserFeatures, user_features, user_records
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """What takes long and is kept on disk between builds. tables: by name.  quorum: None if no source wants it."""
+    """What takes long and is kept on disk between builds. tables: by name.  two_tower, quorum: None if no source wants it."""
 
     factors: Factors
+    two_tower: TwoTower | None = None
     tables: Mapping[str, ItemLists] = field(default_factory=dict)
     quorum: Quorum | None = None
 
@@ -45,7 +48,7 @@ class Fitted:
 class Signals:
     """As of `pairs.as_of`. Rows follow the log's users and the catalogue's items. spaces, seeds, tables: by name.
 
-    sources: what is made of all this.
+    sources: what is made of all this.  tower: what places users of this moment in the space two_tower, None without it.
     """
 
     log: EventLog
@@ -59,6 +62,7 @@ class Signals:
     seeds: Mapping[str, SeedSet]
     stats: Stats
     users: UserFeatures
+    tower: UserTower | None
 
     @property
     def summary(self) -> str:
@@ -105,10 +109,13 @@ def make_signals(log: EventLog, catalogue: Catalogue, fitted: Fitted, config: Co
     pairs = interactions(log, as_of=as_of, half_life_days=config.train.half_life_days)
     bought = bought_by_window(log, as_of=as_of, windows_days=windows)
     sources = source_specs(config, catalogue, log, playlists=False)
-    factors = fitted.factors
+    factors, towers = fitted.factors, fitted.two_tower
+    users = user_features(log, pairs, catalogue, factors.users, windows_days=windows)
     spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)}
     if catalogue.content is not None:
         spaces[CONTENT] = content_space(catalogue.content, pairs)
+    if towers is not None:
+        spaces[TWO_TOWER] = SpaceVectors("ip", towers.items, towers.user_vectors(pairs, users))
     return Signals(
         log=log,
         catalogue=catalogue,
@@ -127,7 +134,8 @@ def make_signals(log: EventLog, catalogue: Catalogue, fitted: Fitted, config: Co
         quorum=fitted.quorum,
         seeds=_seeds(log, pairs, factors, config, wanted={source.seeds for source in sources}),
         stats=item_stats(catalogue, pairs, bought, windows_days=windows),
-        users=user_features(log, pairs, catalogue, factors.users, windows_days=windows),
+        users=users,
+        tower=None if towers is None else UserTower(towers.weights, users.names),
     )
 
 

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from cluster.config import Config
 from cluster.errors import ConfigError
 from cluster.section import Section
-from cluster.source_sections import ITEM_LISTS, TOPS_SOURCE, TopsKind
+from cluster.source_sections import ITEM_LISTS, PLAYLIST, TOPS_SOURCE, TopsKind
 from cluster.spec import SourceSpec
 from train.catalogue import Catalogue
 from train.event_log import EventLog
 from train.item_tables import content_weights
 from train.spaces import ALS, CONTENT, TWO_TOWER
 from train.tops import possible_kinds
-
-PLAYLIST = "playlist"
+from train.two_tower import require_torch
 
 
 def source_specs(config: Config, catalogue: Catalogue, log: EventLog, *, playlists: bool) -> tuple[SourceSpec, ...]:
@@ -59,6 +58,7 @@ def _spaces(config: Config, catalogue: Catalogue) -> Iterator[SourceSpec]:
     if _wanted(sources.content, catalogue.content is not None, "sources.content", "catalog.vector_column"):
         yield SourceSpec("content", "ann", exact=False, promises_k=True, space=CONTENT)
     if sources.two_tower.enabled:
+        require_torch()
         yield SourceSpec("two_tower", "ann", exact=False, promises_k=True, space=TWO_TOWER)
     if sources.score_all.enabled:
         yield SourceSpec("score_all", "score_all", exact=True, promises_k=True, space=ALS, lists="purchases")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.train.logs import log_of
 from train import npmi
+from train.event_log import NO_CONTEXT
 from train.npmi import NpmiSettings, baskets_of, npmi_lists, visit_baskets
 
 
@@ -64,3 +65,13 @@ def test_no_baskets_no_lists() -> None:
     nothing = np.empty(0, np.int64)
     lists = npmi_lists(baskets_of(nothing, nothing, n_items=3, items_max=10), NpmiSettings())
     assert lists.starts.tolist() == [0, 0, 0, 0]
+
+
+def test_a_context_is_a_basket_whatever_the_times() -> None:
+    """Two sessions of one user interleave; what has no context falls to its time."""
+    events = [("a", 0, 1), ("a", 1, 1), ("a", 2, 2), ("a", 1, 3), ("b", 0, 3), ("b", 2, 3)]
+    log = log_of(events, n_items=3, contexts=[7, 8, 7, NO_CONTEXT, NO_CONTEXT, NO_CONTEXT])
+    baskets = visit_baskets(log, items_max=10).matrix.toarray().tolist()
+    assert sorted(baskets) == sorted([[1, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 1]])
+    same = log_of([("a", 0, 1), ("b", 1, 1)], n_items=2, contexts=[7, 7])  # of two users: two baskets
+    assert len(visit_baskets(same, items_max=10).matrix.toarray()) == 2

@@ -1,5 +1,5 @@
-"""Stages "als-<moment>", "<table>-lists-<moment>" and "quorum-<moment>": what is fitted to the log as of a moment and kept on
-disk; and the signals made from it.
+"""Stages "als-<moment>", "two_tower-<moment>", "<table>-lists-<moment>" and "quorum-<moment>": what is fitted to the log as of
+a moment and kept on disk; and the signals made from it.
 
 A moment has a name: ranking learns from "training" and is judged at "validation", "serving" is what is published.
 """
@@ -19,28 +19,31 @@ from train.item_values import item_values
 from train.quorum import QuorumSettings, load_quorum, quorum, save_quorum
 from train.signals import Fitted, Signals, fit_vectors, load_factors, make_signals, save_factors
 from train.source_specs import source_specs
+from train.spaces import ALS, TWO_TOWER
 from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Source
+from train.two_tower import TwoTower, fit_two_tower
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
     """Where the parts lie that were fitted to the log as of a moment. as_of: Unix seconds.  tables: by name.
 
-    quorum: None if no source wants it.
+    two_tower, quorum: None if no source wants it.
     """
 
     moment: str
     as_of: int
     vectors: Path
     tables: Mapping[str, Path]
+    two_tower: Path | None
     quorum: Path | None
 
     @property
     def inputs(self) -> list[object]:
         """What stands for all of it in the inputs of later stages."""
-        parts = [self.vectors, *self.tables.values(), *([] if self.quorum is None else [self.quorum])]
-        return [self.as_of, *(part.name for part in parts)]
+        parts = (self.vectors, *self.tables.values(), self.two_tower, self.quorum)
+        return [self.as_of, *(part.name for part in parts if part is not None)]
 
 
 def learn(stages: Stages, source: Source, config: Config, *, moment: str, as_of: int) -> Learned:
@@ -48,15 +51,18 @@ def learn(stages: Stages, source: Source, config: Config, *, moment: str, as_of:
     lesson = _Lesson(stages, source, config, moment, as_of)
     specs = source_specs(config, source.catalogue, source.log, playlists=False)
     vectors = lesson.vectors()
-    tables = {name: lesson.table(name, vectors) for name in sorted({spec.table for spec in specs if spec.table})}
+    two_tower = lesson.two_tower() if any(spec.space == TWO_TOWER for spec in specs) else None
+    spaces = {ALS: vectors, TWO_TOWER: two_tower}
+    tables = {name: lesson.table(name, spaces.get(name)) for name in sorted({spec.table for spec in specs if spec.table})}
     wants_quorum = any(spec.kind == "quorum" for spec in specs)
-    return Learned(moment, as_of, vectors, tables, lesson.quorum() if wants_quorum else None)
+    return Learned(moment, as_of, vectors, tables, two_tower, lesson.quorum() if wants_quorum else None)
 
 
 def signals_of(source: Source, learned: Learned, config: Config) -> Signals:
     """Everything known as of the moment: what was fitted, and what is only counted."""
     fitted = Fitted(
         load_factors(learned.vectors),
+        None if learned.two_tower is None else TwoTower.load(learned.two_tower),
         {name: load_lists(folder) for name, folder in learned.tables.items()},
         None if learned.quorum is None else load_quorum(learned.quorum),
     )
@@ -90,7 +96,32 @@ class _Lesson:
         inputs = [source.name, self.as_of, plain(train.als), train.half_life_days, train.seed, self.config.catalog.category]
         return self.stages.run(f"als-{self.moment}", inputs=inputs, total=train.als.n_sweeps, make=make)
 
-    def table(self, name: str, vectors: Path) -> Path:
+    def two_tower(self) -> Path:
+        config, source = self.config, self.source
+        section, progress = config.train.two_tower, self.stages.progress
+        windows, attributes = config.sources.tops.windows_days, config.catalog.category
+
+        def make(folder: Path) -> Made:
+            towers = fit_two_tower(
+                source.log,
+                source.catalogue,
+                section,
+                as_of=self.as_of,
+                half_life_days=config.train.half_life_days,
+                windows_days=windows,
+                attributes=attributes,
+                seed=config.train.seed,
+                on_epoch=progress.advance,
+            )
+            towers.save(folder)
+            told = f"{len(towers.recalls)} epochs, recall@100 {max(towers.recalls):.3f} of users it did not learn from"
+            return Made(told, len(towers.items))
+
+        inputs = [source.name, self.as_of, plain(section), config.train.half_life_days, windows, attributes, config.train.seed]
+        return self.stages.run(f"two_tower-{self.moment}", inputs=inputs, total=section.n_epochs_max, make=make)
+
+    def table(self, name: str, space: Path | None) -> Path:
+        """space: where the vectors of the space of that name lie, if there is one."""
         train, source = self.config.train, self.source
         match name:
             case "ease":
@@ -101,9 +132,12 @@ class _Lesson:
                 catalog = self.config.catalog
                 inputs = [plain(train.content), plain(catalog), train.half_life_days]
                 return self._kept(name, inputs, lambda: content_table(source.catalogue, self.pairs, self.config))
-            case "als":
-                inputs = [plain(train.near), vectors.name]
-                return self._kept(name, inputs, lambda: near_table(load_factors(vectors).items, self.pairs, train.near))
+            case "als" if space is not None:
+                inputs = [plain(train.near), space.name]
+                return self._kept(name, inputs, lambda: near_table(load_factors(space).items, self.pairs, train.near))
+            case "two_tower" if space is not None:
+                inputs = [plain(train.near), space.name]
+                return self._kept(name, inputs, lambda: near_table(TwoTower.load(space).items, self.pairs, train.near))
         raise AssertionError(f"no table {name}")
 
     def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists]) -> Path:

@@ -13,6 +13,7 @@ from cluster.config import Config
 from cluster.generation import GenerationWriter, prune
 from cluster.spec import GenerationSpec
 from cluster.user_records import USERS_FILE, write_users
+from router.user_tower_file import ITEMS_FILE, LAYERS_FILE
 from shard.snapshot import shard_folder
 from train.describe import describe
 from train.judge import Quality
@@ -23,6 +24,7 @@ from train.split import Split
 from train.stages.accounts import source_entries
 from train.stages.learn import Learned
 from train.stages.outputs import Made, StageReport, Stages
+from train.two_tower import ITEMS_ARROW, LAYERS_ARROW
 
 REPORT_FILE = "build.json"
 
@@ -84,7 +86,7 @@ def publish(
                 for file in sorted((folder / SNAPSHOT).iterdir()):
                     shutil.copyfile(file, writer.path_for(f"{shard_folder(shard)}/{file.name}"))
                 stages.progress.advance(shard + 1)
-            for name, file in models.items():
+            for name, file in {**models, **_tower(learned)}.items():
                 shutil.copyfile(file, writer.path_for(name))
             n_users = write_users(writer.path_for(USERS_FILE), spec, signals.records(config, generation))
             report = BuildReport(findings.input, findings.split, findings.quality, n_users, dict(stages.reports))
@@ -97,3 +99,10 @@ def publish(
         size = sum(file.size for file in published.manifest.files.values())
         told(Made(f"generation {generation}: {spec.n_items:,} items, {n_users:,} users, {size / 2**20:,.0f} MiB", n_users))
     return Built(spec, report)
+
+
+def _tower(learned: Learned) -> dict[str, Path]:
+    """The files of the user tower by their names in the generation."""
+    if learned.two_tower is None:
+        return {}
+    return {ITEMS_FILE: learned.two_tower / ITEMS_ARROW, LAYERS_FILE: learned.two_tower / LAYERS_ARROW}

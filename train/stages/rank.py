@@ -50,6 +50,7 @@ def candidate_rows(stages: Stages, source: Source, config: Config, learned: Lear
         plain(config.merge),
         plain(config.slate),
         [config.users.history_max_items, config.users.profile_max_values],
+        plain(config.train.positives),
         [section.label_days, config.train.profile, config.train.half_life_days, config.train.seed],
     ]
     return stages.run(f"rows-{moment}", inputs=inputs, total=section.n_users, make=make)
