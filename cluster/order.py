@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from cluster.errors import InternalError
 
+_SAMPLED = 4096  # from here a cut guessed from a part of the scores puts most of them aside: 24 µs instead of 119 for 23,000
+_SAMPLE_STRIDE = 16
 _SORTED_WHOLE = 512  # up to here sorting everything is quicker than selecting first: 4 µs instead of 6 for 300 scores
 
 
-def best_first(scores: NDArray[np.float32], keys: NDArray[np.int64]) -> NDArray[np.intp]:
+def best_first(scores: NDArray[np.float32], keys: NDArray[np.integer]) -> NDArray[np.intp]:
     """The permutation that puts aligned (scores, keys), both (n,), in canonical order."""
     return np.lexsort((keys, -scores))
 
@@ -25,7 +27,7 @@ def best_first_within(groups: NDArray[np.integer], scores: NDArray[np.float32], 
     return np.lexsort((keys, -scores, groups))
 
 
-def top_k(scores: NDArray[np.float32], keys: NDArray[np.int64], k: int) -> NDArray[np.intp]:
+def top_k(scores: NDArray[np.float32], keys: NDArray[np.integer], k: int) -> NDArray[np.intp]:
     """Positions of the k best of aligned (scores, keys), both (n,), in canonical order; min(k, n) of them.
 
     O(n) selection before the sort of the survivors. Ties at the cut go to the smaller keys, as everywhere.
@@ -38,6 +40,12 @@ def top_k(scores: NDArray[np.float32], keys: NDArray[np.int64], k: int) -> NDArr
         return np.empty(0, np.intp)
     if k >= n or n <= _SORTED_WHOLE:
         return best_first(scores, keys)[:k]
+    if n >= _SAMPLED and k <= n // 16:
+        sample = scores[::_SAMPLE_STRIDE]
+        rank = min(len(sample), 2 * k // _SAMPLE_STRIDE + 8)
+        promising = np.flatnonzero(scores >= np.partition(sample, len(sample) - rank)[len(sample) - rank])
+        if k <= len(promising) <= n // 2:  # else the sample was unlucky, or ties abound
+            return promising[top_k(scores[promising], keys[promising], k)]
     cut = np.partition(scores, n - k)[n - k]
     chosen = np.flatnonzero(scores >= cut)
     if len(chosen) > k:

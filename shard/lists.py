@@ -59,8 +59,11 @@ class RankedLists:
 
     def slice(self, name: str) -> tuple[Rows, Floats]:
         """One list: rows and scores, best first. KeyError for an unknown name."""
-        at = self.position[name]
-        inside = slice(int(self.indptr[at]), int(self.indptr[at + 1]))
+        return self.at(self.position[name])
+
+    def at(self, position: int) -> tuple[Rows, Floats]:
+        """The list at a position among the names: rows and scores, best first."""
+        inside = slice(int(self.indptr[position]), int(self.indptr[position + 1]))
         return self.rows[inside], self.scores[inside]
 
     def take(self, rows: Rows, n_rows: int) -> RankedLists:

@@ -1,7 +1,7 @@
-"""TF · IDF of a shard's items in each category, by category, best first, and the same entries by item.
+"""TF · IDF of a shard's items, by category: what a user's shares of the categories are weighed with.
 
-TF holds what an item's consumers like (`train/quorum.py`); weighted by how much a user likes each category it is a score,
-which `shard/sources/quorum.py` finds the best of.
+TF holds what an item's consumers like, not what the item is (`train/quorum.py`). How a query sums it is
+`shard/sources/quorum.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from cluster.types import Keys, Rows
-from shard.lists import ByRow, RankedLists
+from shard.lists import RankedLists
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +45,6 @@ class QuorumTable:
     def values(self) -> tuple[str, ...]:
         """The categories, as in users' profiles."""
         return self.by_value.names
-
-    @property
-    def by_item(self) -> ByRow:
-        """An item's entries, by ascending category."""
-        return self.by_value.by_row
 
     def take(self, rows: Rows, n_rows: int) -> QuorumTable:
         """The table over some of the n_rows rows, ascending, which become rows 0, 1, ..."""

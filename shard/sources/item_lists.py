@@ -2,7 +2,7 @@
 
     score(i) = Σ over seeds s of weight(s) · w(s, i)
 
-summed in float64 in the order of the seeds and rounded once, so that no partition can change it; items with a score above 0.
+summed in float64 in the order of the seeds and rounded once, so that no partition can change it; items with a sum above 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shard.eligible import Eligible
 from shard.found import Found
 from shard.item_table import ItemTable
 
-_DENSE_ROWS_PER_ENTRY = 30  # up to here one slot a row is quicker than sorting the entries by row
+_ROWS_PER_ENTRY = 64  # up to so many, a sum for every row of the shard is quicker than sorting the entries by row
 
 
 class ItemLists:
@@ -39,24 +39,26 @@ class ItemLists:
         entries, indptr = slices(table.starts, at[known])
         weights = np.repeat(seeds.weights[known].astype(np.float64), np.diff(indptr))
         rows, scores = _summed(table.rows[entries], weights * table.weights[entries], len(self._keys))
-        kept = (scores > 0) & eligible.keep(rows)
-        rows, scores = rows[kept], scores[kept]
+        kept = eligible.keep(rows)
+        if not kept.all():
+            rows, scores = rows[kept], scores[kept]
         best = top_k(scores, self._keys[rows], k)
         return Found(rows[best], scores[best], "lists")
 
 
 def _summed(rows: Rows, parts: NDArray[np.float64], n_rows: int) -> tuple[Rows, Floats]:
-    """The distinct rows, ascending, and the sum of each one's parts (e,), added one by one as they come.
+    """The distinct rows whose parts sum to more than 0, ascending, and the sums, each added part by part as they come.
 
     Both ways add alike: `bincount` goes through its input in order, and a stable sort keeps that order.
     """
-    if n_rows <= _DENSE_ROWS_PER_ENTRY * len(rows):
+    if n_rows <= _ROWS_PER_ENTRY * len(rows):
         sums = np.bincount(rows, parts, minlength=n_rows)
-        found = np.flatnonzero(sums)
+        found = np.flatnonzero(sums > 0)  # five times as quick as np.flatnonzero(sums)
         return found.astype(np.int32), sums[found].astype(np.float32)
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
     is_first = np.ones(len(rows), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
     sums = np.bincount(np.cumsum(is_first) - 1, parts[order])
-    return ordered[is_first], sums.astype(np.float32)
+    found = np.flatnonzero(sums > 0)
+    return ordered[is_first][found], sums[found].astype(np.float32)

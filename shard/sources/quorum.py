@@ -1,51 +1,80 @@
 """Quorums: items whose consumers like the categories the user likes. Exact; promises no number.
 
-    score(i) = Σ over categories c of TF·IDF(i, c) · UF(c)
+    score(i) = Σ over categories c of TF·IDF(i, c) · UF(c),   UF the query's profile of the quorum's attribute
 
-with UF the query's profile of the quorum's attribute, summed in float64 by ascending category and rounded once.
+Every item is scored, and those that score above 0 are found. Walking the categories' tops until nothing unseen can enter the
+answer would have to see half of a shard of Complete Journey or all of it (20 categories, 23,000 items, the 50 best): nearly
+every item has something in most categories, and the sums lie close together. Adding up whole columns takes less.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cluster.order import top_k
-from cluster.types import Affinity, Ask, Floats, Keys, Query, Rows
+from cluster.types import Affinity, Ask, Floats, Keys, Query
 from shard.eligible import Eligible
 from shard.found import Found
+from shard.lists import RankedLists
 from shard.quorum_table import QuorumTable
+
+_FULL_COLUMN_SHARE = 1 / 8  # of the items: from here a column is added sooner than its entries, in at most 4 times the memory
 
 
 class Quorum:
     """attribute: whose profile is the user's UF."""
 
     def __init__(self, table: QuorumTable, keys: Keys, attribute: str) -> None:
-        self._lists = table.by_value
-        self._keys = keys
+        self._by_value = table.by_value
+        self._n_items = len(keys)
         self._attribute = attribute
+        self._columns = _full_columns(table.by_value, len(keys))
 
     def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
         profile = query.profile.get(self._attribute)
-        if profile is None:
+        if profile is None or self._n_items == 0:
             return Found.nothing("no_profile")
-        rows, scores = self._scored(self._uf(profile), eligible.rows())
-        best = top_k(scores, self._keys[rows], k)
-        return Found(rows[best], scores[best], "rows")
-
-    def _uf(self, profile: Affinity) -> Floats:
-        """(categories,) float32: how much the user likes each, 0 where not at all."""
-        uf = np.zeros(len(self._lists), np.float32)
-        for value, weight in zip(profile.values, profile.weights.tolist(), strict=True):
-            at = self._lists.position.get(value)
-            if at is not None and weight > 0:
-                uf[at] = weight
-        return uf
-
-    def _scored(self, uf: Floats, rows: Rows) -> tuple[Rows, Floats]:
-        """Those of some rows that have a score above 0, and their scores."""
-        rows, firsts, categories, weights = self._lists.entries_of(rows)
-        lengths = np.diff(np.append(firsts, len(categories)))
-        parts = uf.astype(np.float64)[categories] * weights
-        scores = np.bincount(np.repeat(np.arange(len(rows)), lengths), parts, minlength=len(rows)).astype(np.float32)
+        scores, rows = self._scores(self._shares(profile)), eligible.rows()
+        if len(rows) < len(scores):
+            scores = scores[rows]
         held = scores > 0
-        return rows[held], scores[held]
+        if not held.all():
+            rows, scores = rows[held], scores[held]
+        best = top_k(scores, rows, k)  # rows ascend as their keys do, and are at hand
+        return Found(rows[best], scores[best], "columns")
+
+    def _shares(self, profile: Affinity) -> dict[int, np.float32]:
+        """The user's share of each category that the table knows, by its position; above 0."""
+        position = self._by_value.position
+        shares = zip(profile.values, profile.weights, strict=True)
+        return {position[value]: share for value, share in shares if share > 0 and value in position}
+
+    def _scores(self, shares: Mapping[int, np.float32]) -> Floats:
+        """(n_items,) float32, added in the order of the categories whatever form each is kept in.
+
+        So an item gets the same bits in any partition, and no score has to be computed twice.
+        """
+        sums = np.zeros(self._n_items, np.float32)
+        parts = np.empty_like(sums)
+        for at in sorted(shares):
+            column = self._columns.get(at)
+            if column is not None:
+                np.multiply(column, shares[at], out=parts)
+                np.add(sums, parts, out=sums)
+            else:
+                rows, weights = self._by_value.at(at)
+                np.add.at(sums, rows.astype(np.intp), weights * shares[at])  # half the time of sums[rows] += ...
+        return sums
+
+
+def _full_columns(by_value: RankedLists, n_items: int) -> dict[int, Floats]:
+    """Position of a common category -> (n_items,) float32, 0 for an item without it."""
+    common = np.flatnonzero(np.diff(by_value.indptr) >= max(1, n_items * _FULL_COLUMN_SHARE))
+    columns = {}
+    for at in common.tolist():
+        rows, weights = by_value.at(at)
+        columns[at] = np.zeros(n_items, np.float32)
+        columns[at][rows] = weights
+    return columns

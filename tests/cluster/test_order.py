@@ -31,13 +31,13 @@ def test_top_k_is_the_head_of_the_total_order(items: dict[int, float], k: int) -
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.integers(500, 1_500), st.sampled_from([1, 3, 100, 10**9]), st.data())
+@given(st.integers(0, 2**32), st.integers(500, 9_000), st.sampled_from([1, 3, 100, 10**9]), st.data())
 def test_top_k_of_many_selects_what_sorting_would(seed: int, n: int, n_scores: int, data: st.DataObject) -> None:
-    """Beyond the size up to which it sorts everything; ties at the cut by the hundred, or none."""
+    """Beyond the sizes up to which it sorts everything and from which it guesses; ties at the cut by the hundred, or none."""
     rng = np.random.default_rng(seed)
     scores = (rng.integers(0, n_scores, n) / 7).astype(np.float32)
     keys = rng.permutation(n).astype(np.int64) - n // 2
-    k = data.draw(st.integers(1, n + 1))
+    k = data.draw(st.one_of(st.integers(1, n + 1), st.integers(1, n // 16)))
     assert top_k(scores, keys, k).tolist() == np.lexsort((keys, -scores))[:k].tolist()
 
 
@@ -87,3 +87,12 @@ def test_scores_that_are_not_finite_are_refused_by_name(bad: float) -> None:
         require_finite(np.array([1, bad, 2], np.float32), "tops")
     fine = np.array([1, 2], np.float32)
     assert require_finite(fine, "tops") is fine
+
+
+def test_top_k_survives_a_sample_that_tells_nothing() -> None:
+    """Every sampled score is the worst there is, or the best: the guessed cut lets all pass, or none."""
+    keys = np.arange(8_000, dtype=np.int64)
+    for sampled in (-9.0, 9.0):
+        scores = np.random.default_rng(0).random(8_000, np.float32)
+        scores[::16] = sampled
+        assert top_k(scores, keys, 300).tolist() == np.lexsort((keys, -scores))[:300].tolist()
