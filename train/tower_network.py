@@ -14,12 +14,13 @@ RecSys 2025). What a user bought in the same window is no negative of the user's
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from torch.nn.functional import embedding_bag, softplus
+from torch.nn.functional import softplus
 
 from cluster.train_sections import TwoTowerSection
 from train.tower_examples import Examples, Ragged
@@ -30,6 +31,7 @@ _SEED_EXAMPLES = 0.15  # of the examples are shown as a stranger with a few of t
 _SEEDS_MAX = 8
 _HIDE_FEATURES = 0.1  # of the examples are shown without their features, so that the tower can do without
 _INITIAL_SPREAD = 0.05
+_BETAS = (0.9, 0.999)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,62 @@ class Negatives:
         return np.minimum(at, len(self.cumulative) - 1).astype(np.int64)
 
 
+class Table:
+    """Vectors of tokens, of which a batch reads few: only those are moved, by Adam as torch.optim.SparseAdam does it.
+
+    Summing gradients by a sparse product instead of sorting millions of rows makes a step several times faster.
+    """
+
+    def __init__(self, values: Floats, rate: float) -> None:
+        self.values = values
+        self._rate = rate
+        self._moments = np.zeros_like(values), np.zeros_like(values)
+        self._n_steps = 0
+        self._read: list[tuple[NDArray[np.int64], torch.Tensor]] = []
+
+    def product(self, rows: sparse.csr_array) -> torch.Tensor:
+        """rows @ values, (b, dim), for (b, n_tokens) rows; what it read moves at the next step."""
+        tokens, at = np.unique(rows.indices, return_inverse=True)
+        vectors = torch.from_numpy(self.values[tokens]).requires_grad_(torch.is_grad_enabled())
+        if vectors.requires_grad:
+            self._read.append((tokens.astype(np.int64), vectors))
+        narrow = sparse.csr_array((rows.data, at.astype(np.int32), rows.indptr), shape=(rows.shape[0], len(tokens)))
+        product: torch.Tensor = _Product.apply(vectors, narrow)
+        return product
+
+    def step(self) -> None:
+        self._n_steps += 1
+        mean, square = self._moments
+        rate = self._rate * (1 - _BETAS[1] ** self._n_steps) ** 0.5 / (1 - _BETAS[0] ** self._n_steps)
+        for tokens, vectors in self._read:
+            assert vectors.grad is not None, "a step follows a backward pass"
+            gradient = vectors.grad.numpy()
+            m = mean[tokens]
+            m += np.float32(1 - _BETAS[0]) * (gradient - m)
+            v = square[tokens]
+            v += np.float32(1 - _BETAS[1]) * (gradient * gradient - v)
+            mean[tokens], square[tokens] = m, v
+            np.sqrt(v, out=v)
+            v += np.float32(1e-8)
+            m /= v
+            m *= np.float32(rate)
+            self.values[tokens] -= m
+        self._read.clear()
+
+
+class _Product(torch.autograd.Function):
+    """A constant sparse matrix times a dense one, with a dense gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, dense: torch.Tensor, rows: sparse.csr_array) -> torch.Tensor:
+        ctx.rows = rows
+        return torch.from_numpy(rows @ dense.detach().numpy())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return torch.from_numpy(ctx.rows.T @ gradient.numpy()), None
+
+
 class Network:
     """Parameters and optimisers. Everything random comes from numpy generators, so a seed decides on any machine alike but for
     the rounding of its BLAS.
@@ -77,114 +135,95 @@ class Network:
     ) -> None:
         """counts: (n,), how often each item is a label: its logarithm is what an item's bias begins with."""
         self.section = section
-        self.tokens = tokens
-        self._token_rows_in = tokens.of(tokens.read)
-        self._token_rows_out = tokens.of(tokens.sold)
-        n_tokens = self._token_rows_in.shape[1]
-        dim, hidden, n_in = section.dim, section.hidden, section.dim + n_features + 2
-
-        def normal(*shape: int, spread: float) -> torch.Tensor:
-            return torch.from_numpy(rng.standard_normal(shape, np.float32) * np.float32(spread)).requires_grad_()
-
-        self.table_in = normal(n_tokens, dim, spread=_INITIAL_SPREAD)
-        self.table_out = normal(n_tokens, dim - 1, spread=_INITIAL_SPREAD)
+        self._n_items = len(counts)
+        self._tokens_in, self._tokens_out = tokens.of(tokens.read), tokens.of(tokens.sold)
         popularity = np.log1p(counts).astype(np.float32)
         self._popularity = popularity - popularity.mean()
-        self.biases = normal(n_tokens, 1, spread=0)
-        self.w1, self.b1 = normal(n_in, hidden, spread=n_in**-0.5), normal(hidden, spread=0)
-        self.w2, self.b2 = normal(n_in + hidden, dim - 1, spread=(n_in + hidden) ** -0.5), normal(dim - 1, spread=0)
-        rate = section.learning_rate
-        self._optimisers = (
-            torch.optim.SparseAdam([self.table_in, self.table_out, self.biases], lr=rate),
-            torch.optim.Adam([self.w1, self.b1, self.w2, self.b2], lr=rate),
-        )
+        n_tokens, rate = self._tokens_in.shape[1], section.learning_rate
+        dim, hidden, n_in = section.dim, section.hidden, section.dim + n_features + 2
+
+        def normal(*shape: int, spread: float) -> Floats:
+            return rng.standard_normal(shape, np.float32) * np.float32(spread)
+
+        def layer(n_in: int, n_out: int) -> torch.Tensor:
+            return torch.from_numpy(normal(n_in, n_out, spread=n_in**-0.5)).requires_grad_()
+
+        self.input_table = Table(normal(n_tokens, dim, spread=_INITIAL_SPREAD), rate)
+        self.output_table = Table(normal(n_tokens, dim, spread=_INITIAL_SPREAD), rate)
+        self.output_table.values[:, -1] = 0
+        self._w1, self._w2 = layer(n_in, hidden), layer(n_in + hidden, dim - 1)
+        self._b1, self._b2 = (torch.zeros(n, requires_grad=True) for n in (hidden, dim - 1))
+        self._optimiser = torch.optim.Adam([self._w1, self._b1, self._w2, self._b2], lr=rate)
 
     def epoch(self, examples: Examples, features: Floats, negatives: Negatives, rng: np.random.Generator) -> float:
         """One pass over the examples in random order. features: theirs, standardised.  The mean loss of a user."""
-        order = rng.permutation(len(examples))
+        order, size = rng.permutation(len(examples)), self.section.batch_examples
         total = 0.0
-        for rows in np.split(order, range(self.section.batch_examples, len(order), self.section.batch_examples)):
+        for rows in np.split(order, range(size, len(order), size)):
             batch = examples.take(rows)
-            loss = self._loss(
-                batch, self.inputs(batch, features[rows], rng), negatives.draw(self.section.n_negatives, rng), negatives
-            )
-            for optimiser in self._optimisers:
-                optimiser.zero_grad(set_to_none=True)
+            drawn = negatives.draw(self.section.n_negatives, rng)
+            loss = self._loss(batch, self.users(batch, features[rows], rng), drawn, negatives)
+            self._optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            for optimiser in self._optimisers:
-                optimiser.step()
+            self._optimiser.step()
+            self.input_table.step()
+            self.output_table.step()
             total += float(loss.detach()) * len(rows)
         return total / len(order)
 
-    def inputs(self, batch: Examples, features: Floats, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """(b, dim + F + 2), as `router.user_tower.TowerWeights.vectors` reads them. With a generator: some as strangers."""
-        b, n_items = len(batch), self.tokens.values.shape[0]
+    def users(self, batch: Examples, features: Floats, rng: np.random.Generator | None = None) -> torch.Tensor:
+        """(b, dim), as `router.user_tower` computes them. With a generator: some as strangers, some without features."""
+        b = len(batch)
         weights, known = batch.weights, np.ones((b, 1), np.float32)
         if rng is not None:
             strangers = rng.random(b) < _SEED_EXAMPLES
             weights = np.where(np.repeat(strangers, np.diff(batch.histories.starts)), _few(batch.histories, rng), weights)
             known[strangers | (rng.random(b) < _HIDE_FEATURES)] = 0
         amounts = weights ** np.float32(self.section.weight_exponent)
-        history = sparse.csr_array((amounts, batch.histories.items, batch.histories.starts), shape=(b, n_items))
+        history = sparse.csr_array((amounts, batch.histories.items, batch.histories.starts), shape=(b, self._n_items))
         history.eliminate_zeros()
         total = np.asarray(history.sum(axis=1), np.float32).reshape(b, 1)
-        pooled = _bag(self.table_in, history.multiply(1 / total).tocsr() @ self._token_rows_in)
-        return torch.cat((pooled, torch.from_numpy(np.concatenate((features * known, known, np.log1p(total)), axis=1))), dim=1)
+        history.data /= np.repeat(total[:, 0], np.diff(history.indptr))
+        pooled = self.input_table.product(history @ self._tokens_in)
+        inputs = torch.cat(
+            (pooled, torch.from_numpy(np.concatenate((features * known, known, np.log1p(total)), axis=1))), dim=1
+        )
+        hidden = torch.relu(inputs @ self._w1 + self._b1)
+        return torch.cat((torch.cat((inputs, hidden), dim=1) @ self._w2 + self._b2, torch.ones(b, 1)), dim=1)
 
-    def vectors(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(b, dim - 1): user vectors without the constant that meets an item's bias."""
-        hidden = torch.relu(inputs @ self.w1 + self.b1)
-        return torch.cat((inputs, hidden), dim=1) @ self.w2 + self.b2
-
-    def _loss(self, batch: Examples, inputs: torch.Tensor, drawn: NDArray[np.int64], negatives: Negatives) -> torch.Tensor:
+    def _loss(self, batch: Examples, users: torch.Tensor, drawn: NDArray[np.int64], negatives: Negatives) -> torch.Tensor:
         """The mean over users of the mean over their labels of -log softmax."""
-        users = self.vectors(inputs)
         labels, which = np.unique(batch.labels.items, return_inverse=True)
         rows = np.concatenate((labels, drawn))
-        tokens = self._token_rows_out[rows]
-        items = _bag(self.table_out, tokens)
-        biases = _bag(self.biases, tokens)[:, 0] + torch.from_numpy(self._popularity[rows])
+        items, popularity = self.output_table.product(self._tokens_out[rows]), self._popularity[rows]
 
+        n_labels = len(labels)
         log_expected = np.log(len(drawn) * negatives.probability[drawn]).astype(np.float32)
-        negative = torch.addmm(biases[len(labels) :] - torch.from_numpy(log_expected), users, items[len(labels) :].T)
+        negative = torch.addmm(torch.from_numpy(popularity[n_labels:] - log_expected), users, items[n_labels:].T)
         at, columns = _own_labels(batch.labels, drawn)
-        negative = negative.index_put((torch.from_numpy(at), torch.from_numpy(columns)), torch.tensor(-torch.inf))
+        negative[torch.from_numpy(at), torch.from_numpy(columns)] = -torch.inf
 
         counts = np.diff(batch.labels.starts)
-        of = torch.from_numpy(np.repeat(np.arange(len(batch)), counts))
-        column = torch.from_numpy(which)
-        positive = (users[of] * items[column]).sum(dim=1) + biases[column]
+        of, column = torch.from_numpy(np.repeat(np.arange(len(batch)), counts)), torch.from_numpy(which)
+        positive = (users[of] * items[column]).sum(dim=1) + torch.from_numpy(popularity[which])
         surprise = softplus(torch.logsumexp(negative, dim=1)[of] - positive)
         share = torch.from_numpy(np.repeat(1 / (counts * len(batch)), counts).astype(np.float32))
         return (surprise * share).sum()
 
     def input_vectors(self) -> Floats:
         """(n, dim) float32: every item's, its tokens added up."""
-        return np.ascontiguousarray(self._token_rows_in @ self.table_in.detach().numpy())
+        return np.ascontiguousarray(self._tokens_in @ self.input_table.values)
 
     def item_vectors(self) -> Floats:
         """(n, dim) float32, the bias last."""
-        rows = self._token_rows_out
-        biases = rows @ self.biases.detach().numpy() + self._popularity[:, None]
-        return np.concatenate((rows @ self.table_out.detach().numpy(), biases), axis=1)
+        vectors: Floats = self._tokens_out @ self.output_table.values
+        vectors[:, -1] += self._popularity
+        return vectors
 
     def layers(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """w1, b1, w2, b2 as `router.user_tower` has them: the vector's last coordinate is the constant 1."""
-        w1, b1, w2, b2 = (p.detach().numpy().copy() for p in (self.w1, self.b1, self.w2, self.b2))
+        """w1, b1, w2, b2 as `router.user_tower` has them: a vector's last coordinate is the constant 1."""
+        w1, b1, w2, b2 = (p.detach().numpy().copy() for p in (self._w1, self._b1, self._w2, self._b2))
         return w1, b1, np.pad(w2, ((0, 0), (0, 1))), np.append(b2, np.float32(1))
-
-
-def _bag(table: torch.Tensor, rows: sparse.csr_array) -> torch.Tensor:
-    """The product of a sparse matrix and a table, (b, dim), whose gradient in the table is sparse."""
-    return embedding_bag(
-        torch.from_numpy(rows.indices.astype(np.int64)),
-        table,
-        torch.from_numpy(rows.indptr.astype(np.int64)),
-        mode="sum",
-        sparse=True,
-        per_sample_weights=torch.from_numpy(rows.data),
-        include_last_offset=True,
-    )
 
 
 def _few(histories: Ragged, rng: np.random.Generator) -> Floats:

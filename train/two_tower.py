@@ -33,7 +33,7 @@ ITEMS_ARROW, LAYERS_ARROW = "tower-items.arrow", "tower.arrow"
 _ITEM_VECTORS, _RECALL = "item-vectors.npy", "recall.json"
 
 _EXAMPLES_MIN = 20
-_HELD_OUT_SHARE, _HELD_OUT_MAX = 0.1, 500
+_HELD_OUT_SHARE, _HELD_OUT_MIN, _HELD_OUT_MAX = 0.1, 50, 500
 _RECALL_K = 100
 _BLOCK_USERS = 2048
 
@@ -188,7 +188,8 @@ class _Past:
                 f"at least {_EXAMPLES_MIN} are needed"
             )
         newest_first = np.flatnonzero(everything.moments == everything.moments.max())
-        n_held_out = max(1, min(_HELD_OUT_MAX, int(len(newest_first) * _HELD_OUT_SHARE)))
+        wanted = min(max(int(len(newest_first) * _HELD_OUT_SHARE), _HELD_OUT_MIN), _HELD_OUT_MAX)
+        n_held_out = min(wanted, len(newest_first) // 2 + 1)
         held_out = np.sort(rng.choice(newest_first, n_held_out, replace=False))
         return everything.take(np.setdiff1d(np.arange(len(everything)), held_out)), everything.take(held_out), names
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from cluster.config import UsersSection
 from cluster.errors import ConfigError
@@ -22,7 +23,7 @@ from train.tower_examples import Examples, Ragged
 from train.two_tower import TwoTower, fit_two_tower, require_torch
 from train.users import user_features, user_records
 
-N_TASTES, N_SOLD, N_NEW, N_USERS = 4, 76, 4, 80
+N_TASTES, N_SOLD, N_NEW, N_USERS = 4, 76, 4, 160
 CATALOGUE = catalogue_of([f"c{item % N_TASTES}" for item in range(N_SOLD + N_NEW)])
 SECTION = TwoTowerSection(
     dim=12, hidden=16, label_days=7, n_moments=8, n_epochs_max=6, batch_examples=64, n_negatives=128, learning_rate=0.02
@@ -37,7 +38,7 @@ def world(*, days: int = 100) -> EventLog:
     for user in range(N_USERS):
         for day in range(1, days, 2):
             taste = user % N_TASTES if rng.random() < 0.9 else rng.integers(N_TASTES)
-            events.append((f"u{user:02d}", int(taste + N_TASTES * rng.integers(N_SOLD // N_TASTES)), day + 0.5))
+            events.append((f"u{user:03d}", int(taste + N_TASTES * rng.integers(N_SOLD // N_TASTES)), day + 0.5))
     return log_of(events, N_SOLD + N_NEW)
 
 
@@ -138,7 +139,7 @@ def test_numpy_and_torch_agree() -> None:
     weights = rng.uniform(0.1, 3, 8).astype(np.float32)
     examples = Examples(histories, weights, features, histories, np.arange(3), np.zeros(3, np.int64))
     with torch.no_grad():
-        expected = network.vectors(network.inputs(examples, features)).numpy()
+        expected = network.users(examples, features).numpy()
 
     from router.user_tower import TowerWeights
 
@@ -148,8 +149,31 @@ def test_numpy_and_torch_agree() -> None:
         CATALOGUE.keys, network.input_vectors(), ("a", "b", "c"), zeros, ones, *layers, weight_exponent=0.5, n_history_max=9
     )
     found = TwoTower(exported, network.item_vectors(), ()).vectors_of(histories, weights, features)
-    np.testing.assert_allclose(found[:, :-1], expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     assert (found[:, -1] == 1).all(), "the constant that meets the items' biases"
+
+
+def test_a_table_moves_as_torch_s_sparse_adam_moves_it() -> None:
+    torch = pytest.importorskip("torch")
+    from train.tower_network import Table
+
+    rng = np.random.default_rng(5)
+    values = rng.standard_normal((9, 4)).astype(np.float32)
+    table, theirs = Table(values.copy(), 0.1), torch.from_numpy(values.copy()).requires_grad_()
+    optimiser = torch.optim.SparseAdam([theirs], lr=0.1)
+    for _ in range(4):
+        rows = sparse.random_array((5, 9), density=0.2, format="csr", dtype=np.float32, rng=rng)
+        goal = torch.from_numpy(rng.standard_normal((5, 4)).astype(np.float32))
+        ((table.product(rows) - goal) ** 2).sum().backward()
+        table.step()
+
+        optimiser.zero_grad()
+        read = torch.from_numpy(np.unique(rows.indices).astype(np.int64))
+        vectors = theirs.detach()[read].requires_grad_()
+        ((torch.from_numpy(rows[:, read.numpy()].toarray()) @ vectors - goal) ** 2).sum().backward()
+        theirs.grad = torch.sparse_coo_tensor(read[None], vectors.grad, (9, 4), check_invariants=True)
+        optimiser.step()
+    np.testing.assert_allclose(table.values, theirs.detach().numpy(), atol=1e-5)
 
 
 def test_the_denominator_of_the_softmax_is_estimated_without_bias() -> None:
