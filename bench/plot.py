@@ -20,17 +20,46 @@ DOCS = Path(__file__).parent.parent / "docs" / "bench"
 
 @dataclass(frozen=True)
 class Figure:
-    """One panel per metric. kind: bars grouped by case, or a line per system over the first number in the case's name."""
+    """One panel per metric. kind: bars grouped by case; a line per system over a number in the case's name; or lying
+    bars grouped by system, for many systems that are all ours.
+
+    x: how that number is found.  log_x: whether its axis is logarithmic.  panel: what of a case's name gets panels of its
+    own, nothing by default.  without: systems that are left out.
+    """
 
     metrics: tuple[str, ...] = ()
-    kind: Literal["bars", "lines"] = "bars"
+    kind: Literal["bars", "lines", "systems"] = "bars"
     log: bool = True
+    x: str = r"\d+(?:\.\d+)?"
+    log_x: bool = False
+    panel: str = ""
+    without: tuple[str, ...] = ()
+
+    def panels(self, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+        """The metric of each panel, and its rows."""
+        shown = [row for row in rows if row.system not in self.without]
+        metrics = self.metrics or tuple(dict.fromkeys(m for row in shown for m in row.metrics))
+        groups: dict[str, list[Row]] = {}
+        for row in shown:
+            found = re.search(self.panel, row.case)
+            if found:
+                groups.setdefault(found.group(), []).append(row)
+        return [(metric, [row for row in group if metric in row.metrics]) for group in groups.values() for metric in metrics]
 
 
 FIGURES: dict[str, Figure] = {
     "fanout": Figure(("fanouts_per_s", "p50_us", "p99_us")),
     "http": Figure(("requests_per_s", "p50_ms", "p99_ms", "cpu_ms_per_request")),
+    "filter": Figure(
+        ("p50_us",),
+        kind="lines",
+        x=r"(?<=eligible )[\d.]+(?=%$)",
+        log_x=True,
+        panel=r"^\w+ \d+k",
+        without=("oskolok, cold mask",),
+    ),
     "scaling": Figure(kind="lines", log=False),
+    "sources": Figure(("recall@500", "recall_new@500", "exclusive_new", "ms_per_request"), kind="systems", log=False),
 }
 
 _OUR_COLOUR = "#d1495b"
@@ -45,14 +74,19 @@ def draw(name: str, rows: Sequence[Row], figure: Figure) -> Path:
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "oskolok", "font.size": 9, "axes.spines.top": False})
     import matplotlib.pyplot as plt
 
-    metrics = figure.metrics or tuple(dict.fromkeys(m for row in rows for m in row.metrics))
-    canvas, axes = plt.subplots(1, len(metrics), figsize=(4.2 * len(metrics), 3.4), squeeze=False, layout="constrained")
-    for axis, metric in zip(axes[0], metrics, strict=True):
-        shown = [row for row in rows if metric in row.metrics]
-        (_bars if figure.kind == "bars" else _lines)(axis, shown, metric)
-        axis.set_title(metric)
+    panels = figure.panels(rows)
+    lying = figure.kind == "systems"
+    height = 1.2 + 0.28 * len({row.system for row in rows}) if lying else 3.4
+    size = ((3.1 if lying else 4.2) * len(panels), height)
+    canvas, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=lying, layout="constrained")
+    for axis, (metric, shown) in zip(axes[0], panels, strict=True):
+        {"bars": _bars, "lines": _lines, "systems": _lying_bars}[figure.kind](axis, shown, metric, figure)
+        group = re.search(figure.panel, shown[0].case) if figure.panel else None
+        axis.set_title(f"{metric}, {group.group()}" if group else metric)
         if figure.log:
-            axis.set_yscale("log")
+            (axis.set_xscale if lying else axis.set_yscale)("log")
+    if lying:
+        axes[0][0].invert_yaxis()
     handles, labels = axes[0][0].get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
     canvas.suptitle(_origin(rows), fontsize=7, color="#666666", x=0.01, ha="left")
@@ -70,7 +104,7 @@ def _systems(rows: Sequence[Row]) -> dict[str, str]:
     return {OURS: _OUR_COLOUR} | colours
 
 
-def _bars(axis, rows: Sequence[Row], metric: str) -> None:
+def _bars(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
     systems = _systems(rows)
     cases = list(dict.fromkeys(row.case for row in rows))
     width = 0.8 / max(1, len(systems))
@@ -83,19 +117,37 @@ def _bars(axis, rows: Sequence[Row], metric: str) -> None:
     axis.set_xticks(range(len(cases)), cases, rotation=20 if len(cases) > 4 else 0)
 
 
-def _lines(axis, rows: Sequence[Row], metric: str) -> None:
+def _lying_bars(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
+    systems = list(dict.fromkeys(row.system for row in rows))
+    cases = list(dict.fromkeys(row.case for row in rows))
+    width = 0.8 / max(1, len(cases))
+    for i, (case, colour) in enumerate(zip(cases, (_OUR_COLOUR, *_PEER_COLOURS), strict=False)):
+        mine = [row for row in rows if row.case == case]
+        at = [systems.index(row.system) + (i - (len(cases) - 1) / 2) * width for row in mine]
+        drawn = axis.barh(at, [row.metrics[metric] for row in mine], width * 0.92, label=case, color=colour)
+        axis.bar_label(drawn, fmt="{:,.3g}", fontsize=6, padding=1)
+    axis.set_yticks(range(len(systems)), systems)
+
+
+def _lines(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
     series: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in rows:
-        number = re.search(r"\d+(\.\d+)?", row.case)
-        assert number, f"case {row.case!r} has no number to draw it at"
-        rest = (row.case[: number.start()] + row.case[number.end() :]).strip(" ,:")
+        number = re.search(figure.x, row.case)
+        if number is None:  # a case of another kind beside those that vary by the number
+            continue
+        rest = "" if figure.panel else (row.case[: number.start()] + row.case[number.end() :]).strip(" ,:")
         series.setdefault((row.system, rest), []).append((float(number.group()), row.metrics[metric]))
+    assert series, f"no case has a number {figure.x} to draw it at"
     colours = _systems(rows)
     styles = dict(zip(dict.fromkeys(rest for _, rest in series), ("-", "--", ":", "-.") * 4, strict=False))
     for (system, rest), points in series.items():
         xs, ys = zip(*sorted(points), strict=True)
-        axis.plot(xs, ys, styles[rest], marker="o", markersize=3, label=f"{system}, {rest}", color=colours[system])
-    axis.set_ylim(bottom=0)
+        label = f"{system}, {rest}" if rest else system
+        axis.plot(xs, ys, styles[rest], marker="o", markersize=3, label=label, color=colours[system])
+    if figure.log_x:
+        axis.set_xscale("log")
+    if not figure.log:
+        axis.set_ylim(bottom=0)
 
 
 def _origin(rows: Sequence[Row]) -> str:
