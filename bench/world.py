@@ -131,11 +131,11 @@ class World:
 
 
 SOURCES = (
-    SourceSpec("tops", "tops", exact=True, promises_k=True),
+    SourceSpec("tops", "tops", exact=True, promises_k=True, lists="purchases"),
     SourceSpec("ann", "ann", exact=False, promises_k=True, space=SPACE),
     SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
 )
-WINDOW = "28d"
+WINDOW = "purchases/28d"
 
 
 def category_name(code: int) -> str:
