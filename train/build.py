@@ -20,21 +20,30 @@ from train.stages.cut import cut
 from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
 from train.stages.rank import candidate_rows, fit_models
-from train.stages.read import Source, read
+from train.stages.read import Source, Tables, read
 
 __all__ = ["REPORT_FILE", "BuildReport", "Built", "build"]
 
 
-def build(config: Config, items: Path, events: Path, *, progress: Progress | None = None, now: float | None = None) -> Built:
+def build(
+    config: Config,
+    items: Path,
+    events: Path,
+    *,
+    users: Path | None = None,
+    playlists: Path | None = None,
+    progress: Progress | None = None,
+    now: float | None = None,
+) -> Built:
     """Build a generation and make it the current one of `config.storage.path`.
 
-    items, events: Parquet files or folders of them, with the columns that [catalog] and [events] name. now: Unix seconds, the
-    clock if None; later events are dropped. Raises ConfigError for what is wrong with the input, GenerationError if
-    another build is at work there.
+    items, events, users, playlists: Parquet files or folders of them, the latter two optional, with the columns that [catalog],
+    [events], [user_table] and [playlists] name. now: Unix seconds, the clock if None; later events are dropped. Raises
+    ConfigError for what is wrong with the input, GenerationError if another build is at work there.
     """
     created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
-        source = read(stages, config, items=items, events=events, created=created)
+        source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
         split = _split(stages, source, config)
 
         past = learn(stages, source, config, moment="training", as_of=split.training)

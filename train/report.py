@@ -30,7 +30,10 @@ class TableReport(msgspec.Struct, frozen=True):
 
 
 class InputReport(msgspec.Struct, frozen=True):
-    """Both tables, and what they hold. Times are Unix seconds of the first and last kept event."""
+    """All tables, and what they hold. Times are Unix seconds of the first and last kept purchase.
+
+    n_users: of the log and of the table of users.  n_events: kept events by kind.  users, playlists: None where not given.
+    """
 
     items: TableReport
     events: TableReport
@@ -38,6 +41,15 @@ class InputReport(msgspec.Struct, frozen=True):
     n_items_sold: int
     first_time: int
     last_time: int
+    n_events: dict[str, int] = {}
+    users: TableReport | None = None
+    playlists: TableReport | None = None
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows of any table that were not kept."""
+        tables = (self.items, self.events, self.users, self.playlists)
+        return sum(sum(table.dropped.values()) for table in tables if table is not None)
 
 
 class Tally:

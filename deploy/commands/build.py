@@ -1,4 +1,4 @@
-"""`oskolok build`: from a purchase log and a catalogue to one published generation."""
+"""`oskolok build`: from an event log and a catalogue to one published generation."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, co
 
 def build(
     items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
-    events: Annotated[Path, typer.Option("--events", help="The purchase log, likewise.")],
+    events: Annotated[Path, typer.Option("--events", help="The log of events, likewise.")],
+    users: Annotated[Path | None, typer.Option("--users", help="What is known of users beside the log, optional.")] = None,
+    playlists: Annotated[Path | None, typer.Option("--playlists", help="Named lists of items, optional.")] = None,
     config: ConfigOption = None,
     set: SetOption = None,
     format: FormOption = Form.human,
 ) -> None:
     """Build vectors, top lists, models and user records, and publish them as the current generation.
 
-    Which columns are what is said in [catalog] and [events] of the configuration. A build that was interrupted goes on
-    where it was; stages whose inputs did not change are not done again.
+    Which columns are what is said in [catalog], [events], [user_table] and [playlists] of the configuration. A build that was
+    interrupted goes on where it was; stages whose inputs did not change are not done again.
     """
-    made = build_generation(configuration(config, set).config, items, events)
+    made = build_generation(configuration(config, set).config, items, events, users=users, playlists=playlists)
     if format is Form.json:
         print_json({"generation": made.generation, "report": made.report})
     else:
@@ -44,14 +46,16 @@ class Made:
     text: str
 
 
-def build_generation(config: Config, items: Path, events: Path) -> Made:
+def build_generation(
+    config: Config, items: Path, events: Path, *, users: Path | None = None, playlists: Path | None = None
+) -> Made:
     """Run the build with bars on stderr, or a line a stage where that is no terminal."""
     from train.build import build as run_build
 
     logging.getLogger("catboost").setLevel(logging.WARNING)
     bars = Bars()
     with bars.shown:
-        built = run_build(config, items, events, progress=bars)
+        built = run_build(config, items, events, users=users, playlists=playlists, progress=bars)
     spec = built.spec
     text = f"generation {spec.id}: {spec.n_shards} shards, {spec.n_items:,} items, {built.report.n_users:,} users"
     return Made(spec.id, json.loads(msgspec.json.encode(built.report)), text)
