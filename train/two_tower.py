@@ -49,6 +49,11 @@ class TwoTower:
     items: Floats
     recalls: tuple[float, ...]
 
+    @property
+    def traits(self) -> Floats:
+        """(n, dim - 1) item vectors without the bias: what likeness is told by, of which being popular is no part."""
+        return self.items[:, :-1]
+
     def user_vectors(self, pairs: Interactions, features: UserFeatures) -> Floats:
         """(n_users, dim) float32, what `router.user_tower.UserTower` gives for these users' records; 0 without a history."""
         kept = [features.names.index(name) for name in self.weights.features]
