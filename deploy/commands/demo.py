@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _FREE_BYTES_MIN = 2 << 30
 _SHOWN = 8
+_BASKET = 2
 
 
 class Dataset(StrEnum):
@@ -60,7 +61,8 @@ def demo(
         questions = _questions(config, items)
         client = Client(f"http://127.0.0.1:{config.http.port}")
         for question in questions:
-            _ask(client, question)
+            answer = _ask(client, question)
+        _ask(client, _with_basket(questions[-1], answer))
         if not once:
             out.print(addresses(config))
             wait_for_signal()
@@ -133,6 +135,13 @@ def _questions(config: Config, items: Path) -> list[_Question]:
     return [*found, _Question("somebody nobody knows", {"user_id": stranger, "k": _SHOWN})]
 
 
+def _with_basket(question: _Question, answer: dict[str, Any]) -> _Question:
+    """The same user again, with the first items of the answer in the basket."""
+    basket = [item["item_id"] for item in answer["items"][:_BASKET]]
+    body = question.body | {"context": {"basket": basket}, "explain": "funnel"}
+    return _Question(f"{question.about}, with the first {len(basket)} of these in the basket", body)
+
+
 def _three_users(generation: Generation) -> list[tuple[str, int]]:
     """Users with a short, a middling and a long history, and how long it is."""
     from cluster.user_records import read_users
@@ -152,7 +161,7 @@ def _commonest(items: Path, column: str) -> str:
     return str(max(counts.to_pylist(), key=lambda one: (one["counts"], one["values"]))["values"])
 
 
-def _ask(client: Client, question: _Question) -> None:
+def _ask(client: Client, question: _Question) -> dict[str, Any]:
     answer = client.recommend(question.body)
     out.print(f"\n[bold]{question.about}[/]")
     out.print(slate_table(answer, out.width))
@@ -160,3 +169,4 @@ def _ask(client: Client, question: _Question) -> None:
         out.print(sources_table(answer))
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")
+    return answer

@@ -18,6 +18,7 @@ from router.plan import Plan, demand, plan
 from router.request import Request
 from tests.router.asking import sections
 from tests.router.fakes import DIM, Catalogue, user
+from tests.router.source_specs import item_lists, playlists, quorum, seeds_themselves, tops
 
 N_SHARDS = 4
 CATALOGUE = Catalogue.random(5_000)
@@ -25,34 +26,22 @@ HISTORY = {int(key): 1.0 for key in CATALOGUE.keys[:40]}
 IDS = CATALOGUE.item_ids
 
 
-def tops(name: str, kind: str) -> SourceSpec:
-    return SourceSpec(name, "tops", exact=True, promises_k=True, lists=kind)
-
-
-def seeds_source(name: str) -> SourceSpec:
-    return SourceSpec(name, "seeds", exact=True, promises_k=False, seeds=name)
-
-
-def lists_source(name: str, table: str, seeds: str) -> SourceSpec:
-    return SourceSpec(name, "item_lists", exact=True, promises_k=False, table=table, seeds=seeds)
-
-
 EVERY_SOURCE: tuple[SourceSpec, ...] = (
     tops("tops", "purchases"),
     tops("new", "new"),
     tops("rising", "rising"),
-    SourceSpec("playlists", "tops", exact=True, promises_k=False, lists="playlist"),
+    playlists(),
     SourceSpec("ann", "ann", exact=False, promises_k=True, space="als"),
     SourceSpec("content", "ann", exact=False, promises_k=True, space="content"),
     SourceSpec("score_all", "score_all", exact=True, promises_k=True, space="als", lists="purchases"),
-    seeds_source("history"),
-    seeds_source("favourites"),
-    seeds_source("viewed"),
-    lists_source("ease", "ease", "history"),
-    lists_source("with_basket", "npmi", "basket"),
-    lists_source("similar", "content", "positives"),
-    lists_source("after_views", "npmi", "viewed"),
-    SourceSpec("quorum", "quorum", exact=True, promises_k=False),
+    seeds_themselves("history"),
+    seeds_themselves("favourites"),
+    seeds_themselves("viewed"),
+    item_lists("ease", "ease", "history"),
+    item_lists("with_basket", "npmi", "basket"),
+    item_lists("similar", "content", "positives"),
+    item_lists("after_views", "npmi", "viewed"),
+    quorum(),
 )
 SPEC: GenerationSpec = msgspec.structs.replace(
     CATALOGUE.spec(N_SHARDS),
@@ -251,7 +240,7 @@ def test_only_seeds_that_somebody_reads_are_sent() -> None:
 
 def test_sources_that_nobody_here_knows_are_left_alone() -> None:
     strange = (
-        lists_source("of_an_older_file", "npmi", "history"),
+        item_lists("of_an_older_file", "npmi", "history"),
         SourceSpec("wished", "seeds", exact=True, promises_k=False, seeds="wishes"),
         tops("loved", "loves"),
     )

@@ -21,22 +21,22 @@ from shard.quorum_table import QuorumTable
 from shard.shard import Shard
 from tests.router.asking import ask, router_over
 from tests.router.fakes import DictStore
-from tests.router.test_plan_sources import lists_source, seeds_source, tops
+from tests.router.source_specs import item_lists, playlists, quorum, seeds_themselves, tops
 from tests.router.test_real_shards import WireShard, a_user
 from tests.shard.worlds import BRANDS, World, filters
 
 SOURCES: tuple[SourceSpec, ...] = (
     tops("tops", "purchases"),
     tops("new", "new"),
-    SourceSpec("playlists", "tops", exact=True, promises_k=False, lists="playlist"),
+    playlists(),
     SourceSpec("ann", "ann", exact=True, promises_k=True, space="taste"),
-    seeds_source("history"),
-    seeds_source("favourites"),
-    seeds_source("viewed"),
-    lists_source("ease", "ease", "history"),
-    lists_source("with_basket", "npmi", "basket"),
-    lists_source("after_views", "npmi", "viewed"),
-    SourceSpec("quorum", "quorum", exact=True, promises_k=False),
+    seeds_themselves("history"),
+    seeds_themselves("favourites"),
+    seeds_themselves("viewed"),
+    item_lists("ease", "ease", "history"),
+    item_lists("with_basket", "npmi", "basket"),
+    item_lists("after_views", "npmi", "viewed"),
+    quorum(),
 )
 
 
