@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster.types import Floats, Keys, Seeds, UserRecord
 
@@ -31,11 +32,7 @@ def seed_sets(record: UserRecord | None, *, basket: Keys, viewed: Keys, half_wei
 
 def without_excluded(seeds: Seeds, exclude: Keys) -> int:
     """How many of the seeds may still be proposed. exclude: ascending and unique."""
-    if not len(exclude):
-        return len(seeds.keys)
-    at = exclude.searchsorted(seeds.keys)
-    at[at == len(exclude)] = 0
-    return len(seeds.keys) - int(np.count_nonzero(exclude[at] == seeds.keys))
+    return len(seeds.keys) - int(np.count_nonzero(_among(seeds.keys, exclude))) if len(exclude) else len(seeds.keys)
 
 
 def usable_vectors(record: UserRecord | None, dims: Mapping[str, int]) -> dict[str, Floats]:
@@ -56,7 +53,7 @@ def _viewed(now: Keys, before: Seeds | None, half_weight_items: float) -> Seeds:
     session = Seeds(now, decay[:-1].copy(), np.zeros(len(now), np.float32))
     if before is None:
         return session
-    earlier = np.flatnonzero(~np.isin(before.keys, now))
+    earlier = np.flatnonzero(~_among(before.keys, np.sort(now)))
     weights = before.weights[earlier]
     heaviest = before.weights.max()
     scaled = weights * (decay[-1] / heaviest) if heaviest > 0 else weights
@@ -65,3 +62,11 @@ def _viewed(now: Keys, before: Seeds | None, half_weight_items: float) -> Seeds:
         np.concatenate((session.weights, scaled)),
         np.concatenate((session.ages_days, before.ages_days[earlier])),
     )
+
+
+def _among(keys: Keys, ascending: Keys) -> NDArray[np.bool_]:
+    """Which keys are among some others, at least one. A fifth of the price of `np.isin` for a few hundred."""
+    at = ascending.searchsorted(keys)
+    at[at == len(ascending)] = 0
+    found: NDArray[np.bool_] = ascending[at] == keys
+    return found
