@@ -20,7 +20,7 @@ from train.stages.cut import cut
 from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
 from train.stages.rank import candidate_rows, fit_models
-from train.stages.read import Source, Tables, read
+from train.stages.read import Source, read
 
 __all__ = ["REPORT_FILE", "BuildReport", "Built", "build"]
 

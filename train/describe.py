@@ -8,7 +8,7 @@ from cluster.config import Config
 from cluster.features import match_columns
 from cluster.spec import FeatureSchema, GenerationSpec, SpaceSpec
 from train.shards import index_section
-from train.signals import Signals, profile_attributes
+from train.signals import Signals
 
 
 def space_specs(signals: Signals, config: Config) -> tuple[SpaceSpec, ...]:
@@ -21,7 +21,7 @@ def space_specs(signals: Signals, config: Config) -> tuple[SpaceSpec, ...]:
 
 def describe(signals: Signals, config: Config, *, generation: str, created: str, shard_items: Sequence[int]) -> GenerationSpec:
     """The spec of these signals cut into shards of these sizes. created: RFC 3339, UTC."""
-    profile, quorum = profile_attributes(config), config.sources.quorum.attribute
+    profile, quorum = signals.profile, config.sources.quorum.attribute
     return GenerationSpec(
         id=generation,
         created=created,

@@ -4,7 +4,7 @@ so the two differ in nothing but the moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.config import Config
+from cluster.source_sections import PLAYLIST
 from cluster.spec import SourceSpec
 from cluster.types import UserRecord
 from router.user_tower import UserTower
@@ -24,6 +25,7 @@ from train.event_log import EventLog
 from train.interactions import Interactions, interactions
 from train.item_lists import ItemLists
 from train.item_stats import Stats, item_stats
+from train.playlists import Playlists
 from train.positives import positives
 from train.quorum import Quorum
 from train.seed_sets import SeedSet, favourites, viewed
@@ -31,6 +33,7 @@ from train.source_specs import source_specs, tops_kinds
 from train.spaces import ALS, CONTENT, TWO_TOWER, SpaceVectors, content_space
 from train.tops import TopList, bought_by_window, make_tops
 from train.two_tower import TwoTower
+from train.user_table import UserTable
 from train.users import UserFeatures, user_features, user_records
 
 
@@ -48,7 +51,9 @@ class Fitted:
 class Signals:
     """As of `pairs.as_of`. Rows follow the log's users and the catalogue's items. spaces, seeds, tables: by name.
 
-    sources: what is made of all this.  tower: what places users of this moment in the space two_tower, None without it.
+    profile: attributes that users have affinities for.  sources: what is made of all this.  declared: what is known of users
+    beside the log, None without a table of them.  tower: what places users of this moment in the space two_tower, None
+    without it.
     """
 
     log: EventLog
@@ -62,6 +67,8 @@ class Signals:
     seeds: Mapping[str, SeedSet]
     stats: Stats
     users: UserFeatures
+    profile: tuple[str, ...]
+    declared: UserTable | None
     tower: UserTower | None
 
     @property
@@ -85,9 +92,10 @@ class Signals:
             generation=generation,
             vectors={name: space.users for name, space in self.spaces.items()},
             features=self.users,
-            profile=profile_attributes(config),
+            profile=self.profile,
             section=config.users,
             seeds=self.seeds,
+            declared=self.declared,
         )
 
 
@@ -103,12 +111,21 @@ def fit_vectors(log: EventLog, catalogue: Catalogue, config: Config, *, as_of: i
     return Factors(factors.users, items)
 
 
-def make_signals(log: EventLog, catalogue: Catalogue, fitted: Fitted, config: Config, *, as_of: int) -> Signals:
+def make_signals(
+    log: EventLog,
+    catalogue: Catalogue,
+    fitted: Fitted,
+    config: Config,
+    *,
+    as_of: int,
+    declared: UserTable | None = None,
+    playlists: Playlists | None = None,
+) -> Signals:
     """The rest of the signals, given what was fitted as of the same moment. Sees no event after `as_of`."""
     windows = config.sources.tops.windows_days
     pairs = interactions(log, as_of=as_of, half_life_days=config.train.half_life_days)
     bought = bought_by_window(log, as_of=as_of, windows_days=windows)
-    sources = source_specs(config, catalogue, log, playlists=False)
+    sources = source_specs(config, catalogue, log, playlists=playlists is not None)
     factors, towers = fitted.factors, fitted.two_tower
     users = user_features(log, pairs, catalogue, factors.users, windows_days=windows)
     spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)}
@@ -122,21 +139,38 @@ def make_signals(log: EventLog, catalogue: Catalogue, fitted: Fitted, config: Co
         pairs=pairs,
         sources=sources,
         spaces=spaces,
-        lists=make_tops(
-            log,
-            catalogue,
-            as_of=as_of,
-            kinds=tops_kinds(config, log),
-            windows_days=windows,
-            group_by=config.sources.tops.group_by,
-        ),
+        lists=_lists(log, catalogue, config, sources, playlists, as_of=as_of),
         tables=fitted.tables,
         quorum=fitted.quorum,
         seeds=_seeds(log, pairs, factors, config, wanted={source.seeds for source in sources}),
         stats=item_stats(catalogue, pairs, bought, windows_days=windows),
-        users=users,
+        users=users if declared is None else users.beside(*declared.features(log.user_ids)),
+        profile=profile_attributes(config, () if declared is None else declared.profile_attributes(catalogue.specs)),
+        declared=declared,
         tower=None if towers is None else UserTower(towers.weights, users.names),
     )
+
+
+def _lists(
+    log: EventLog,
+    catalogue: Catalogue,
+    config: Config,
+    sources: Sequence[SourceSpec],
+    playlists: Playlists | None,
+    *,
+    as_of: int,
+) -> list[TopList]:
+    section = config.sources.tops
+    lists = make_tops(
+        log,
+        catalogue,
+        as_of=as_of,
+        kinds=tops_kinds(config, log),
+        windows_days=section.windows_days,
+        group_by=section.group_by,
+    )
+    named = playlists is not None and any(source.lists == PLAYLIST for source in sources)
+    return [*lists, *playlists.top_lists()] if named and playlists is not None else lists
 
 
 def _seeds(log: EventLog, pairs: Interactions, factors: Factors, config: Config, *, wanted: set[str]) -> dict[str, SeedSet]:
@@ -154,9 +188,11 @@ def _seeds(log: EventLog, pairs: Interactions, factors: Factors, config: Config,
     return seeds
 
 
-def profile_attributes(config: Config) -> tuple[str, ...]:
-    """The attributes users have affinities for: the configured ones, what the top lists are grouped by, and the quorums'."""
-    wanted = (*config.train.profile, config.sources.tops.group_by, config.sources.quorum.attribute)
+def profile_attributes(config: Config, declared: tuple[str, ...]) -> tuple[str, ...]:
+    """The attributes users have affinities for: the configured ones, those the top lists are grouped by and the quorums are
+    made of, and what users say of themselves.
+    """
+    wanted = (*config.train.profile, config.sources.tops.group_by, config.sources.quorum.attribute, *declared)
     return tuple(dict.fromkeys(name for name in wanted if name))
 
 

@@ -50,6 +50,10 @@ class UserTable:
         matrix = np.stack(list(columns.values()), axis=1) if columns else np.empty((len(at), 0))
         return tuple(f"user.{name}" for name in columns), matrix.astype(np.float32)
 
+    def holds(self, user_ids: pa.Array) -> NDArray[np.bool_]:
+        """Which of these users the table has, (m,) bool."""
+        return self._rows_of(user_ids) >= 0
+
     def declared(self, attribute: str, user_ids: pa.Array) -> list[Affinity | None]:
         """What each of these users says to like, in equal shares that sum to 1; None where the table says nothing."""
         at = self._rows_of(user_ids)

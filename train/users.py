@@ -1,6 +1,7 @@
 """What the user store will hold of each user, as of a moment: vectors, history, profile, features.
 
-A user without a single event by then has no record: to the router that is a stranger, as it would be in truth.
+A user without a single event by then has no record, unless a table of users knows them: to the router that is a stranger, as
+it would be in truth.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -20,6 +22,7 @@ from train.interactions import Interactions
 from train.item_stats import filled
 from train.item_values import item_values
 from train.seed_sets import SeedSet
+from train.user_table import UserTable
 
 _BLOCK_USERS = 4096
 
@@ -30,6 +33,10 @@ class UserFeatures:
 
     names: tuple[str, ...]
     values: NDArray[np.float32]
+
+    def beside(self, names: tuple[str, ...], values: NDArray[np.float32]) -> UserFeatures:
+        """With more columns. values: (n_users, len(names)) float32."""
+        return UserFeatures(self.names + names, np.concatenate((self.values, values), axis=1))
 
 
 def user_features(
@@ -83,16 +90,23 @@ def user_records(
     profile: Sequence[str],
     section: UsersSection,
     seeds: Mapping[str, SeedSet],
+    declared: UserTable | None = None,
 ) -> Iterator[UserRecord]:
-    """The records of those of `users`, positions in the log, that have a pair, in their order.
+    """The records of those of `users`, positions in the log, of whom anything is known, in their order.
 
-    vectors: space -> (n_users, dim) float32, of all users; zeros are no vector.  seeds: sets of all users.  A history holds
-    the newest `section.history_max_items` items, newest first, and an affinity the strongest `section.profile_max_values`
-    values of its attribute, strongest first.
+    vectors: space -> (n_users, dim) float32, of all users; zeros are no vector.  seeds: sets of all users.  declared: what
+    they say of themselves, which is the profile of those who bought nothing.  A history holds the newest
+    `section.history_max_items` items, newest first, and an affinity the strongest `section.profile_max_values` values of its
+    attribute, strongest first.
     """
     matrix = pairs.matrix(pairs.weights)
     folds = {name: _fold(catalogue, name) for name in profile}
-    known = users[pairs.starts[users] < pairs.starts[users + 1]]
+    buyers = np.diff(pairs.starts) > 0
+    heard_of = buyers | np.any([np.diff(chosen.starts) > 0 for chosen in seeds.values()] or [buyers], axis=0)
+    if declared is not None:
+        heard_of |= declared.holds(log.user_ids)
+    known = users[heard_of[users]]
+    said = {} if declared is None else _declared(declared, catalogue, profile, log.user_ids, users=known[~buyers[known]])
     for block in np.split(known, range(_BLOCK_USERS, len(known), _BLOCK_USERS)):
         weights = matrix[block]
         totals = np.asarray(weights.sum(axis=1), np.float64).reshape(-1)
@@ -107,10 +121,22 @@ def user_records(
                 generation=generation,
                 vectors={space: rows[user] for space, rows in vectors.items() if rows[user].any()},
                 history=Seeds(catalogue.keys[pairs.items[newest]], pairs.weights[newest], pairs.last_days[newest]),
-                profile={name: rows[at] for name, rows in affinities.items()},
+                profile={name: rows[at] for name, rows in affinities.items()} | said.get(int(user), {}),
                 features=features.values[user],
                 seeds={name: seed_set.of(int(user), catalogue.keys) for name, seed_set in seeds.items()},
             )
+
+
+def _declared(
+    table: UserTable, catalogue: Catalogue, profile: Sequence[str], user_ids: pa.Array, *, users: NDArray[np.integer]
+) -> dict[int, dict[str, Affinity]]:
+    """What some users say to like, by position in the log and attribute."""
+    said: dict[int, dict[str, Affinity]] = {int(user): {} for user in users}
+    for name in set(table.profile_attributes(catalogue.specs)) & set(profile):
+        for user, affinity in zip(users, table.declared(name, user_ids.take(pa.array(users))), strict=True):
+            if affinity is not None:
+                said[int(user)][name] = affinity
+    return said
 
 
 def _newest_first(pairs: Interactions, user: int, n_max: int) -> NDArray[np.int64]:

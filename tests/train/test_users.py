@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -38,7 +40,7 @@ def records_of(log: EventLog, section: UsersSection) -> tuple[UserFeatures, list
         features=features,
         profile=("category",),
         section=section,
-        seeds={"favourites": FAVOURITES},
+        seeds={"favourites": replace(FAVOURITES, starts=FAVOURITES.starts[: log.n_users + 1])},
     )
     return features, list(records)
 

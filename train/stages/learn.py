@@ -49,7 +49,7 @@ class Learned:
 def learn(stages: Stages, source: Source, config: Config, *, moment: str, as_of: int) -> Learned:
     """Fit everything that some source of the generation needs. Raises ConfigError for a source the input does not allow."""
     lesson = _Lesson(stages, source, config, moment, as_of)
-    specs = source_specs(config, source.catalogue, source.log, playlists=False)
+    specs = source_specs(config, source.catalogue, source.log, playlists=source.playlists is not None)
     vectors = lesson.vectors()
     two_tower = lesson.two_tower() if any(spec.space == TWO_TOWER for spec in specs) else None
     spaces = {ALS: vectors, TWO_TOWER: two_tower}
@@ -66,7 +66,15 @@ def signals_of(source: Source, learned: Learned, config: Config) -> Signals:
         {name: load_lists(folder) for name, folder in learned.tables.items()},
         None if learned.quorum is None else load_quorum(learned.quorum),
     )
-    return make_signals(source.log, source.catalogue, fitted, config, as_of=learned.as_of)
+    return make_signals(
+        source.log,
+        source.catalogue,
+        fitted,
+        config,
+        as_of=learned.as_of,
+        declared=source.users,
+        playlists=source.playlists,
+    )
 
 
 @dataclass
@@ -137,7 +145,7 @@ class _Lesson:
                 return self._kept(name, inputs, lambda: near_table(load_factors(space).items, self.pairs, train.near))
             case "two_tower" if space is not None:
                 inputs = [plain(train.near), space.name]
-                return self._kept(name, inputs, lambda: near_table(TwoTower.load(space).items, self.pairs, train.near))
+                return self._kept(name, inputs, lambda: near_table(TwoTower.load(space).traits, self.pairs, train.near))
         raise AssertionError(f"no table {name}")
 
     def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists]) -> Path:
