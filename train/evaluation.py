@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.types import EVERYTHING, Filter
+from cluster.config import Config
+from cluster.spec import GenerationSpec
+from cluster.types import EVERYTHING, Filter, UserRecord
 from router.request import Request
 from train.eligibility import eligible_rows
 from train.held_out import HeldOut, hold_out
@@ -59,45 +61,32 @@ class Evaluation:
         return tuple(name for name, n in zip(self.hits.systems, self.hits.asked, strict=True) if not n)
 
 
-def measure(signals: Signals, searchers: Searchers, terms: Terms, *, progress: Progress) -> Evaluation:
-    """Ask the searchers, made of these signals, for what a sample of the users active after the signals' moment bought."""
-    moment, seed = signals.pairs.as_of, searchers.config.train.seed
-    users = sample_users(signals.log, after=moment, days=terms.days, n_max=terms.n_users, seed=seed)
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """Who asks for what, and what they bought. eligible: keys of the items that the filter lets through, ascending."""
+
+    held_out: HeldOut
+    visits: Sequence[Visit]
+    eligible: NDArray[np.int64]
+
+
+def trial(signals: Signals, spec: GenerationSpec, config: Config, terms: Terms) -> Trial:
+    """A request for each of a sample of the users who bought something after the signals' moment.
+
+    Where seen items are never recommended, they are not asked for either.
+    """
+    log, catalogue, moment, seed = signals.log, signals.catalogue, signals.pairs.as_of, config.train.seed
+    users = sample_users(log, after=moment, days=terms.days, n_max=terms.n_users, seed=seed)
     bought = hold_out(
-        signals.log,
-        users,
-        after=moment,
-        days=terms.days,
-        new_days=terms.new_days,
-        basket_items=terms.basket_items,
-        seed=seed,
+        log, users, after=moment, days=terms.days, new_days=terms.new_days, basket_items=terms.basket_items, seed=seed
     )
-    eligible = eligible_rows(signals.catalogue, terms.filter)
-    held_out, visits = _visits(signals, searchers, bought.kept(eligible[bought.items]), terms)
-    progress.begin("evaluate", len(visits))
-    hits = find(
-        visits,
-        searchers,
-        depth=terms.depth,
-        eligible=signals.catalogue.keys[eligible],
-        on_visit=progress.advance,
-    )
-    progress.end(f"{len(visits):,} users, {len(held_out.items):,} items they bought")
-    activity = np.diff(signals.pairs.starts)[users].astype(np.int64)
-    return Evaluation(terms, hits, held_out, activity, int(np.count_nonzero(eligible)))
-
-
-def _visits(signals: Signals, searchers: Searchers, bought: HeldOut, terms: Terms) -> tuple[HeldOut, Sequence[Visit]]:
-    """A request for each user. Where seen items are never recommended, they are not asked for either."""
-    config, catalogue = searchers.config, signals.catalogue
-    records = {record.user_id: record for record in signals.records(config, searchers.spec.id, bought.users)}
-    ids = [signals.log.user_ids[int(user)].as_py() for user in bought.users]
+    eligible = eligible_rows(catalogue, terms.filter)
+    bought = bought.kept(eligible[bought.items])
+    by_id = {record.user_id: record for record in signals.records(config, spec.id, users)}
+    ids = [log.user_ids[int(user)].as_py() for user in users]
+    records = [by_id.get(user) for user in ids]
     if config.slate.exclude_seen:
-        seen = [records[user].history.keys if user in records else catalogue.keys[:0] for user in ids]
-        parts = np.split(catalogue.keys[bought.items], bought.starts[1:-1])
-        unseen = [~np.isin(keys, old) for keys, old in zip(parts, seen, strict=True)]
-        bought = bought.kept(np.concatenate([np.empty(0, bool), *unseen]))
-    wanted = np.split(catalogue.keys[bought.items], bought.starts[1:-1])
+        bought = bought.kept(_unseen(bought, records, catalogue.keys))
     visits = [
         Visit(
             request=Request(
@@ -106,9 +95,33 @@ def _visits(signals: Signals, searchers: Searchers, bought: HeldOut, terms: Term
                 filter=terms.filter,
                 basket=tuple(catalogue.ids[int(row)].as_py() for row in basket),
             ),
-            record=records.get(user),
-            wanted=keys,
+            record=record,
+            wanted=wanted,
         )
-        for user, basket, keys in zip(ids, bought.baskets, wanted, strict=True)
+        for user, record, basket, wanted in zip(ids, records, bought.baskets, _by_user(bought, catalogue.keys), strict=True)
     ]
-    return bought, visits
+    return Trial(bought, visits, catalogue.keys[eligible])
+
+
+def measure(signals: Signals, searchers: Searchers, terms: Terms, *, progress: Progress) -> Evaluation:
+    """Ask the searchers, made of these signals, for what users bought after the signals' moment."""
+    tried = trial(signals, searchers.spec, searchers.config, terms)
+    n_users, n_items = len(tried.visits), len(tried.held_out.items)
+    progress.begin("evaluate", n_users)
+    hits = find(tried.visits, searchers, depth=terms.depth, eligible=tried.eligible, on_visit=progress.advance)
+    progress.end(f"{n_users:,} users, {n_items:,} items they bought")
+    activity = np.diff(signals.pairs.starts)[tried.held_out.users].astype(np.int64)
+    return Evaluation(terms, hits, tried.held_out, activity, len(tried.eligible))
+
+
+def _unseen(bought: HeldOut, records: Sequence[UserRecord | None], keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    parts = [
+        ~np.isin(mine, record.history.keys) if record is not None else np.ones(len(mine), bool)
+        for mine, record in zip(_by_user(bought, keys), records, strict=True)
+    ]
+    return np.concatenate([np.empty(0, bool), *parts])
+
+
+def _by_user(bought: HeldOut, keys: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The keys of what each user bought."""
+    return np.split(keys[bought.items], bought.starts[1:-1])

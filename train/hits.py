@@ -21,6 +21,7 @@ from router.merge import Merged, merge
 from router.plan import Plan, demand, plan
 from router.request import Request
 from router.sections import RouterSections
+from router.user_tower import UserTower
 from train.ranking_rows import Retrieve
 
 UNION = "union"
@@ -46,11 +47,19 @@ class Hits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Searchers:
-    """All shards of one generation, in this process and in their order, and what the router knows of it."""
+    """All shards of one generation, in this process and in their order, and what the router knows of it.
+
+    tower: the generation's user tower, if it has one.
+    """
 
     shards: Sequence[Retrieve]
     spec: GenerationSpec
     config: Config
+    tower: UserTower | None = None
+
+    def plan(self, request: Request, record: UserRecord | None) -> Plan:
+        """As the router plans it."""
+        return plan(request, record, self.spec, RouterSections.of(self.config), tower=self.tower)
 
     def merged(self, planned: Plan) -> tuple[Merged, list[ShardReply]]:
         """The certified merge and the replies it is made of; a shard that held back is asked again, as the router does."""
@@ -100,10 +109,9 @@ def find(
     """Run every visit. eligible: keys of the items that the requests' filters let through, ascending."""
     spec = searchers.spec
     tally = _Tally(spec, eligible)
-    sections = RouterSections.of(searchers.config)
     ranks = [np.empty((0, len(tally.systems)), np.float32)]
     for n_done, visit in enumerate(visits):
-        planned = plan(visit.request, visit.record, spec, sections)
+        planned = searchers.plan(visit.request, visit.record)
         served, replies = searchers.merged(replace(planned, n_candidates=depth))
         alone, _ = searchers.merged(searchers.to_depth(planned, depth))
         allowed = np.setdiff1d(eligible, planned.query.exclude, assume_unique=True)
@@ -167,7 +175,7 @@ def _check(
 ) -> None:
     """What holds under any filter, or the shards are wrong. allowed: keys neither filtered out nor excluded."""
     for candidates in (served, alone):
-        n_wrong = int(np.count_nonzero(~np.isin(candidates.keys, allowed, assume_unique=True)))
+        n_wrong = int(np.count_nonzero(_absent(candidates.keys, allowed)))
         assert n_wrong == 0, f"{n_wrong} of {len(candidates)} candidates are ineligible or excluded"
     for ask in planned.query.asks:
         source = spec.source(ask.source)
@@ -178,3 +186,10 @@ def _check(
         assert n_found >= n_promised, f"{ask.source} came short: {n_found} of {n_promised}"
     n_needed = min(demand(k), len(allowed), depth)
     assert len(served) >= n_needed, f"the union came short: {len(served)} of {n_needed}"
+
+
+def _absent(keys: NDArray[np.int64], allowed: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the keys are not among `allowed`, ascending."""
+    if len(allowed) == 0:
+        return np.ones(len(keys), bool)
+    return np.asarray(allowed[np.minimum(np.searchsorted(allowed, keys), len(allowed) - 1)] != keys)

@@ -74,6 +74,7 @@ def _exclusive(canvas: Any, evaluation: Evaluation) -> None:
         drawn = axis.barh(systems, [100 * table[system][metric] for system in systems], color=_COLOURS[0])
         axis.bar_label(drawn, fmt="{:.1f}", fontsize=7, padding=2)
         axis.set(title=title, xlabel="% of what all sources found together that only this one found")
+        axis.set_xlim(left=0)
     axes[0].invert_yaxis()
 
 
