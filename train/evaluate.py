@@ -49,17 +49,25 @@ class Past:
 
 
 def evaluate(
-    config: Config, items: Path, events: Path, terms: Terms, *, progress: Progress | None = None, now: float | None = None
+    config: Config,
+    items: Path,
+    events: Path,
+    terms: Terms,
+    *,
+    users: Path | None = None,
+    playlists: Path | None = None,
+    progress: Progress | None = None,
+    now: float | None = None,
 ) -> Evaluation:
     """Hold out the last `terms.days` of the log and measure what the sources and their union would have found of it.
 
-    items, events, now: as for `train.build.build`, whose outputs are used again; those made here stay until the next build.
-    Raises ConfigError for what is wrong with the input, UnknownFilterField or InvalidQuery for a filter that the catalogue
-    cannot answer, GenerationError if a build is at work there.
+    items, events, users, playlists, now: as for `train.build.build`, whose outputs are used again; those made here stay until
+    the next build. Raises ConfigError for what is wrong with the input, UnknownFilterField or InvalidQuery for a filter that
+    the catalogue cannot answer, GenerationError if a build is at work there.
     """
     check(terms.filter, config)
     told = progress or Quiet()
-    with past(config, items, events, days=terms.days, progress=told, now=now) as then:
+    with past(config, items, events, users=users, playlists=playlists, days=terms.days, progress=told, now=now) as then:
         return measure(then.signals, then.searchers, terms, progress=told)
 
 
@@ -73,13 +81,21 @@ def check(filter: Filter, config: Config) -> None:
 
 @contextmanager
 def past(
-    config: Config, items: Path, events: Path, *, days: int, progress: Progress, now: float | None = None
+    config: Config,
+    items: Path,
+    events: Path,
+    *,
+    days: int,
+    progress: Progress,
+    users: Path | None = None,
+    playlists: Path | None = None,
+    now: float | None = None,
 ) -> Iterator[Past]:
     """The generation as it would have been `days` before the log's end. Its files go when the block is left."""
     storage = Path(config.storage.path)
     created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     with Stages(storage / "build", progress) as stages:
-        source = read(stages, config, items=items, events=events, created=created)
+        source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
         as_of = _moment(source, days)
         learned = learn(stages, source, config, moment=MOMENT, as_of=as_of)
         with stages.anew("signals") as told:

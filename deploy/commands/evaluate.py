@@ -24,8 +24,10 @@ _SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
 def evaluate(
     items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
     events: Annotated[Path, typer.Option("--events", help="The log, likewise.")],
+    users: Annotated[Path | None, typer.Option("--users", help="What is known of users beside the log, optional.")] = None,
+    playlists: Annotated[Path | None, typer.Option("--playlists", help="Named lists of items, optional.")] = None,
     days: Annotated[int, typer.Option("--days", min=1, help="How much of the log's end is held out.")] = 28,
-    users: Annotated[int, typer.Option("--users", min=1, help="At most this many of the users active then, sampled.")] = 1_000,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="At most so many of the users active then are asked.")] = 1_000,
     basket: Annotated[
         int, typer.Option("--basket", min=0, help="Items of a user's first visit that are in the basket already.")
     ] = 3,
@@ -59,10 +61,10 @@ def evaluate(
     if plots is not None and not can_draw():
         raise ConfigError("--plots needs matplotlib: pip install 'oskolok[bench]'")
     loaded = configuration(config, set).config
-    terms = Terms(days=days, n_users=users, basket_items=basket, filter=_filter(filter or [], loaded))
+    terms = Terms(days=days, n_users=sample, basket_items=basket, filter=_filter(filter or [], loaded))
     bars = Bars()
     with bars.shown:
-        found = run_evaluate(loaded, items, events, terms, progress=bars)
+        found = run_evaluate(loaded, items, events, terms, users=users, playlists=playlists, progress=bars)
     drawn = draw(found, plots or Path(loaded.storage.path) / "evaluation-plots") if can_draw() else []
     if format is Form.json:
         print_json(_as_json(found, terms, drawn))

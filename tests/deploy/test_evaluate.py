@@ -40,7 +40,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     items, events = write_world(TINY, folder)
     config = folder / "oskolok.toml"
     config.write_text(CONFIG.format(storage=folder / "store"))
-    return ["evaluate", "--items", str(items), "--events", str(events), "--config", str(config), "--users", "20"]
+    return ["evaluate", "--items", str(items), "--events", str(events), "--config", str(config), "--sample", "20"]
 
 
 def test_a_table_with_the_union_last_and_pictures(
