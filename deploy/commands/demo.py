@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _FREE_BYTES_MIN = 2 << 30
 _SHOWN = 8
+_DATA = "data-2"  # another name whenever the columns of a data set change: what an older version made is not read
 _BASKET = 2
 
 
@@ -88,7 +89,7 @@ def _doctor(config: Config) -> None:
 
 def _prepare(data: Dataset, config: Config) -> Path:
     """Have a generation, built unless there is one of this configuration; the path of items.parquet."""
-    folder = Path(config.storage.path) / "data"
+    folder = Path(config.storage.path) / _DATA
     items, events = folder / "items.parquet", folder / "events.parquet"
     if not (items.is_file() and events.is_file()):
         began = time.monotonic()

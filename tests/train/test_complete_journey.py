@@ -61,6 +61,7 @@ def test_the_log_ends_today_and_keeps_the_time_of_day(wheel: Path, tmp_path: Pat
     assert seconds.max() == LAST + 3000 * DAY_S <= NOW < seconds.max() + DAY_S
     assert events["user_id"].to_pylist() == ["1", "1", "2", "2"]
     assert events["item_id"].to_pylist() == ["100", "100", "100", "999"]
+    assert events["basket_id"].to_pylist() == [1, 2, 3, 5]
     assert np.diff(np.unique(seconds)).tolist() == [89 * DAY_S, DAY_S]
 
 
