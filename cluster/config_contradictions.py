@@ -50,7 +50,8 @@ def _limits(config: Config) -> Iterator[tuple[Key, Key, str]]:
 
 def _names(config: Config) -> Iterator[tuple[Key, Key, str]]:
     """Keys that name what another key declares."""
-    category, categories = set(config.catalog.category), set(config.catalog.categories)
+    category, text_columns = set(config.catalog.category), "catalog.category or catalog.categories"
+    texts = category | set(config.catalog.categories)
     declared = [*config.catalog.category, *config.catalog.categories, *config.catalog.number, *config.catalog.boolean]
     among: tuple[tuple[Key, Sequence[str], set[str], str], ...] = (
         (("slate", "cap_by"), (config.slate.cap_by,), category | {""}, "catalog.category"),
@@ -58,14 +59,10 @@ def _names(config: Config) -> Iterator[tuple[Key, Key, str]]:
             (("slate", "caps", str(at), "attribute"), (cap.attribute,), category, "catalog.category")
             for at, cap in enumerate(config.slate.caps)
         ),
-        (("sources", "tops", "group_by"), (config.sources.tops.group_by,), category | {""}, "catalog.category"),
-        (("train", "profile"), config.train.profile, category | categories, "catalog.category or catalog.categories"),
-        (
-            ("train", "content", "weights"),
-            tuple(config.train.content.weights),
-            category | categories,
-            "catalog.category or catalog.categories",
-        ),
+        (("sources", "tops", "group_by"), (config.sources.tops.group_by,), texts | {""}, text_columns),
+        (("sources", "quorum", "attribute"), (config.sources.quorum.attribute,), texts | {""}, text_columns),
+        (("train", "profile"), config.train.profile, texts, text_columns),
+        (("train", "content", "weights"), tuple(config.train.content.weights), texts, text_columns),
         (("catalog", "payload"), config.catalog.payload, set(declared), "the catalog's columns"),
     )
     for key, names, known, where in among:
@@ -93,10 +90,6 @@ def _sources(config: Config) -> Iterator[tuple[Key, Key, str]]:
                 ("sources", "tops", "kinds"),
                 f"{toml_value(name)} is no source of sources.tops.kinds",
             )
-    profile = {*config.train.profile, sources.tops.group_by}
-    if sources.quorum.enabled and sources.quorum.attribute not in profile | {""}:
-        shown = toml_value(sources.quorum.attribute)
-        yield ("sources", "quorum", "attribute"), ("train", "profile"), f"{shown} is not in train.profile"
     for name, section in sources.item_lists.items():
         key = ("sources", "item_lists", name)
         if name in FIXED_SOURCES:

@@ -111,7 +111,7 @@ class QuorumSource(Section):
 
     enabled: bool = True
     k: Budget = 100
-    attribute: Annotated[str, Field(description='the categories, one of train.profile; "" = no quorums')] = ""
+    attribute: Annotated[str, Field(description='the attribute with the categories; "" = no quorums')] = ""
 
 
 class ItemListSource(Section):
