@@ -110,24 +110,6 @@ def bought_by_window(log: EventLog, *, as_of: int, windows_days: Sequence[int]) 
     return bought
 
 
-def top_lists(
-    catalogue: Catalogue, bought: NDArray[np.float64], *, windows_days: Sequence[int], group_by: str
-) -> list[TopList]:
-    """One global list a window, `<days>d`, and one per value of the category attribute, `<days>d/<attribute>=<value>`.
-
-    bought: as `bought_by_window` gives it.  group_by: "" for global lists only.
-    """
-    lists: list[TopList] = []
-    everything = np.arange(len(catalogue), dtype=np.int32)
-    groups = list(_groups(catalogue, group_by)) if group_by else []
-    for days, counts in zip(windows_days, bought, strict=True):
-        lists.append(TopList(f"{days}d", everything, _shares(counts).astype(np.float32)))
-        lists.extend(
-            TopList(f"{days}d/{group_by}={value}", rows, _shares(counts[rows]).astype(np.float32)) for value, rows in groups
-        )
-    return lists
-
-
 def _score(kind: TopsKind, window: WindowCounts, ages: Doubles, days: int) -> Callable[[_Rows], Doubles]:
     """What scores the rows of a segment by a kind; shares, priors and growth are those of the segment.
 
