@@ -145,6 +145,24 @@ def test_the_same_inputs_seed_and_time_give_the_same_bytes(tmp_path: Path, tiny_
     assert files <= {REPORT_FILE} and len(again.files) == len(tiny_generation.manifest.files)  # it says how long all took
 
 
+def test_tables_of_users_and_playlists_reach_the_slate(tmp_path: Path) -> None:
+    items, events = write_world(TINY, tmp_path)
+    users, playlists = tmp_path / "users.parquet", tmp_path / "playlists.parquet"
+    pq.write_table(pa.table({"user_id": ["newcomer"], "category": ["category-1"]}), users)
+    picnic = ["item-0005", "item-0003", "item-0009"]
+    pq.write_table(pa.table({"name": ["picnic"] * 3, "item_id": picnic, "position": [1.0, 2.0, 3.0]}), playlists)
+    config = tiny_config(tmp_path / "store", user_table={"category": ("category",)})
+    built = build(config, items, events, users=users, playlists=playlists, now=NOW)
+    assert built.report.n_users == TINY.n_users + 1
+    assert built.report.input.users is not None and built.report.input.users.n_kept == 1
+    generation = Generation.open(generation_path(tmp_path / "store", built.spec.id))
+    record = next(record for record in read_users(generation) if record.user_id == "newcomer")
+    assert record.profile["category"].values == ("category-1",) and not record.vectors
+    answer = recommend(generation, Request("newcomer", 10, playlists=("picnic",)))
+    assert answer.degraded == ("no_user_vector",) and len(answer.items) == 10
+    assert {source for item in answer.items for source in item.sources} >= {"playlists", "quorum", "tops"}
+
+
 def test_dirty_input_is_dropped_counted_and_harmless(tmp_path: Path) -> None:
     items, events = write_world(TINY, tmp_path)
     table = pq.read_table(events)

@@ -12,11 +12,12 @@ from cluster.spec import AttributeSpec
 from cluster.types import UserRecord
 from tests.train.logs import NOW, NOW_DAY, catalogue_of, log_of
 from train.catalogue import Catalogue
-from train.event_log import EventLog
+from train.event_log import EventKind, EventLog
 from train.interactions import interactions
 from train.item_values import item_values
 from train.quorum import user_frequencies
-from train.seed_sets import SeedSet
+from train.seed_sets import SeedSet, viewed
+from train.user_table import UserTable
 from train.users import UserFeatures, user_features, user_records
 
 CATALOGUE = catalogue_of(["red", "blue", None, "red"], price=[1.0, 2.0, 3.0, 4.0])
@@ -110,3 +111,40 @@ def test_what_comes_later_changes_nothing_and_makes_no_record() -> None:
     for old, new in zip(before, after, strict=True):
         assert np.array_equal(old.features, new.features) and np.array_equal(old.history.weights, new.history.weights)
         assert old.profile["category"].values == new.profile["category"].values
+
+
+def test_who_bought_nothing_is_known_by_what_they_say_and_look_at() -> None:
+    """Carl and Dora have no purchase: he has told his taste, she has looked at something, Emil has done neither."""
+    view: EventKind = "view"
+    events = [*PAST, ("dora", 1, NOW_DAY), ("emil", 0, NOW_DAY + 1), ("carl", 0, NOW_DAY + 1)]
+    log = log_of(events, n_items=4, kinds=[*["purchase"] * len(PAST), view, view, view])
+    pairs = interactions(log, as_of=NOW, half_life_days=60)
+    said = UserTable(
+        pa.array(["a", "carl"]), (AttributeSpec("category", "category"),), {"category": pa.array(["blue", "green"])}
+    )
+    vectors = np.zeros((log.n_users, 2), np.float32)
+    features = user_features(log, pairs, CATALOGUE, vectors, windows_days=(7,)).beside(*said.features(log.user_ids))
+    looked_at = viewed(log, as_of=NOW, n_max=5, half_weight_items=10)
+    assert looked_at is not None
+    records = {
+        record.user_id: record
+        for record in user_records(
+            log,
+            pairs,
+            CATALOGUE,
+            users=np.arange(log.n_users),
+            generation="g",
+            vectors={"als": vectors},
+            features=features,
+            profile=("category",),
+            section=UsersSection(),
+            seeds={"viewed": looked_at},
+            declared=said,
+        )
+    }
+    assert list(records) == ["a", "b", "carl", "dora"]
+    assert records["a"].profile["category"].values == ("red", "blue")  # what is done counts more than what is said
+    assert records["carl"].profile["category"].values == ("green",) and len(records["carl"].history.keys) == 0
+    assert records["dora"].seeds["viewed"].keys.tolist() == [1] and records["dora"].profile["category"].values == ()
+    assert {"user.category=green"} <= set(features.names)
+    assert records["carl"].features[features.names.index("user.category=green")] == 1
