@@ -24,7 +24,7 @@ from router.request import DEGRADATIONS, STAGES, Recommendation
 ROUTES = ("/v1/recommend", "/v1/recommend/batch", "/v1/cluster", "/livez", "/readyz", "/metrics", "/version", "other")
 OUTCOMES = ("full", "degraded", "invalid", "overloaded", "unavailable", "deadline_exceeded", "internal")
 STRATEGIES = ("exact", "exact_fallback", "hnsw", "hnsw_overfetch", "empty")
-REMOVALS = ("duplicate", "beyond_k", "below_cutoff", "excluded", "over_cap", "stock_leak", "fill_failed")
+REMOVALS = ("duplicate", "beyond_k", "below_cutoff", "excluded", "displaced", "stock_leak", "fill_failed")
 STATES = ("loading", "ready", "dead")
 
 _SECONDS = (

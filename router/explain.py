@@ -9,9 +9,12 @@ import numpy as np
 
 from cluster.clients import Fleet
 from cluster.types import SlateItem, SourceHits
+from router.fill import Filled
 from router.plan import Plan
-from router.request import ShardTrace, SourceTrace
+from router.request import ExploredPlace, ShardTrace, SlateTrace, SourceTrace
 from router.search import Searched
+from router.slate.explore import propensity
+from router.slate.rules import Rules
 
 
 def source_traces(planned: Plan, found: Searched, items: Sequence[SlateItem], *, ratio: float) -> tuple[SourceTrace, ...]:
@@ -55,4 +58,27 @@ def shard_traces(found: Searched, fleet: Fleet) -> tuple[ShardTrace, ...]:
             asked_again=shard in found.asked_again,
         )
         for shard, reply in sorted(found.replies.items())
+    )
+
+
+def slate_trace(filled: Filled, rules: Rules, *, seed: int) -> SlateTrace:
+    """What rules did to the items that are shown."""
+    slate, items = filled.slate, filled.items
+    rank_of = {at: rank for rank, at in enumerate(filled.positions.tolist(), 1)}
+    share = rules.explore.share if rules.explore is not None else 0.0
+    return SlateTrace(
+        seed=seed,
+        pinned=tuple(rank_of[at] for at in slate.pinned if at in rank_of),
+        relaxed={rank_of[at]: tuple(names) for at, names in slate.relaxed.items() if at in rank_of},
+        missed=tuple(slate.missed),
+        explored=tuple(
+            ExploredPlace(
+                rank := rank_of[draw.chosen],
+                items[rank - 1].item_id,
+                draw.explored,
+                round(propensity(draw, slate.posteriors, share=share), 6),
+            )
+            for draw in slate.draws
+            if draw.chosen in rank_of
+        ),
     )

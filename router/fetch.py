@@ -1,7 +1,8 @@
 """The head of a slate as items: ids and payloads from their owners, and a last look at whether each may be shown.
 
-What may no longer be shown is dropped and counted as `stock_leak`; what its owner cannot deliver has no id and is dropped
-too. The next in the slate take their places. Only rows that are about to be shown are ever fetched.
+What may no longer be shown is taken out and counted as `stock_leak`; what its owner cannot deliver has no id and is taken
+out too. The slate is composed anew without them, so the rules hold for what is shown in the end. Only rows that are about
+to be shown are ever fetched.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from cluster.errors import InternalError, InvalidQuery
 from cluster.partition import item_key
 from cluster.types import FetchQuery, FetchReply, Query, SlateItem
 from router.fanout import Answers, Missed, fan_out
-from router.slate import Slate
+from router.slate.compose import Slate
 
 _ROUND_SHARE = 0.5  # of the time left: an owner that hangs must leave the others time to fill its places
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fetched:
-    """What of a slate is shown. places: positions in its sequence, ascending; item_ids and payloads are aligned with it.
+    """What of a slate is shown. slate: as it is in the end.  places: positions in its sequence, ascending; item_ids and
+    payloads are aligned with it.
 
     n_fetched == len(places) + sum of removed.  missed: owners that could not deliver.
     """
@@ -43,11 +45,6 @@ class Fetched:
     def positions(self) -> NDArray[np.intp]:
         """Where the shown items stand among the slate's candidates."""
         return self.slate.sequence[list(self.places)]
-
-    @property
-    def cap_relaxed(self) -> bool:
-        """Whether items over the cap are shown, because there was nothing else."""
-        return bool(self.places) and self.places[-1] >= self.slate.n_within_cap
 
     def items(self, *, first_rank: int = 1) -> list[SlateItem]:
         """The shown items, best first."""
@@ -66,54 +63,63 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
     """The first k items of the slate that are there and may be shown; fewer only when slate, time or owners run out."""
     items: dict[int, tuple[str | int, Mapping[str, object]]] = {}
     missed: dict[int, Missed] = {}
-    n_fetched = n_leaked = n_undelivered = next_place = 0
+    n_fetched = n_leaked = n_undelivered = 0
+    wanted = slate.sequence[:k].tolist()
     growth = 1
-    while len(items) < k and not deadline.expired:
-        # Where some are gone more may be: each further round takes twice the reserve, so that rounds stay few.
-        places, next_place = _take(slate, growth * (k - len(items)), next_place, missed)
-        if not places:
-            break
-        growth *= 2
-        n_fetched += len(places)
-        by_shard = _by_shard(slate, places)
+    while wanted and not deadline.expired:
+        n_fetched += len(wanted)
+        by_shard = _by_shard(slate, wanted)
         answers = await _fetch(slate, by_shard, query, fleet, deadline)
         missed.update(answers.missed)
-        for shard, wanted in by_shard.items():
+        gone: list[int] = []
+        for shard, asked in by_shard.items():
             reply = answers.got.get(shard)
             if reply is None:
-                n_undelivered += len(wanted)
+                n_undelivered += len(asked)
                 continue
-            delivered = zip(wanted, reply.item_ids, reply.payloads, reply.eligible.tolist(), strict=True)
-            fresh = {place: (item_id, payload) for place, item_id, payload, eligible in delivered if eligible}
-            n_leaked += len(wanted) - len(fresh)
-            items |= fresh
-    shown = sorted(items)[:k]
+            for position, item_id, payload, eligible in zip(
+                asked, reply.item_ids, reply.payloads, reply.eligible.tolist(), strict=True
+            ):
+                if eligible:
+                    items[position] = item_id, payload
+                else:
+                    gone.append(position)
+        n_leaked += len(gone)
+        if not gone and not answers.missed:
+            break
+        # Where some are gone more may be: each further round takes twice the reserve, so that rounds stay few.
+        slate = _without(slate, gone, answers.missed)
+        growth *= 2
+        head = [position for position in slate.sequence[:k].tolist() if position not in items]
+        reserve = slate.sequence[k : k + (growth - 1) * len(head)].tolist()
+        wanted = head + [position for position in reserve if position not in items] if head else []
+    places = [place for place, position in enumerate(slate.sequence[:k].tolist()) if position in items]
+    if len(places) < min(k, len(items)):  # time ran out with holes in the head: what is known stands in for them
+        places = [place for place, position in enumerate(slate.sequence.tolist()) if position in items][:k]
+    shown = [items[position] for position in slate.sequence[places].tolist()]
     return Fetched(
         slate,
-        tuple(shown),
-        item_ids=tuple(items[place][0] for place in shown),
-        payloads=tuple(items[place][1] for place in shown),
+        tuple(places),
+        item_ids=tuple(item_id for item_id, _ in shown),
+        payloads=tuple(payload for _, payload in shown),
         n_fetched=n_fetched,
         removed={"stock_leak": n_leaked, "fill_failed": n_undelivered, "surplus": len(items) - len(shown)},
         missed=missed,
     )
 
 
-def _take(slate: Slate, n: int, start: int, missed: Mapping[int, Missed]) -> tuple[list[int], int]:
-    """The next n places from `start` on whose owners have not failed, and where to go on from."""
-    if not missed:
-        end = min(start + n, len(slate.sequence))
-        return list(range(start, end)), end
-    owners = slate.candidates.shard[slate.sequence[start:]]
-    open_places = start + np.flatnonzero(~np.isin(owners, list(missed)))[:n]
-    return open_places.tolist(), int(open_places[-1]) + 1 if len(open_places) else len(slate.sequence)
+def _without(slate: Slate, gone: list[int], missed: Mapping[int, Missed]) -> Slate:
+    """The slate without these positions, and without everything that the missed shards own."""
+    candidates = slate.candidates
+    unreachable = np.flatnonzero(np.isin(candidates.shard, list(missed))) if missed else np.empty(0, np.intp)
+    return slate.without(candidates.keys[np.union1d(np.array(gone, np.intp), unreachable)])
 
 
-def _by_shard(slate: Slate, places: list[int]) -> dict[int, list[int]]:
-    owners = slate.candidates.shard[slate.sequence[places]].tolist()
+def _by_shard(slate: Slate, positions: list[int]) -> dict[int, list[int]]:
+    owners = slate.candidates.shard[positions].tolist()
     grouped: dict[int, list[int]] = {}
-    for place, shard in zip(places, owners, strict=True):
-        grouped.setdefault(shard, []).append(place)
+    for position, shard in zip(positions, owners, strict=True):
+        grouped.setdefault(shard, []).append(position)
     return grouped
 
 
@@ -121,12 +127,12 @@ async def _fetch(
     slate: Slate, by_shard: Mapping[int, list[int]], query: Query, fleet: Fleet, deadline: Deadline
 ) -> Answers[FetchReply]:
     """Ask the owners. A reply about other items than were asked for counts as missed."""
-    chosen = {shard: slate.sequence[places] for shard, places in by_shard.items()}
-    queries = {shard: FetchQuery(query.generation, slate.candidates.rows[at], query.filter) for shard, at in chosen.items()}
+    candidates = slate.candidates
+    queries = {shard: FetchQuery(query.generation, candidates.rows[at], query.filter) for shard, at in by_shard.items()}
     round_deadline = deadline.sooner(deadline.remaining_ms() * _ROUND_SHARE)
     answers = await fan_out(queries, lambda shard: fleet.shards[shard].fetch(queries[shard], round_deadline), round_deadline)
     for shard, reply in list(answers.got.items()):
-        if not _is_about(reply, query.generation, slate.candidates.keys[chosen[shard]].tolist()):
+        if not _is_about(reply, query.generation, candidates.keys[by_shard[shard]].tolist()):
             del answers.got[shard]
             wrong = "delivered other items than were asked for"
             answers.missed[shard] = Missed("failed", wrong, 0.0, InternalError(wrong))

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster.clients import Fleet
 from cluster.deadline import Deadline
-from cluster.types import NO_KEYS, ShardReply, SlateItem
+from cluster.types import ShardReply, SlateItem
 from router.fanout import Missed
 from router.fetch import Fetched, fetch_items
 from router.merge import merge
@@ -22,15 +23,21 @@ from router.rank import as_merged
 from router.request import Degradation
 from router.retrieve import retrieve
 from router.sections import RouterSections
-from router.slate import Slate, compose
+from router.slate.compose import Shown, Slate, compose
+from router.slate.rules import Rules
 
 _SEARCH_SHARE = 0.5  # of the time left, so that some remains to fetch what was found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filled:
-    """items: best first.  n_fetched == len(items) + sum of removed.  missed: owners that could not deliver."""
+    """items: best first.  n_fetched == len(items) + sum of removed.  missed: owners that could not deliver.
 
+    slate: as it is in the end.  positions: of the items among its candidates, but for those of a deeper look, which come last.
+    """
+
+    slate: Slate
+    positions: NDArray[np.intp]
     items: tuple[SlateItem, ...]
     n_fetched: int
     removed: Mapping[str, int]
@@ -44,6 +51,7 @@ async def fill(
     *,
     plan: Plan,
     replies: Mapping[int, ShardReply],
+    rules: Rules,
     fleet: Fleet,
     sections: RouterSections,
     deadline: Deadline,
@@ -54,7 +62,9 @@ async def fill(
     parts = [fetched]
     able = [shard for shard in replies if shard not in fetched.missed]
     if len(fetched.places) < k and not deadline.expired and _more_is_left(slate, able, replies):
-        rest = await _deeper_slate(fetched, k, plan=plan, shards=able, fleet=fleet, sections=sections, deadline=deadline)
+        rest = await _deeper_slate(
+            fetched, k, plan=plan, shards=able, rules=rules, fleet=fleet, sections=sections, deadline=deadline
+        )
         if rest is not None:
             missing = k - len(fetched.places)
             parts.append(await fetch_items(rest, missing, query=query, fleet=fleet, deadline=deadline))
@@ -68,17 +78,26 @@ def _more_is_left(slate: Slate, able: list[int], replies: Mapping[int, ShardRepl
 
 
 async def _deeper_slate(
-    fetched: Fetched, k: int, *, plan: Plan, shards: list[int], fleet: Fleet, sections: RouterSections, deadline: Deadline
+    fetched: Fetched,
+    k: int,
+    *,
+    plan: Plan,
+    shards: list[int],
+    rules: Rules,
+    fleet: Fleet,
+    sections: RouterSections,
+    deadline: Deadline,
 ) -> Slate | None:
-    """Candidates beyond those that are known, under the same rules; None if no shard answers."""
+    """Candidates beyond those that are known, under the same caps and quotas; None if no shard answers."""
     candidates = fetched.slate.candidates
     plan = deeper(plan, fleet.spec, candidates.keys, shortage=k - len(fetched.places))
     answers = await retrieve(plan.query, shards, fleet, deadline.sooner(deadline.remaining_ms() * _SEARCH_SHARE))
     if not answers.got:
         return None
-    shown = candidates.facts[fetched.positions, 0] if candidates.facts is not None else NO_KEYS
     fresh = merge(list(answers.got.values()), plan, fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates
-    return compose(fresh, as_merged(fresh), k, exclude=plan.query.exclude, section=sections.slate, shown=shown)
+    missing = k - len(fetched.places)
+    shown = Shown(candidates, fetched.positions)
+    return compose(fresh, as_merged(fresh), missing, exclude=plan.query.exclude, rules=rules, shown=shown)
 
 
 def _joined(parts: list[Fetched]) -> Filled:
@@ -91,8 +110,25 @@ def _joined(parts: list[Fetched]) -> Filled:
         for reason, n in part.removed.items():
             removed[reason] = removed.get(reason, 0) + n
     degraded: list[Degradation] = []
-    if any(part.cap_relaxed for part in parts):
+    relaxed = [
+        name
+        for part in parts
+        if part.slate.relaxed
+        for at in part.positions.tolist()
+        for name in part.slate.relaxed.get(at, ())
+    ]
+    if any(name.startswith("cap.") for name in relaxed):
         degraded.append("cap_relaxed")
+    if parts[-1].slate.missed or any(name.startswith("quota.") for name in relaxed):
+        degraded.append("quota_missed")
     if missed:
         degraded.append("fill_failed")
-    return Filled(tuple(items), sum(part.n_fetched for part in parts), removed, missed, tuple(degraded))
+    return Filled(
+        parts[0].slate,
+        parts[0].positions,
+        tuple(items),
+        sum(part.n_fetched for part in parts),
+        removed,
+        missed,
+        tuple(degraded),
+    )

@@ -7,7 +7,7 @@ It knows neither shards nor their health, and checks a filter no further than th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
@@ -22,6 +22,7 @@ from router.certificate import rows_per_shard
 from router.offers import Lists, Offer, Offers, offers_of
 from router.request import Degradation, Request
 from router.sections import RouterSections
+from router.slate.pins import pins_of
 from router.taste import seed_sets, usable_vectors, without_excluded
 from router.user_tower import UserTower, with_tower
 
@@ -33,7 +34,7 @@ class Plan:
     """What to ask and what to make of the replies.
 
     budgets: the global k of each of the query's asks, aligned with them.  floors: what each may shrink to, aligned.
-    n_candidates: how many the merge lets through.
+    n_candidates: how many the merge lets through.  pins: place from 0 -> item key.
     """
 
     query: Query
@@ -41,6 +42,7 @@ class Plan:
     floors: tuple[int, ...]
     n_candidates: int
     degraded: tuple[Degradation, ...]
+    pins: Mapping[int, int] = field(default_factory=dict)
 
     def covering(self, ratio: float) -> Plan:
         """The plan for that share of the catalogue, when the rest did not answer.
@@ -90,6 +92,7 @@ def plan(
     wants += _seeds(offers, seeds, exclude)
     wants += [_Want(offer, offer.k) for offer in offers.item_lists if offer.source.seeds in seeds]
     wants += [_Want(offer, offer.k) for offer in offers.quorums if spec.quorum in profile]
+    pins = pins_of(request, sections.slate, spec) if request.pins or sections.slate.pins else {}
     needed = min(demand(request.k), spec.n_items)
     budgets = _budgets(wants, needed, spec.n_items)
 
@@ -106,6 +109,7 @@ def plan(
         profile=profile,
         group_by=sections.slate.group_by,
         marks=sections.slate.marks,
+        include=_unique(np.array(list(pins.values()), np.int64)) if pins else NO_KEYS,
     )
     return Plan(
         query,
@@ -113,6 +117,7 @@ def plan(
         floors=tuple([min(k, needed) if w.offer.source.promises_k else 0 for w, k in zip(wants, budgets, strict=True)]),
         n_candidates=max(sections.merge.n_light, demand(request.k)),
         degraded=_degraded(offers, wants, vectors, record, unknown=unknown),
+        pins=pins,
     )
 
 
@@ -226,7 +231,9 @@ def _unique(*parts: Keys) -> Keys:
 
 def _first_ones(keys: Keys) -> Keys:
     """Each key where it stands first."""
-    return keys[np.sort(np.unique(keys, return_index=True)[1])] if len(keys) > 1 else keys
+    if len(set(keys.tolist())) == len(keys):
+        return keys
+    return keys[np.sort(np.unique(keys, return_index=True)[1])]
 
 
 def _with_k(asks: tuple[Ask, ...], budgets: tuple[int, ...]) -> tuple[Ask, ...]:

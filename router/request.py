@@ -27,7 +27,10 @@ Degradation = Literal[
     "ranker_failed",
     "ranker_schema",
     "heavy_skipped",
+    "slate_rule_skipped",
+    "diversity_skipped",
     "cap_relaxed",
+    "quota_missed",
     "fill_failed",
 ]
 """Every way in which an answer can be less than it should be. A closed list: metrics create all of them at start.
@@ -35,8 +38,9 @@ Degradation = Literal[
 unknown_user: the store has no such user.  user_store: it could not be asked.  user_generation: it holds the user, but of
 another generation.  no_user_vector: the user is known, but not in a space that is searched.  no_source: nothing could
 propose items.  unknown_playlist: a playlist was named that is not there.  shard_*: a shard's candidates are missing.
-ranker_*: the order is the merged one.  heavy_skipped: the order is the light model's.  cap_relaxed: a group has more places
-than its cap, because nothing else was left.
+ranker_*: the order is the merged one.  heavy_skipped: the order is the light model's.  slate_rule_skipped: a rule is about
+something that the generation does not have.  diversity_skipped: item vectors did not come in time.  cap_relaxed: a group has
+more places than its cap, because nothing else was left.  quota_missed: a quota has too few or too many places, likewise.
 fill_failed: a shard proposed items and then could not deliver them.
 """
 
@@ -47,11 +51,20 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """An item at a place of the slate, counted from 1, if it may be shown."""
+
+    item_id: str | int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One user's wish for k items.
 
     exclude_item_ids, basket and viewed are of the generation's id type; the first two are not recommended, the last two tell
     taste.  viewed: in this session, newest first.  playlists: names of lists made by people, to propose from.
+    pins: stand before the configured ones; items and positions unique.  seed: of what is drawn at random, None draws one.
     min_coverage: None takes the configured one.  context: values of the ranking models' context features by name, 0
     where missing; `k` and `basket_size` are filled in from the request.
     """
@@ -65,6 +78,8 @@ class Request:
     playlists: tuple[str, ...] = ()
     min_coverage: float | None = None
     context: Mapping[str, float] = field(default_factory=dict)
+    pins: tuple[Pin, ...] = ()
+    seed: int | None = None
     explain: Explain = "none"
 
     def __post_init__(self) -> None:
@@ -104,11 +119,39 @@ class SourceTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class ExploredPlace:
+    """A place where the slate explores. tried: whether its item was drawn, or is the one that stands there anyway.
+
+    propensity: the probability that this item would be shown here, given the places before it.
+    """
+
+    rank: int
+    item_id: str | int
+    tried: bool
+    propensity: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlateTrace:
+    """What rules did. pinned: ranks of items at their pins.  relaxed: rank -> limits that gave way, nothing else being left.
+
+    missed: quotas that were not reached.  seed: gives the same draws again.
+    """
+
+    seed: int
+    pinned: tuple[int, ...]
+    relaxed: Mapping[int, tuple[str, ...]]
+    missed: tuple[str, ...]
+    explored: tuple[ExploredPlace, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """The answer. items: best first, k of them whenever k eligible items were within reach.
 
     degraded: unique, in the order in which they happened.  timings_ms: by stage, and "total".  exact_merge: the exact
-    sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards, sources: filled if explained.
+    sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards, sources,
+    slate: filled if explained.
     """
 
     items: tuple[SlateItem, ...]
@@ -121,3 +164,4 @@ class Recommendation:
     funnel: tuple[StageStats, ...]
     shards: tuple[ShardTrace, ...] = ()
     sources: tuple[SourceTrace, ...] = ()
+    slate: SlateTrace | None = None

@@ -17,7 +17,7 @@ from cluster.filtering import check_filter
 from cluster.types import MissingReason, MissingShard, ShardReply
 from router.admission import Admission
 from router.coverage import coverage_of, require
-from router.explain import shard_traces, source_traces
+from router.explain import shard_traces, slate_trace, source_traces
 from router.fanout import Missed
 from router.fill import fill
 from router.funnel import Funnel
@@ -29,7 +29,8 @@ from router.request import Degradation, Recommendation, Request
 from router.retrieve import not_proposed, retrieve
 from router.search import certified_merge
 from router.sections import RouterSections
-from router.slate import compose
+from router.slate.rules import RulesInForce
+from router.slate.shape import shape
 from router.user_tower import UserTower
 from router.users.store import UserStore
 
@@ -63,6 +64,7 @@ class Router:
         self._sections = sections
         self._observer: Observer = observer or Silent()
         self._tower_of = tower_of
+        self._rules = RulesInForce(sections.slate)
         self._admission = Admission(sections.admission)
 
     @property
@@ -130,12 +132,20 @@ class Router:
         ranked = await rank(candidates, request, user.record, fleet=fleet, section=config.ranker, deadline=ranking)
         funnel.done("rank", len(candidates), len(candidates), degraded=ranked.degraded)
 
-        slate = compose(candidates, ranked, request.k, exclude=planned.query.exclude, section=config.slate)
-        funnel.done("slate", len(candidates), min(request.k, len(slate)), removed=slate.removed)
+        rules, skipped = self._rules.of(spec)
+        shaped = await shape(candidates, ranked, request, plan=planned, rules=rules, fleet=fleet, deadline=deadline)
+        slate = shaped.slate
+        funnel.done(
+            "slate",
+            len(candidates),
+            min(request.k, len(slate)),
+            removed=slate.removed,
+            degraded=(*skipped, *shaped.degraded),
+        )
 
         deadline.check("fill")
         filled = await fill(
-            slate, request.k, plan=planned, replies=found.replies, fleet=fleet, sections=config, deadline=deadline
+            slate, request.k, plan=planned, replies=found.replies, rules=rules, fleet=fleet, sections=config, deadline=deadline
         )
         funnel.done("fill", filled.n_fetched, len(filled.items), removed=filled.removed, degraded=filled.degraded)
         if filled.missed:  # what a shard proposed and could not deliver was not searched, as far as the caller can tell
@@ -157,6 +167,7 @@ class Router:
             funnel=tuple(funnel.stages),
             shards=shard_traces(found, fleet) if explained else (),
             sources=source_traces(planned, found, filled.items, ratio=searched_share) if explained else (),
+            slate=slate_trace(filled, rules, seed=shaped.seed) if explained else None,
         )
 
     def _observe(self, replies: Iterable[ShardReply], missing: Iterable[MissingShard]) -> None:

@@ -1,0 +1,179 @@
+"""From the line-up to the places of a slate, one after the other: pins, exploration, and the best that no rule forbids.
+
+Limits and floors stand in the order of their importance. A place goes to the best of those that keep all of them; where
+nobody does, the least important ones that stand in the way give way for this place, and it is noted. So a slate has
+min(k, n) places whatever the rules are, and a rule is broken only where everyone left would break it, or a more important one.
+Greedy: several caps together may be broken where another choice earlier would have kept them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.slate_sections import Family
+from router.slate.diversity import Gains
+from router.slate.limits import Floor, Limit
+
+Mask = NDArray[np.bool_]
+
+
+Term = Limit | Floor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exploration:
+    """places: that may explore.  cold: (n,) who may be tried out.  draw: place -> (n,) numbers of which the largest wins,
+    None if the place does not explore this time.
+    """
+
+    places: frozenset[int]
+    cold: Mask
+    draw: Callable[[int], NDArray[np.float64] | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """What a slate of this line-up keeps, n in line.
+
+    of: limits and floors by family, the most important one first.  precedence: of the families.  pins: place -> position in
+    line.  diverse: positions, ascending, of which `gains` says what they add to those chosen.  start: the first place.
+    """
+
+    of: Mapping[Family, Sequence[Term]] = field(default_factory=dict)
+    precedence: tuple[Family, ...] = ("pins", "caps", "quotas", "explore")
+    pins: Mapping[int, int] = field(default_factory=dict)
+    exploration: Exploration | None = None
+    gains: Gains | None = None
+    diverse: NDArray[np.intp] | None = None
+    start: int = 0
+
+    def every(self) -> list[Term]:
+        return [term for family in self.precedence for term in self.of.get(family, ())]
+
+    def before(self, family: Family) -> list[Term]:
+        """Those more important than the family."""
+        return [term for other in self.precedence[: self.precedence.index(family)] for term in self.of.get(other, ())]
+
+    def after(self, family: Family) -> list[Term]:
+        """Those less important than the family."""
+        return [term for other in self.precedence[self.precedence.index(family) :] for term in self.of.get(other, ())]
+
+
+@dataclass(slots=True, eq=False)
+class Assembly:
+    """picks: positions in line, in the order of places.  relaxed: position -> the limits that gave way for it.
+
+    pinned: positions that stand at their pin.  draws: (place, chosen, otherwise, pool, explored) of each exploring place.
+    missed: names of floors that were not reached.
+    """
+
+    picks: list[int] = field(default_factory=list)
+    relaxed: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    pinned: list[int] = field(default_factory=list)
+    draws: list[tuple[int, int, int, NDArray[np.intp], bool]] = field(default_factory=list)
+    missed: tuple[str, ...] = ()
+
+
+def assemble(n: int, k: int, terms: Terms) -> Assembly:
+    """min(k, n) of n in line."""
+    return _Places(n, k, terms).filled()
+
+
+class _Places:
+    def __init__(self, n: int, k: int, terms: Terms) -> None:
+        self.terms = terms
+        self.before_pins = terms.before("pins")
+        self.after_pins = terms.after("pins")
+        self.every = terms.every()
+        self.end = terms.start + min(k, n)
+        self.open = np.ones(n, np.bool_)
+        self.waiting = {place: at for place, at in terms.pins.items() if terms.start <= place < self.end}
+        self.local = np.full(n, -1)
+        if terms.diverse is not None:
+            self.local[terms.diverse] = np.arange(len(terms.diverse))
+        self.made = Assembly()
+        for place, at in self.waiting.items():
+            self.open[at] = False
+            for term in self.after_pins:
+                term.take(at, place)
+
+    def filled(self) -> Assembly:
+        for place in range(self.terms.start, self.end):
+            pin = self.waiting.pop(place, None)
+            if pin is None or not self._pinned(pin, place):
+                self._fill(place)
+        self.made.missed = tuple(term.name for term in self.every if isinstance(term, Floor) and term.missing)
+        return self.made
+
+    def _pinned(self, pin: int, place: int) -> bool:
+        """Whether the pin gets its place: it does unless it breaks a limit that is more important."""
+        if any(isinstance(term, Limit) and term.blocks(pin, place) for term in self.before_pins):
+            self.open[pin] = True
+            for term in self.after_pins:
+                term.release(pin, place)
+            return False
+        self.made.pinned.append(pin)
+        self._take(pin, place, self.before_pins)
+        return True
+
+    def _fill(self, place: int) -> None:
+        allowed, broken = self._allowed(place, self.every)
+        at = self._best(allowed)
+        exploration = self.terms.exploration
+        if exploration is not None and place in exploration.places:
+            tried = self._tried(exploration, place, at)
+            at, broken = (at, broken) if tried is None else (tried, ())
+        if broken:
+            self.made.relaxed[at] = broken
+        self._take(at, place, self.every)
+
+    def _take(self, at: int, place: int, terms: Sequence[Term]) -> None:
+        self.open[at] = False
+        self.made.picks.append(at)
+        for term in terms:
+            term.take(at, place)
+        if self.terms.gains is not None and self.local[at] >= 0:
+            self.terms.gains.chosen(int(self.local[at]))
+
+    def _best(self, allowed: Mask) -> int:
+        gains, diverse = self.terms.gains, self.terms.diverse
+        if gains is not None and diverse is not None:
+            best = gains.best(allowed[diverse])
+            if best >= 0:
+                return int(diverse[best])
+        return int(allowed.argmax())
+
+    def _tried(self, exploration: Exploration, place: int, otherwise: int) -> int | None:
+        """Who is tried out here, None if nobody is: by the coin, or because nobody can be."""
+        allowed, broken = self._allowed(place, self.terms.before("explore"))
+        pool = np.flatnonzero(allowed & exploration.cold) if not broken else np.empty(0, np.intp)
+        drawn = exploration.draw(place)
+        tried = int(pool[drawn[pool].argmax()]) if drawn is not None and len(pool) else None
+        self.made.draws.append((place, otherwise if tried is None else tried, otherwise, pool, tried is not None))
+        return tried
+
+    def _allowed(self, place: int, terms: Sequence[Term]) -> tuple[Mask, tuple[str, ...]]:
+        """Who may have the place, at least one, and the limits that had to give way for it."""
+        allowed, broken = self.open, []
+        left = self.end - place - len(self.waiting)
+        owed, serving = 0, np.zeros(0, np.bool_)
+        for term in terms:
+            if isinstance(term, Limit):
+                if not term.holds_at(place):
+                    continue
+                kept = allowed & ~term.blocked
+                if kept.any():
+                    allowed = kept
+                else:
+                    broken.append(term.name)
+            elif term.missing:
+                owed += min(term.missing, int(np.count_nonzero(self.open & term.members)))
+                serving = serving | term.members if len(serving) else term.members
+                if owed >= left:
+                    kept = allowed & serving
+                    allowed = kept if kept.any() else allowed
+        return allowed, tuple(broken)

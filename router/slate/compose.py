@@ -1,0 +1,229 @@
+"""The ranked candidates put in their final order under the business rules: the first k are shown, the rest are the reserve.
+
+Pure. Rules decide places, they do not filter: only exclusions take items out, so a slate of k never comes out short while
+there are k candidates. What may not be shown after all is taken out with `Slate.without`, and the rules are applied anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.slate_sections import Family
+from cluster.types import NO_KEYS, Candidates, Floats, Keys
+from router.rank import Ranked
+from router.slate.assemble import Assembly, Exploration, Term, Terms, assemble
+from router.slate.diversity import gains_of
+from router.slate.explore import Draw, Posteriors, coin_and_draws, posteriors
+from router.slate.limits import Floor, Limit
+from router.slate.lineup import Lineup, line_up
+from router.slate.plain import plain_order
+from router.slate.rules import Rules
+
+NOTHING: Mapping[int, int] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemVectors:
+    """Vectors of some candidates. at: (m,) row of each candidate in `unit`, -1 for none.  unit: (r, dim), of length 1."""
+
+    at: NDArray[np.intp]
+    unit: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What is in the slate already, when this one only completes it. positions: in those candidates, by place."""
+
+    candidates: Candidates
+    positions: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slate:
+    """sequence: (s,) positions in the candidates, in their final order.  scores: (s,) float32, the ranking's, aligned with it.
+
+    relaxed: position -> names of the limits that gave way so that it is among the first k.  missed: quotas not reached.
+    pinned: positions shown where they were pinned.  draws: what was drawn where the slate explores.
+    removed: ranked items not among the first k, by reason.  without: the slate of the candidates but for some keys.
+    """
+
+    candidates: Candidates
+    sequence: NDArray[np.intp]
+    scores: Floats
+    removed: Mapping[str, int]
+    without: Callable[[Keys], Slate]
+    relaxed: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    missed: Sequence[str] = ()
+    pinned: Sequence[int] = ()
+    draws: Sequence[Draw] = ()
+    posteriors: Posteriors | None = None
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+
+def compose(
+    candidates: Candidates,
+    ranked: Ranked,
+    k: int,
+    *,
+    exclude: Keys,
+    rules: Rules,
+    pins: Mapping[int, int] = NOTHING,
+    vectors: ItemVectors | None = None,
+    seed: int = 0,
+    shown: Shown | None = None,
+) -> Slate:
+    """The slate of the ranked candidates.
+
+    exclude: keys ascending and unique; the shards left them out already, this is the second look.  pins: place from 0 ->
+    item key.  vectors: for diversity, which without them does nothing.  seed: of what is drawn.  With `shown` only caps and
+    quotas count, and they count what is shown.
+    """
+
+    def without(gone: Keys) -> Slate:
+        return compose(
+            candidates,
+            ranked,
+            k,
+            exclude=np.union1d(exclude, gone),
+            rules=rules,
+            pins=pins,
+            vectors=vectors,
+            seed=seed,
+            shown=shown,
+        )
+
+    if rules.plain and not pins and shown is None:
+        return _plain(candidates, ranked, k, exclude, rules, without)
+    boosts = rules.boosts if shown is None else ()
+    lineup = line_up(candidates, ranked, exclude=exclude, boosts=boosts)
+    tried = rules.explore if shown is None else None
+    posterior = posteriors(candidates, tried) if tried is not None else None
+    terms = Terms(
+        of=_terms(lineup, rules, k, shown),
+        precedence=rules.precedence,
+        pins=_pins(lineup, pins) if shown is None else NOTHING,
+        exploration=_exploration(lineup, rules, posterior, seed) if tried is not None else None,
+        start=0 if shown is None else len(shown.positions),
+    )
+    if vectors is not None and rules.diversity is not None and shown is None:
+        rows = vectors.at[lineup.positions]
+        diverse = np.flatnonzero(rows >= 0)
+        unit = vectors.unit[rows[diverse]]
+        gains = gains_of(rules.diversity, unit, lineup.values[diverse], n_places=min(k, len(lineup)))
+        terms = Terms(terms.of, terms.precedence, terms.pins, terms.exploration, gains, diverse, terms.start)
+    made = assemble(len(lineup), k, terms)
+    return _slate(lineup, made, terms, posterior, n_excluded=len(candidates) - len(lineup), without=without)
+
+
+def _plain(
+    candidates: Candidates, ranked: Ranked, k: int, exclude: Keys, rules: Rules, without: Callable[[Keys], Slate]
+) -> Slate:
+    """The common case, without a loop over places."""
+    cap = rules.caps[0] if rules.caps and candidates.facts is not None else None
+    places, n_within, n_excluded = plain_order(candidates, ranked.order, exclude=exclude, cap=cap)
+    n_shown = min(k, len(places))
+    sequence = ranked.order.take(places).astype(np.intp)
+    removed = {"excluded": n_excluded}
+    relaxed: Mapping[int, Sequence[str]] = {}
+    if cap is not None:
+        removed[cap.name] = len(places) - n_within - max(0, n_shown - n_within)
+        relaxed = {int(at): (cap.name,) for at in sequence[n_within:n_shown]}
+    removed["below_cutoff"] = n_within - min(n_shown, n_within)
+    return Slate(candidates, sequence, ranked.scores.take(places), removed, without, relaxed)
+
+
+def _terms(lineup: Lineup, rules: Rules, k: int, shown: Shown | None) -> dict[Family, Sequence[Term]]:
+    """Limits and floors over the line-up, counting what is shown already."""
+    facts = lineup.candidates.facts
+    n_places = min(k, len(lineup)) + (0 if shown is None else len(shown.positions))
+    caps: list[Term] = []
+    for cap in rules.caps:
+        assert facts is not None, "the query asked for no groups"
+        taken = (
+            NO_KEYS if shown is None or shown.candidates.facts is None else shown.candidates.facts[shown.positions, cap.column]
+        )
+        caps.append(Limit(cap.name, facts[lineup.positions, cap.column], max=cap.max, first=cap.first, taken=taken))
+    maxima: list[Term] = []
+    minima: list[Term] = []
+    for quota in rules.quotas:
+        members = quota.selected(lineup.candidates)[lineup.positions]
+        in_slate = np.zeros(0, np.bool_) if shown is None else quota.selected(shown.candidates)[shown.positions]
+        if quota.max < n_places:
+            maxima.append(Limit(quota.name, members.astype(np.int64), max=quota.max, first=0, taken=in_slate.astype(np.int64)))
+        least = max(quota.min, ceil(quota.min_share * n_places))
+        if least:
+            minima.append(Floor(quota.name, members, min=least, count=int(np.count_nonzero(in_slate))))
+    return {"caps": caps, "quotas": [*maxima, *minima]}
+
+
+def _pins(lineup: Lineup, pins: Mapping[int, int]) -> dict[int, int]:
+    """Place -> position in line, of those pinned keys that are in line."""
+    if not pins:
+        return {}
+    keys = lineup.candidates.keys[lineup.positions]
+    found = {place: np.flatnonzero(keys == key) for place, key in pins.items()}
+    return {place: int(at[0]) for place, at in found.items() if len(at)}
+
+
+def _exploration(lineup: Lineup, rules: Rules, posterior: Posteriors | None, seed: int) -> Exploration:
+    rule = rules.explore
+    assert rule is not None, "there is nothing to explore"
+    share, n = rule.share, len(lineup.candidates)
+
+    def draw(place: int) -> NDArray[np.float64] | None:
+        coin, draws = coin_and_draws(posterior, n, seed=seed, place=place)
+        return draws[lineup.positions] if coin < share else None
+
+    return Exploration(rule.places, rule.selected(lineup.candidates)[lineup.positions], draw)
+
+
+def _slate(
+    lineup: Lineup,
+    made: Assembly,
+    terms: Terms,
+    posterior: Posteriors | None,
+    *,
+    n_excluded: int,
+    without: Callable[[Keys], Slate],
+) -> Slate:
+    left = np.ones(len(lineup), np.bool_)
+    left[made.picks] = False
+    order = np.concatenate((np.array(made.picks, np.intp), np.flatnonzero(left)))
+    at = lineup.positions
+    return Slate(
+        lineup.candidates,
+        sequence=at[order],
+        scores=lineup.scores[order],
+        removed={"excluded": n_excluded, **_removed(lineup, terms, left)},
+        without=without,
+        relaxed={int(at[pick]): names for pick, names in made.relaxed.items()},
+        missed=made.missed,
+        pinned=tuple(int(at[pick]) for pick in made.pinned),
+        draws=tuple(
+            Draw(place, int(at[chosen]), int(at[otherwise]), at[pool], explored)
+            for place, chosen, otherwise, pool, explored in made.draws
+        ),
+        posteriors=posterior,
+    )
+
+
+def _removed(lineup: Lineup, terms: Terms, left: NDArray[np.bool_]) -> dict[str, int]:
+    """Why each of those left is not shown: a limit that is full, a rule that put others before it, or its rank."""
+    n_shown = len(left) - int(np.count_nonzero(left))
+    removed: dict[str, int] = {}
+    for term in terms.every():
+        if isinstance(term, Limit) and term.holds_at(terms.start + n_shown):
+            stopped = left & term.blocked
+            removed[term.name] = removed.get(term.name, 0) + int(np.count_nonzero(stopped))
+            left = left & ~term.blocked
+    displaced = left & (lineup.places < n_shown)
+    removed["displaced"] = int(np.count_nonzero(displaced))
+    removed["below_cutoff"] = int(np.count_nonzero(left)) - removed["displaced"]
+    return removed

@@ -1,0 +1,74 @@
+"""The candidates in the order in which they apply for a place: ranked, without the excluded ones, boosted. Pure.
+
+Ranking scores of two phases, or of two models, cannot be compared, and may be negative. So boosts and diversity do not
+reckon with scores but with the value of a place, 1 / log2(place + 1) for places from 1, the discount of DCG: doubling it
+takes an item from place p to about the square root of p, whatever model made the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.types import Candidates, Floats, Keys
+from router.rank import Ranked
+from router.slate.rules import BoostRule
+
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lineup:
+    """n of the candidates, the first in line first, all arrays (n,).
+
+    positions: in the candidates.  scores: the ranking's.  values: what rules weigh, descending.  places: where the ranking
+    had them, from 0, not counting the excluded.
+    """
+
+    candidates: Candidates
+    positions: Positions
+    scores: Floats
+    values: NDArray[np.float64]
+    places: Positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def line_up(candidates: Candidates, ranked: Ranked, *, exclude: Keys, boosts: Sequence[BoostRule] = ()) -> Lineup:
+    """exclude: keys ascending and unique."""
+    positions = ranked.order.astype(np.intp)
+    scores = ranked.scores
+    if len(exclude):
+        allowed = ~contains(exclude, candidates.keys[positions])
+        positions, scores = positions[allowed], scores[allowed]
+    places = np.arange(len(positions))
+    values = 1 / np.log2(places + 2.0)
+    if boosts:
+        values = boosted(values, candidates, positions, boosts)
+        order = np.argsort(-values, kind="stable")
+        positions, scores, values, places = positions[order], scores[order], values[order], places[order]
+    return Lineup(candidates, positions, scores, values, places)
+
+
+def boosted(
+    values: NDArray[np.float64], candidates: Candidates, positions: Positions, boosts: Sequence[BoostRule]
+) -> NDArray[np.float64]:
+    """All factors first, then what is added: the order in which boosts are written does not matter."""
+    factors, sums = np.ones(len(values)), np.zeros(len(values))
+    for boost in boosts:
+        members = boost.selected(candidates)[positions]
+        factors[members] *= boost.multiply
+        sums[members] += boost.add
+    return values * factors + sums
+
+
+def contains(sorted_keys: Keys, keys: Keys) -> NDArray[np.bool_]:
+    """For each of the keys whether it is among the sorted ones, of which there is at least one."""
+    at = np.searchsorted(sorted_keys, keys)
+    at[at == len(sorted_keys)] = 0
+    found: NDArray[np.bool_] = sorted_keys[at] == keys
+    return found

@@ -1,0 +1,37 @@
+"""Which items have a place of their own in a request's slate: those it names, and those of the configuration beside them."""
+
+from __future__ import annotations
+
+from cluster.errors import InvalidQuery
+from cluster.partition import item_key
+from cluster.slate_sections import SlateSection
+from cluster.spec import GenerationSpec
+from router.request import Request
+
+
+def pins_of(request: Request, section: SlateSection, spec: GenerationSpec) -> dict[int, int]:
+    """Place, from 0 -> item key. A configured pin steps back behind the request's, and is off where k ends before it.
+
+    Raises InvalidQuery for the request's pins: an id of another type than the generation's, a position beyond k, an item or
+    a position that is there twice.
+    """
+    expected = str if spec.id_type == "string" else int
+    pins: dict[int, int] = {}
+    for at, pin in enumerate(request.pins):
+        if type(pin.item_id) is not expected:
+            raise InvalidQuery(
+                f"item id {pin.item_id!r} is no {spec.id_type}", field=f"/pins/{at}/item_id", allowed=spec.id_type
+            )
+        if not 1 <= pin.position <= request.k:
+            raise InvalidQuery(
+                f"position is {pin.position}", field=f"/pins/{at}/position", allowed=f"1 to k, which is {request.k}"
+            )
+        key = item_key(pin.item_id)
+        if pin.position - 1 in pins or key in pins.values():
+            raise InvalidQuery("an item or a position is pinned twice", field=f"/pins/{at}", allowed="each once")
+        pins[pin.position - 1] = key
+    for fixed in section.pins:
+        key = item_key(fixed.item_id)
+        if fixed.position <= request.k and fixed.position - 1 not in pins and key not in pins.values():
+            pins[fixed.position - 1] = key
+    return pins

@@ -1,0 +1,141 @@
+"""The rules of a slate, made ready for one generation: names became columns, and what is off is gone.
+
+Made once per generation and used by every request. It holds no state and decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from cluster.errors import ConfigError
+from cluster.slate_sections import Diversity, Family, SlateSection
+from cluster.spec import GenerationSpec
+from router.request import Degradation
+from router.slate.selection import Selected, selected_by, stat_column
+
+_log = logging.getLogger("oskolok.router")
+
+
+@dataclass(frozen=True, slots=True)
+class CapRule:
+    """At most `max` candidates with one value in this column of the facts among the `first` places; 0: among all."""
+
+    name: str
+    column: int
+    max: int
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRule:
+    """Between max(min, min_share of the slate) and max places for the selected."""
+
+    name: str
+    selected: Selected
+    min: int
+    min_share: float
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoostRule:
+    selected: Selected
+    multiply: float
+    add: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExploreRule:
+    """places: counted from 0.  successes, trials: columns of the match features, None if every candidate is as likely.
+
+    logs: whether each of the two holds ln(1 + count) and not the count.
+    """
+
+    selected: Selected
+    places: frozenset[int]
+    share: float
+    successes: int | None
+    trials: int | None
+    logs: tuple[bool, bool]
+    prior_successes: float
+    prior_failures: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """plain: there is at most one cap, over the whole slate, and nothing else: the quick way of composing will do.
+
+    Order within caps and quotas is importance.
+    """
+
+    caps: tuple[CapRule, ...] = ()
+    quotas: tuple[QuotaRule, ...] = ()
+    boosts: tuple[BoostRule, ...] = ()
+    diversity: Diversity | None = None
+    explore: ExploreRule | None = None
+    precedence: tuple[Family, ...] = ("pins", "caps", "quotas", "explore")
+    plain: bool = True
+
+    @classmethod
+    def of(cls, section: SlateSection, spec: GenerationSpec) -> Rules:
+        """Raises ConfigError for a rule about something that the generation does not have."""
+        caps = tuple(
+            CapRule(f"cap.{cap.attribute}", section.group_by.index(cap.attribute), cap.max, cap.first)
+            for cap in section.all_caps
+        )
+        quotas = tuple(
+            QuotaRule(f"quota.{q.what}", selected_by(q, section, spec), q.min, q.min_share, q.max) for q in section.quotas
+        )
+        boosts = tuple(BoostRule(selected_by(b, section, spec), b.multiply, b.add) for b in section.boosts)
+        diversity = section.diversity if section.diversity.method != "off" else None
+        if diversity is not None and spec.space(diversity.space) is None:
+            has = ", ".join(space.name for space in spec.spaces) or "none"
+            raise ConfigError(f"slate: generation {spec.id} has no space {diversity.space!r}, it has {has}", problems=1)
+        explore = _explore(section, spec)
+        one_cap = len(caps) == 0 or (len(caps) == 1 and caps[0].first == 0)
+        plain = one_cap and not (quotas or boosts or diversity or explore)
+        return cls(caps, quotas, boosts, diversity, explore, section.precedence, plain)
+
+
+class RulesInForce:
+    """The rules for whichever generation answers. What a generation cannot tell must not stop it from answering: then only
+    caps and pins hold, and every answer says so.
+    """
+
+    def __init__(self, section: SlateSection) -> None:
+        self._section = section
+        self._made: tuple[GenerationSpec, Rules, tuple[Degradation, ...]] | None = None
+
+    def of(self, spec: GenerationSpec) -> tuple[Rules, tuple[Degradation, ...]]:
+        if self._made is None or self._made[0] is not spec:
+            self._made = spec, *self._make(spec)
+        return self._made[1], self._made[2]
+
+    def _make(self, spec: GenerationSpec) -> tuple[Rules, tuple[Degradation, ...]]:
+        try:
+            return Rules.of(self._section, spec), ()
+        except ConfigError as error:
+            _log.error("%s: only caps and pins hold", error)
+            return Rules.of(_caps_only(self._section), spec), ("slate_rule_skipped",)
+
+
+def _caps_only(section: SlateSection) -> SlateSection:
+    return SlateSection(cap_by=section.cap_by, cap=section.cap, caps=section.caps, precedence=section.precedence)
+
+
+def _explore(section: SlateSection, spec: GenerationSpec) -> ExploreRule | None:
+    told = section.explore
+    if told.method == "off":
+        return None
+    thompson = told.method == "thompson"
+    return ExploreRule(
+        selected_by(told, section, spec),
+        places=frozenset(position - 1 for position in told.positions),
+        share=told.share,
+        successes=stat_column(told.successes, spec) if thompson else None,
+        trials=stat_column(told.trials, spec) if thompson else None,
+        logs=(told.successes.startswith("log_"), told.trials.startswith("log_")),
+        prior_successes=told.prior_successes,
+        prior_failures=told.prior_failures,
+    )
