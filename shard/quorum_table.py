@@ -7,12 +7,15 @@ TF holds what an item's consumers like, not what the item is (`train/quorum.py`)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from cluster.types import Keys, Rows
 from shard.lists import RankedLists
+
+if TYPE_CHECKING:
+    from scipy import sparse  # half a second that a serving shard need not spend
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +35,7 @@ class QuorumTable:
         Raises InternalError for a weight that is not finite.
         """
         assert weights.shape == (len(keys), len(values)), f"weights are {weights.shape} for {len(keys)} items"
-        by_value = sparse.csc_array(weights)
+        by_value = weights.tocsc()
         lists = {}
         for at, value in enumerate(values):
             inside = slice(by_value.indptr[at], by_value.indptr[at + 1])

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from cluster.order import top_k
 from cluster.types import Ask, Condition, Filter, Query, ShardReply, SourceHits
-from tests.shard.worlds import Asked, World, asked, seeds, worlds
+from tests.shard.worlds import LIKED, Asked, World, affinity, asked, seeds, worlds
 
 # every subclass runs the same tests, each with its own examples: that they are shared is the point
-bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.differing_executors], database=None)
+bounded = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors], database=None)
 NOTHING_PASSES = Filter(must=(Condition("brand", "eq", ("nobody's",)),))
 
 
@@ -39,7 +39,7 @@ class SourceContract:
     def test_any_partition_gives_the_true_answer(self, data: st.DataObject) -> None:
         world = data.draw(worlds())
         question, ask = self._question(data, world)
-        n_shards = data.draw(st.integers(1, 16))
+        n_shards = data.draw(st.integers(1, 8))
         owner = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, n_shards, len(world))
         replies = [shard.retrieve(question.of(ask)) for shard in world.shards(owner, n_shards)]
         keys, scores = merged(replies, ask.k)
@@ -106,7 +106,13 @@ class SourceContract:
     def _example(self, world: World, k: int) -> tuple[Asked, Ask]:
         rng = np.random.default_rng(0)
         vector = rng.integers(-2, 3, world.vectors.shape[1]).astype(np.float32)
-        query = Query("tiny-1", (), vectors={"taste": vector}, seeds={"history": seeds(rng, world)})
+        query = Query(
+            "tiny-1",
+            (),
+            vectors={"taste": vector},
+            seeds={name: seeds(rng, world) for name in ("history", "basket", "favourites")},
+            profile={"stores": affinity(rng, LIKED)},
+        )
         return self.adapted(Asked(query)), self.asks(k, rng)
 
     def _best(self, world: World, question: Asked, ask: Ask) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,14 @@ from shard.shard import Shard
 from tests.shard.worlds import LISTS, World, asked, filters, worlds
 
 WORLD = World.drawn(11, 50)
-ASKS = (Ask("tops", 6, (("28d", 1.0),)), Ask("score_all", 4), Ask("history", 9), Ask("ann", 0))
+ASKS = (
+    Ask("tops", 6, (("purchases/28d", 1.0),)),
+    Ask("score_all", 4),
+    Ask("history", 9),
+    Ask("ann", 0),
+    Ask("similar", 5),
+    Ask("quorum", 5),
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -53,7 +60,7 @@ def test_groups_only_when_asked_for() -> None:
     ("query", "error", "message"),
     [
         (Query("other", ASKS), GenerationMismatch, "serves generation tiny-1, the query names other"),
-        (Query("tiny-1", (Ask("quorum", 3),)), InvalidQuery, "no source 'quorum'"),
+        (Query("tiny-1", (Ask("clicks", 3),)), InvalidQuery, "no source 'clicks'"),
         (Query("tiny-1", ASKS, group_by=("price",)), InvalidQuery, "cannot group by 'price'"),
         (Query("tiny-1", ASKS, filter=Filter(must=(Condition("x", "eq", (1,)),))), UnknownFilterField, "no attribute 'x'"),
         (Query("tiny-1", ASKS, vectors={"taste": np.ones(4, np.float32)}), InvalidQuery, "5 dimensions"),

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import InvalidQuery
-from cluster.types import EVERYTHING, Ask, Condition, Filter, Query
+from cluster.types import EVERYTHING, Ask, Condition, Filter, Query, Seeds
 from shard.eligible import Eligible, Mask
 from shard.lists import RankedLists
 from shard.sources.score_all import popularity
 from shard.sources.tops import Tops
 from tests.shard.source_contract import SourceContract, hit_rows, only
-from tests.shard.worlds import LISTS, Asked, World
+from tests.shard.worlds import LIKED, LISTS, Asked, World
 
 
 class TestTops(SourceContract):
@@ -24,14 +24,14 @@ class TestTops(SourceContract):
 
     def asks(self, k: int, rng: np.random.Generator) -> Ask:
         """A global list, so that k is promised, and some others, with weights that make and break ties."""
-        names = ["28d", *rng.choice([name for name in LISTS if name != "28d"], rng.integers(0, 5), replace=False)]
+        names = [LISTS[1], *rng.choice([name for name in LISTS if name != LISTS[1]], rng.integers(0, 5), replace=False)]
         return Ask("tops", k, tuple((name, float(rng.choice([0.0, 0.1, 0.5, 1.0, 3.0]))) for name in names))
 
     def truth(self, world: World, question: Asked, ask: Ask) -> dict[int, np.float32]:
         best: dict[int, np.float32] = {}
         for name, weight in ask.lists:
             for row in world.members(name).tolist():
-                score = np.float32(weight) * world.list_scores[name.partition("/")[0]][row]
+                score = np.float32(weight) * world.scores_in(name)[row]
                 best[row] = max(best.get(row, score), score)
         return best
 
@@ -40,10 +40,39 @@ class TestHistory(SourceContract):
     source = "history"
 
     def truth(self, world: World, question: Asked, ask: Ask) -> dict[int, np.float32]:
-        seeds = question.query.seeds["history"]
-        row_of = {int(key): row for row, key in enumerate(world.keys)}
-        weighed = zip(seeds.keys.tolist(), seeds.weights, strict=True)
-        return {row_of[key]: weight for key, weight in weighed if key in row_of}
+        return dict(seed_rows(world, question.query.seeds[self.source]))
+
+
+class TestFavourites(TestHistory):
+    source = "favourites"
+
+
+class TestSimilar(SourceContract):
+    source = "similar"
+    seeds = "history"
+
+    def truth(self, world: World, question: Asked, ask: Ask) -> dict[int, np.float32]:
+        sums = np.zeros(len(world))
+        for row, weight in seed_rows(world, question.query.seeds[self.seeds]):
+            sums += np.float64(weight) * world.similar[row].astype(np.float64)
+        return {row: np.float32(score) for row, score in enumerate(sums.tolist()) if score > 0}
+
+
+class TestNearBasket(TestSimilar):
+    source = "near_basket"
+    seeds = "basket"
+
+
+class TestQuorum(SourceContract):
+    source = "quorum"
+
+    def truth(self, world: World, question: Asked, ask: Ask) -> dict[int, np.float32]:
+        profile = question.query.profile["stores"]
+        share_of = dict(zip(profile.values, profile.weights, strict=True))
+        sums = np.zeros(len(world), np.float32)
+        for at, value in enumerate(LIKED):
+            sums = sums + world.liked[:, at] * share_of.get(value, np.float32(0))
+        return {row: score for row, score in enumerate(sums) if score > 0}
 
 
 class TestAnn(SourceContract):
@@ -59,12 +88,18 @@ class TestScoreAll(SourceContract):
 
     def truth(self, world: World, question: Asked, ask: Ask) -> dict[int, np.float32]:
         vector = question.query.vectors.get("taste")
-        return dict(enumerate(world.list_scores["28d"])) if vector is None else dots(world, vector)
+        return dict(enumerate(world.scores_in(LISTS[1]))) if vector is None else dots(world, vector)
 
 
 class TestScoreAllWithoutVector(TestScoreAll):
     def adapted(self, question: Asked) -> Asked:
         return replace(question, query=replace(question.query, vectors={}))
+
+
+def seed_rows(world: World, seeds: Seeds) -> list[tuple[int, np.float32]]:
+    """The seeds that are items of the world, in their order: rows and weights."""
+    row_of = {int(key): row for row, key in enumerate(world.keys)}
+    return [(row_of[key], w) for key, w in zip(seeds.keys.tolist(), seeds.weights, strict=True) if key in row_of]
 
 
 def dots(world: World, vector: np.ndarray) -> dict[int, np.float32]:
@@ -87,9 +122,9 @@ def test_ann_refuses_a_vector_of_another_dimension() -> None:
     ("lists", "message"),
     [
         ((("365d", 1.0),), "no top list '365d'"),
-        ((("7d", 1.0), ("7d", 2.0)), "asked for twice"),
-        ((("7d", -1.0),), "not negative"),
-        ((("7d", float("nan")),), "finite"),
+        ((("purchases/7d", 1.0), ("purchases/7d", 2.0)), "asked for twice"),
+        ((("purchases/7d", -1.0),), "not negative"),
+        ((("purchases/7d", float("nan")),), "finite"),
     ],
 )
 def test_tops_refuses(lists: tuple[tuple[str, float], ...], message: str) -> None:
@@ -205,7 +240,7 @@ def test_sources_share_one_mask_and_one_reply() -> None:
     world = World.drawn(5, 40)
     query = Query(
         "tiny-1",
-        (Ask("tops", 7, (("28d", 1.0),)), Ask("score_all", 7)),
+        (Ask("tops", 7, (("purchases/28d", 1.0),)), Ask("score_all", 7)),
         filter=Filter(must=(Condition("price", "gte", (0,)),)),
         vectors={"taste": np.ones(5, np.float32)},
     )

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
+from scipy import sparse
 
 from cluster.features import match_columns
 from cluster.partition import item_keys
@@ -16,7 +17,9 @@ from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpe
 from cluster.types import EVERYTHING, Affinity, Ask, Condition, Filter, Query, Scalar, Seeds
 from shard.attributes import column_from_arrow
 from shard.columns import ShardColumns
+from shard.item_table import ItemTable
 from shard.lists import RankedLists
+from shard.quorum_table import QuorumTable
 from shard.shard import Shard
 
 ATTRIBUTES = (
@@ -26,26 +29,36 @@ ATTRIBUTES = (
     AttributeSpec("organic", "boolean"),
 )
 SOURCES = (
-    SourceSpec("tops", "tops", exact=True, promises_k=True),
+    SourceSpec("tops", "tops", exact=True, promises_k=True, lists="purchases"),
     SourceSpec("ann", "ann", exact=True, promises_k=True, space="taste"),  # exact here: these spaces have no graph
     SourceSpec("history", "seeds", exact=True, promises_k=False, seeds="history"),
-    SourceSpec("score_all", "score_all", exact=True, promises_k=True, space="taste"),
+    SourceSpec("favourites", "seeds", exact=True, promises_k=False, seeds="favourites"),
+    SourceSpec("score_all", "score_all", exact=True, promises_k=True, space="taste", lists="purchases"),
+    SourceSpec("similar", "item_lists", exact=True, promises_k=False, seeds="history", table="content"),
+    SourceSpec("near_basket", "item_lists", exact=True, promises_k=False, seeds="basket", table="content"),
+    SourceSpec("quorum", "quorum", exact=True, promises_k=False),
 )
 BRANDS = ("acme", "bolt", "crux", "")
 STORES = ("s1", "s2", "s3", "s4")
-LISTS = ("7d", "28d", *(f"7d/brand={brand}" for brand in BRANDS))
+LISTS = ("purchases/7d", "purchases/28d", *(f"purchases/7d/brand={brand}" for brand in BRANDS))
+LIKED = ("s0", "s1", "s2", "s3", "s4")  # no user has the first; users have "s9", which is not here
 DIM = 5
 
 
 @dataclass(frozen=True)
 class World:
-    """n items in ascending key order. attributes: name -> n plain values, None where missing."""
+    """n items in ascending key order. attributes: name -> n plain values, None where missing.
+
+    similar: (n, n) float32, weight of a target (column) by seed (row), 0 for none.  liked: (n, len(LIKED)) float32.
+    """
 
     item_ids: list[str]
     attributes: dict[str, list]
     vectors: np.ndarray
     list_scores: dict[str, np.ndarray]
     stats: np.ndarray
+    similar: np.ndarray
+    liked: np.ndarray
 
     @classmethod
     def drawn(cls, seed: int, n: int, *, ties: bool = True) -> World:
@@ -63,12 +76,16 @@ class World:
         stores = [sorted(s for s in STORES if rng.random() < 0.4) or None for _ in range(n)]
         prices = [None if p is None else float(p) for p in some([0, 1, 2, 2.5, 10, -3])]
         vectors = rng.integers(-2, 3, (n, DIM)) if ties else rng.standard_normal((n, DIM))
+        similar = rng.integers(-2, 3, (n, n)) / 2 if ties else rng.standard_normal((n, n))
+        liked = rng.integers(0, 4, (n, len(LIKED))) / 4 if ties else rng.random((n, len(LIKED)))
         return cls(
             item_ids=ids,
             attributes={"brand": some(BRANDS), "stores": stores, "price": prices, "organic": some([True, False])},
             vectors=vectors.astype(np.float32),
             list_scores={"7d": scores(), "28d": scores()},
             stats=rng.random(n).astype(np.float32),
+            similar=(similar * (rng.random((n, n)) < 0.3)).astype(np.float32),
+            liked=(liked * (rng.random((n, len(LIKED))) < rng.choice([0.02, 0.2, 0.9], len(LIKED)))).astype(np.float32),
         )
 
     def __len__(self) -> int:
@@ -90,7 +107,9 @@ class World:
         lists = {}
         for name in LISTS:
             rows = self.members(name)
-            lists[name] = (rows, self.list_scores[name.partition("/")[0]][rows])
+            lists[name] = (rows, self.scores_in(name)[rows])
+        seeds, targets = np.nonzero(self.similar)
+        starts = np.searchsorted(seeds, np.arange(len(self) + 1))
         return ShardColumns(
             keys=self.keys,
             item_ids=pa.array(self.item_ids, pa.string()),
@@ -99,7 +118,13 @@ class World:
             stats={"trend": self.stats},
             payload=pa.table({"brand": arrays["brand"], "price": arrays["price"]}),
             vectors={"taste": self.vectors},
+            tables={"content": ItemTable.of(self.keys, starts, targets.astype(np.int32), self.similar[seeds, targets])},
+            quorum=QuorumTable.of(self.keys, LIKED, sparse.csr_array(self.liked)),
         )
+
+    def scores_in(self, list_name: str) -> np.ndarray:
+        """(n,) the scores of the window of a list."""
+        return self.list_scores[list_name.split("/")[1]]
 
     def spec(self, shard_items: Sequence[int], *, generation: str = "tiny-1") -> GenerationSpec:
         match = match_columns(spaces=["taste"], stats=["trend"], profile=["brand", "stores"])
@@ -114,6 +139,9 @@ class World:
             lists=LISTS,
             profile=("brand", "stores"),
             features=FeatureSchema(match=match, sources=tuple(s.name for s in SOURCES), user=(), context=()),
+            tables=("content",),
+            quorum="stores",
+            seeds=("favourites",),
         )
 
     def shards(self, owner: Sequence[int], n_shards: int) -> list[Shard]:
@@ -207,7 +235,7 @@ def asked(draw: st.DrawFn, world: World, *, filter: Filter | None = None) -> Ask
         filter=chosen,
         exclude=np.unique(np.concatenate((world.keys[excluded], foreign))),
         vectors={"taste": vector.astype(np.float32)} if draw(st.booleans()) else {},
-        seeds={"history": seeds(rng, world), "basket": seeds(rng, world)},
+        seeds={name: seeds(rng, world) for name in ("history", "basket", "favourites")},
         profile={"brand": affinity(rng, BRANDS), "stores": affinity(rng, (*STORES, "s9"))},
     )
     return Asked(query, chosen, frozenset(excluded.tolist()))
@@ -216,8 +244,11 @@ def asked(draw: st.DrawFn, world: World, *, filter: Filter | None = None) -> Ask
 def seeds(rng: np.random.Generator, world: World) -> Seeds:
     known = rng.choice(len(world), rng.integers(0, len(world) + 1), replace=False) if len(world) else np.empty(0, int)
     keys = rng.permutation(np.concatenate((world.keys[known], item_keys(["foreign-0", "foreign-9"]))))
-    return Seeds(keys, rng.integers(1, 4, len(keys)).astype(np.float32), rng.integers(0, 99, len(keys)).astype(np.float32))
+    weights = rng.integers(1, 4, len(keys)) if rng.random() < 0.5 else rng.random(len(keys))
+    return Seeds(keys, weights.astype(np.float32), rng.integers(0, 99, len(keys)).astype(np.float32))
 
 
 def affinity(rng: np.random.Generator, values: Sequence[str]) -> Affinity:
-    return Affinity(tuple(values), rng.random(len(values)).astype(np.float32))
+    """Of some values none at all, and now and then all in quarters."""
+    weights = rng.integers(0, 5, len(values)) / 4 if rng.random() < 0.5 else rng.random(len(values))
+    return Affinity(tuple(values), weights.astype(np.float32))
