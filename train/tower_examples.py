@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from cluster.train_sections import TwoTowerSection
 from train.catalogue import Catalogue
 from train.event_log import DAY_S, EventLog
 from train.interactions import Interactions, interactions
+from train.user_table import UserTable
 from train.users import UserFeatures, user_features
 
 Floats = NDArray[np.float32]
@@ -44,7 +47,7 @@ class Ragged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """e users at moments. histories: the newest items of each, at least one, newest first, and weights aligned with them.
+    """e users at moments. histories: the newest items of each, newest first, and weights aligned with them.
 
     features: (e, F) float32, as their record would hold.  labels: the distinct items each bought in the window after its
     moment, at least one.  users: (e,) int64, positions in the log.  moments: (e,) int64, Unix seconds.
@@ -74,51 +77,63 @@ class Examples:
         )
 
 
-def moments_before(log: EventLog, *, as_of: int, label_days: int, n_max: int) -> list[int]:
-    """At most n_max moments, newest first, whose windows of label_days follow each other up to `as_of`.
+@dataclass(frozen=True, eq=False)
+class Past:
+    """A log, and how it is read at a moment. declared: what is known of users beside it."""
 
-    The oldest has at least as many days of log before it. None if the log is shorter than two windows.
-    """
-    first = min((int(chunk.times.min()) for chunk in log.as_of(as_of).chunks() if len(chunk.times)), default=as_of)
-    window = label_days * DAY_S
-    return [as_of - k * window for k in range(1, n_max + 1) if as_of - (k + 1) * window >= first]
+    log: EventLog
+    catalogue: Catalogue
+    section: TwoTowerSection
+    half_life_days: float
+    windows_days: tuple[int, ...]
+    declared: UserTable | None = None
 
+    def moments(self, as_of: int) -> list[int]:
+        """At most `n_moments`, newest first, whose windows of `label_days` follow each other up to `as_of`.
 
-def examples_at(
-    log: EventLog,
-    catalogue: Catalogue,
-    moment: int,
-    *,
-    label_days: int,
-    half_life_days: float,
-    windows_days: Sequence[int],
-    n_history_max: int,
-    n_max: int,
-    rng: np.random.Generator,
-) -> tuple[Examples, tuple[str, ...]]:
-    """At most n_max of the users who have a history at the moment and bought something in the label_days after it.
+        The oldest has at least as many days of log before it. None if the log is shorter than two windows.
+        """
+        first = min((int(chunk.times.min()) for chunk in self.log.as_of(as_of).chunks() if len(chunk.times)), default=as_of)
+        window = self.section.label_days * DAY_S
+        return [as_of - k * window for k in range(1, self.section.n_moments + 1) if as_of - (k + 1) * window >= first]
 
-    And the names of their features.
-    """
-    pairs = interactions(log, as_of=moment, half_life_days=half_life_days)
-    bought = _bought(log.since(moment).as_of(moment + label_days * DAY_S))
-    users = np.flatnonzero((np.diff(pairs.starts) > 0) & (np.diff(bought.starts) > 0))
-    if len(users) > n_max:
-        users = np.sort(rng.choice(users, n_max, replace=False))
-    at, starts = newest(pairs, users, n_history_max)
-    features = tower_features(
-        user_features(log, pairs, catalogue, np.zeros((log.n_users, 1), np.float32), windows_days=windows_days)
-    )
-    labels, label_starts = bought.positions(users)
-    examples = Examples(
-        Ragged(starts, pairs.items[at]),
-        pairs.weights[at],
-        features.values[users],
-        Ragged(label_starts, bought.items[labels]),
-        users,
-        np.full(len(users), moment),
-    )
-    return examples, features.names
+    def examples(self, moment: int, *, n_max: int, rng: np.random.Generator) -> tuple[Examples, tuple[str, ...]]:
+        """At most n_max of the users of whom something is known at the moment and who bought something in the window after it.
+
+        And the names of their features.
+        """
+        log, section = self.log, self.section
+        pairs = interactions(log, as_of=moment, half_life_days=self.half_life_days)
+        bought = _bought(log.since(moment).as_of(moment + section.label_days * DAY_S))
+        users = np.flatnonzero(((np.diff(pairs.starts) > 0) | self._held) & (np.diff(bought.starts) > 0))
+        if len(users) > n_max:
+            users = np.sort(rng.choice(users, n_max, replace=False))
+        at, starts = newest(pairs, users, section.n_history_max)
+        features = self._features(pairs)
+        labels, label_starts = bought.positions(users)
+        examples = Examples(
+            Ragged(starts, pairs.items[at]),
+            pairs.weights[at],
+            features.values[users],
+            Ragged(label_starts, bought.items[labels]),
+            users,
+            np.full(len(users), moment),
+        )
+        return examples, features.names
+
+    def _features(self, pairs: Interactions) -> UserFeatures:
+        no_vectors = np.zeros((self.log.n_users, 1), np.float32)
+        features = user_features(self.log, pairs, self.catalogue, no_vectors, windows_days=self.windows_days)
+        return tower_features(features if self._declared is None else features.beside(*self._declared))
+
+    @cached_property
+    def _declared(self) -> tuple[tuple[str, ...], Floats] | None:
+        return None if self.declared is None else self.declared.features(self.log.user_ids)
+
+    @cached_property
+    def _held(self) -> NDArray[np.bool_]:
+        """Whose record exists even without a history."""
+        return np.zeros(self.log.n_users, bool) if self.declared is None else self.declared.holds(self.log.user_ids)
 
 
 def tower_features(features: UserFeatures) -> UserFeatures:

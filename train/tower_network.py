@@ -66,7 +66,8 @@ class Negatives:
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """n items, with replacement, ascending."""
         at = np.searchsorted(self.cumulative, np.sort(rng.random(n)) * self.cumulative[-1], side="right")
-        return np.minimum(at, len(self.cumulative) - 1).astype(np.int64)
+        items: NDArray[np.int64] = np.minimum(at, len(self.cumulative) - 1)
+        return items
 
 
 class Table:
@@ -112,7 +113,7 @@ class Table:
         self._read.clear()
 
 
-class _Product(torch.autograd.Function):
+class _Product(torch.autograd.Function):  # type: ignore[misc]
     """A constant sparse matrix times a dense one, with a dense gradient."""
 
     @staticmethod

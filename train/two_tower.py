@@ -24,7 +24,8 @@ from router.user_tower_file import read_weights, write_tower
 from train.catalogue import Catalogue
 from train.event_log import EventLog
 from train.interactions import Interactions
-from train.tower_examples import Examples, Ragged, examples_at, joined, moments_before, newest
+from train.tower_examples import Examples, Past, Ragged, joined, newest
+from train.user_table import UserTable
 from train.users import UserFeatures
 
 Floats = NDArray[np.float32]
@@ -71,8 +72,9 @@ class TwoTower:
         amounts = weights ** np.float32(self.weights.weight_exponent)
         history = sparse.csr_array((amounts, histories.items, histories.starts), shape=(len(histories), len(self.items)))
         total = np.asarray(history.sum(axis=1), np.float32)[:, None]
+        pooled = (history @ self.weights.table) / np.maximum(total, np.finfo(np.float32).tiny)
         z = standardised(features, self.weights.mean, self.weights.scale)
-        x = np.concatenate(((history @ self.weights.table) / total, z, np.ones_like(total), np.log1p(total)), axis=1)
+        x = np.concatenate((pooled, z, np.ones_like(total), np.log1p(total)), axis=1)
         return self.weights.vectors(x)
 
     def save(self, folder: Path) -> None:
@@ -105,10 +107,12 @@ def fit_two_tower(
     half_life_days: float,
     windows_days: Sequence[int],
     attributes: Sequence[str],
+    declared: UserTable | None = None,
     seed: int,
     on_epoch: Callable[[int], None] = lambda n_done: None,
 ) -> TwoTower:
-    """Fit to the log as of a moment. attributes: category attributes whose values are tokens of their items.
+    """Fit to the log as of a moment. attributes: category attributes whose values are tokens of their items.  declared: what is
+    known of users beside the log, more features.
 
     Sees no event after `as_of`, and no label is older than what its example knows. The same seed on the same machine gives the
     same bytes. `on_epoch` is told how many epochs are done. Raises ConfigError without torch, and for a log that is too short.
@@ -117,8 +121,8 @@ def fit_two_tower(
     from train.tower_network import Negatives, Network, Tokens
 
     rng = np.random.default_rng(seed)
-    past = _Past(log, catalogue, section, half_life_days, tuple(windows_days))
-    learning, validation, names = past.examples(as_of, rng)
+    past = Past(log, catalogue, section, half_life_days, tuple(windows_days), declared)
+    learning, validation, names = _examples(past, as_of, rng)
     mean, scale = _scaling(learning.features)
     counts = np.bincount(learning.labels.items, minlength=len(catalogue))
     read = np.bincount(learning.histories.items, minlength=len(catalogue)) > 0
@@ -149,54 +153,31 @@ def fit_two_tower(
     return replace(best, recalls=tuple(recalls))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Past:
-    """The log, and how it is read at a moment."""
+def _examples(past: Past, as_of: int, rng: np.random.Generator) -> tuple[Examples, Examples, tuple[str, ...]]:
+    """To learn from, and to be judged by: some users at the newest moment. And the names of the features.
 
-    log: EventLog
-    catalogue: Catalogue
-    section: TwoTowerSection
-    half_life_days: float
-    windows_days: tuple[int, ...]
-
-    def examples(self, as_of: int, rng: np.random.Generator) -> tuple[Examples, Examples, tuple[str, ...]]:
-        """To learn from, and to be judged by: some users at the newest moment. And the names of the features.
-
-        Users are held out, and not the last weeks, so that what serves has learned from the newest purchases there are.
-        """
-        section = self.section
-        moments = moments_before(self.log, as_of=as_of, label_days=section.label_days, n_max=section.n_moments)
-        if not moments:
-            raise ConfigError(
-                f"the log is too short for two towers: train.two_tower.label_days = {section.label_days} needs twice that"
-            )
-        n_max = -(-section.examples_max // len(moments))
-        parts: list[Examples] = []
-        names: tuple[str, ...] = ()
-        for moment in moments:
-            part, names = examples_at(
-                self.log,
-                self.catalogue,
-                moment,
-                label_days=section.label_days,
-                half_life_days=self.half_life_days,
-                windows_days=self.windows_days,
-                n_history_max=section.n_history_max,
-                n_max=n_max,
-                rng=rng,
-            )
-            parts.append(part)
-        everything = joined(parts)
-        if len(everything) < _EXAMPLES_MIN:
-            raise ConfigError(
-                f"two towers cannot be learned from {len(everything)} users who bought something before and after a moment, "
-                f"at least {_EXAMPLES_MIN} are needed"
-            )
-        newest_first = np.flatnonzero(everything.moments == everything.moments.max())
-        wanted = min(max(int(len(newest_first) * _HELD_OUT_SHARE), _HELD_OUT_MIN), _HELD_OUT_MAX)
-        n_held_out = min(wanted, len(newest_first) // 2 + 1)
-        held_out = np.sort(rng.choice(newest_first, n_held_out, replace=False))
-        return everything.take(np.setdiff1d(np.arange(len(everything)), held_out)), everything.take(held_out), names
+    Users are held out, and not the last weeks, so that what serves has learned from the newest purchases there are.
+    """
+    moments = past.moments(as_of)
+    if not moments:
+        days = past.section.label_days
+        raise ConfigError(f"the log is too short for two towers: train.two_tower.label_days = {days} needs twice that")
+    n_max = -(-past.section.examples_max // len(moments))
+    parts: list[Examples] = []
+    names: tuple[str, ...] = ()
+    for moment in moments:
+        part, names = past.examples(moment, n_max=n_max, rng=rng)
+        parts.append(part)
+    everything = joined(parts)
+    if len(everything) < _EXAMPLES_MIN:
+        raise ConfigError(
+            f"two towers cannot be learned from {len(everything)} users who bought something before and after a moment, "
+            f"at least {_EXAMPLES_MIN} are needed"
+        )
+    at_newest = np.flatnonzero(everything.moments == everything.moments.max())
+    wanted = min(max(int(len(at_newest) * _HELD_OUT_SHARE), _HELD_OUT_MIN), _HELD_OUT_MAX)
+    held_out = np.sort(rng.choice(at_newest, min(wanted, len(at_newest) // 2 + 1), replace=False))
+    return everything.take(np.setdiff1d(np.arange(len(everything)), held_out)), everything.take(held_out), names
 
 
 def _scaling(features: Floats) -> tuple[Floats, Floats]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from cluster.config import UsersSection
+from cluster.spec import AttributeSpec
+from cluster.train_sections import TwoTowerSection
 from tests.train.logs import NOW, catalogue_of, log_of
 from train.event_log import DAY_S, EventLog
 from train.interactions import interactions
-from train.tower_examples import Examples, examples_at, joined, moments_before, tower_features
+from train.tower_examples import Examples, Past, joined, tower_features
+from train.user_table import UserTable
 from train.users import user_features, user_records
 
 N_ITEMS = 30
@@ -27,19 +31,12 @@ def random_log(seed: int, n_users: int = 12) -> EventLog:
     )
 
 
-def at(log: EventLog, moment: int, *, n_history_max: int = 8, n_max: int = 1_000) -> Examples:
-    examples, _ = examples_at(
-        log,
-        CATALOGUE,
-        moment,
-        label_days=10,
-        half_life_days=30,
-        windows_days=(7, 28),
-        n_history_max=n_history_max,
-        n_max=n_max,
-        rng=np.random.default_rng(0),
-    )
-    return examples
+def at(
+    log: EventLog, moment: int, *, n_history_max: int = 8, n_max: int = 1_000, declared: UserTable | None = None
+) -> Examples:
+    section = TwoTowerSection(label_days=10, n_history_max=n_history_max)
+    past = Past(log, CATALOGUE, section, 30, (7, 28), declared)
+    return past.examples(moment, n_max=n_max, rng=np.random.default_rng(0))[0]
 
 
 def row(ragged_items: np.ndarray, starts: np.ndarray, at: int) -> list[int]:
@@ -92,9 +89,25 @@ def test_nothing_after_the_moment_changes_what_is_known_at_it() -> None:
 
 def test_moments_leave_each_a_window_before_and_after() -> None:
     log = log_of([("a", 0, 40), ("a", 1, 99)], N_ITEMS)
-    assert moments_before(log, as_of=NOW, label_days=20, n_max=9) == [80 * DAY_S, 60 * DAY_S]
-    assert moments_before(log, as_of=NOW, label_days=20, n_max=1) == [80 * DAY_S]
-    assert moments_before(log, as_of=NOW, label_days=31, n_max=9) == []
+
+    def moments(label_days: int, n_moments: int) -> list[int]:
+        section = TwoTowerSection(label_days=label_days, n_moments=n_moments)
+        return Past(log, CATALOGUE, section, 30, (7,)).moments(NOW)
+
+    assert moments(20, 9) == [80 * DAY_S, 60 * DAY_S]
+    assert moments(20, 1) == [80 * DAY_S]
+    assert moments(31, 9) == []
+
+
+def test_who_is_known_beside_the_log_needs_no_history() -> None:
+    log = log_of([("a", 1, 80), ("a", 2, 95), ("b", 3, 95), ("c", 4, 95)], N_ITEMS)
+    ages = pa.array([20.0, 60.0])
+    table = UserTable(pa.array(["a", "b"]), (AttributeSpec("age", "number"),), {"age": ages})
+    alone, beside = at(log, 90 * DAY_S), at(log, 90 * DAY_S, declared=table)
+    assert alone.users.tolist() == [0] and beside.users.tolist() == [0, 1]
+    assert np.diff(beside.histories.starts).tolist() == [1, 0]
+    assert beside.features[:, -1].tolist() == [20, 60]
+    assert beside.features.shape[1] == alone.features.shape[1] + 1
 
 
 def test_no_more_examples_than_allowed_and_taking_keeps_rows_whole() -> None:

@@ -57,7 +57,8 @@ def fit(log: EventLog, *, as_of: int = NOW, seed: int = 0, section: TwoTowerSect
 
 @pytest.fixture(scope="module")
 def tower() -> TwoTower:
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)  # threads that wait for each other are slow where other tests run beside
     return fit(world())
 
 
