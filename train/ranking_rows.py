@@ -4,6 +4,9 @@ which of them were bought in the window after it.
 Retrieval, merge and feature assembly are the very functions that serve, run over one shard that holds the whole catalogue as of
 that moment. So a feature cannot mean one thing in training and another in production, and nothing later than the moment can
 leak into it: the shard, the records and the vectors were made without it. Rows of a user stand in merged order.
+
+Every other user comes with a basket, some of the first visit of the window, so that the models learn what to make of the
+sources that answer one; what is in it is neither a candidate nor wanted any more.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ from router.rank import rank_query
 from router.request import Request
 from router.sections import RouterSections
 from train.event_log import DAY_S, EventLog
+from train.held_out import hold_out
 from train.signals import Signals
+
+BASKET_ITEMS = 3
 
 Retrieve = Callable[[Query], ShardReply]
 
@@ -93,32 +99,50 @@ def ranking_rows(
     *,
     users: NDArray[np.int64],
     label_days: int,
+    basket_items: int = BASKET_ITEMS,
     on_user: Callable[[int], None] = lambda n_users: None,
 ) -> RankingRows:
     """Rows for `users`, positions in the log, whose labels are their events in the days after the signals' moment.
 
-    signals, spec, retrieve: of one moment and one shard.  `on_user` is told how many users are done. Users whose candidates
-    are none, and under `slate.exclude_seen` purchases of what was seen before, are left out.
+    signals, spec, retrieve: of one moment and one shard.  basket_items: how many there are at most in a basket.  `on_user` is
+    told how many users are done. Users whose candidates are none, who wanted nothing beyond their basket, and under
+    `slate.exclude_seen` purchases of what was seen before, are left out.
     """
-    sections = RouterSections.of(config)
+    sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
     records = {record.user_id: record for record in signals.records(config, spec.id, users)}
-    bought = _bought_after(signals, users, label_days)
+    held_out = hold_out(
+        signals.log,
+        users,
+        after=signals.pairs.as_of,
+        days=label_days,
+        new_days=label_days,
+        basket_items=basket_items,
+        seed=seed,
+    )
     features: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.float32]] = []
     n_bought: list[int] = []
-    for n_done, user in enumerate(users):
-        request = Request(user_id=signals.log.user_ids[int(user)].as_py(), k=config.slate.k_default)
+    for at, user in enumerate(users):
+        bought = held_out.items[held_out.starts[at] : held_out.starts[at + 1]]
+        basket = held_out.baskets[at]
+        if at % 2:
+            bought, basket = np.union1d(bought, basket), basket[:0]
+        request = Request(
+            user_id=signals.log.user_ids[int(user)].as_py(),
+            k=config.slate.k_default,
+            basket=tuple(catalogue.ids[int(row)].as_py() for row in basket),
+        )
         record = records.get(request.user_id)
         planned = plan(request, record, spec, sections, tower=signals.tower)
         reply = retrieve(planned.query)
         candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
-        wanted = np.setdiff1d(bought[int(user)], planned.query.exclude, assume_unique=True)
+        wanted = np.setdiff1d(catalogue.keys[bought], planned.query.exclude, assume_unique=True)
         if len(candidates) and len(wanted):
             query = rank_query(candidates, request, record, spec, config.ranker)
             features.append(assemble(spec.features, query))
             labels.append(np.isin(candidates.keys, wanted).astype(np.float32))
             n_bought.append(len(wanted))
-        on_user(n_done + 1)
+        on_user(at + 1)
     starts = np.concatenate(([0], np.cumsum([len(group) for group in labels]))).astype(np.int64)
     n_columns = len(spec.features.columns())
     return RankingRows(
@@ -127,18 +151,3 @@ def ranking_rows(
         starts,
         np.array(n_bought, np.int64),
     )
-
-
-def _bought_after(signals: Signals, users: NDArray[np.int64], label_days: int) -> dict[int, NDArray[np.int64]]:
-    """The keys of what each of the users bought in the window, ascending and unique."""
-    moment = signals.pairs.as_of
-    wanted = np.zeros(signals.log.n_users, bool)
-    wanted[users] = True
-    bought: dict[int, NDArray[np.int64]] = {int(user): np.empty(0, np.int64) for user in users}
-    for chunk in signals.log.since(moment).as_of(moment + label_days * DAY_S).chunks():
-        mine = wanted[chunk.users]
-        pairs = np.unique(np.stack((chunk.users[mine], chunk.items[mine]), axis=1), axis=0)
-        present, begins = np.unique(pairs[:, 0], return_index=True)
-        for user, rows in zip(present, np.split(pairs[:, 1], begins[1:]), strict=True):
-            bought[int(user)] = signals.catalogue.keys[rows]
-    return bought

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,11 @@ def world(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cat
     return read_world(TINY, config, tmp_path_factory.mktemp("world"), now=NOW)
 
 
-def rows_of(catalogue: Catalogue, log: EventLog, config: Config, users: np.ndarray) -> RankingRows:
+def rows_of(catalogue: Catalogue, log: EventLog, config: Config, users: np.ndarray, *, basket_items: int = 3) -> RankingRows:
     signals = signals_at(catalogue, log, config, as_of=MOMENT)
     spec = describe(signals, config, generation="training", created="", shard_items=(len(catalogue),))
     shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-    return ranking_rows(signals, spec, shard.retrieve, config, users=users, label_days=LABEL_DAYS)
+    return ranking_rows(signals, spec, shard.retrieve, config, users=users, label_days=LABEL_DAYS, basket_items=basket_items)
 
 
 def reshuffled_future(log: EventLog) -> EventLog:
@@ -51,7 +52,8 @@ def reshuffled_future(log: EventLog) -> EventLog:
 def test_features_do_not_change_when_the_future_does(world: tuple[Catalogue, EventLog], config: Config) -> None:
     catalogue, log = world
     users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=30, seed=0)
-    rows, other = rows_of(catalogue, log, config, users), rows_of(catalogue, reshuffled_future(log), config, users)
+    logs = (log, reshuffled_future(log))
+    rows, other = (rows_of(catalogue, log, config, users, basket_items=0) for log in logs)
     assert np.array_equal(rows.features, other.features, equal_nan=True)
     assert np.array_equal(rows.starts, other.starts)
     assert not np.array_equal(rows.labels, other.labels)
@@ -63,11 +65,30 @@ def test_labels_are_what_was_bought_in_the_window(world: tuple[Catalogue, EventL
     rows = rows_of(catalogue, log, config, users)
     window = log.since(MOMENT).as_of(MOMENT + LABEL_DAYS * DAY_S)
     bought = {(int(u), int(i)) for c in window.chunks() for u, i in zip(c.users, c.items, strict=True)}
-    expected = [sum(1 for u, _ in bought if u == user) for user in users]
+    first = {int(u): set() for u in users}
+    times: dict[int, int] = {}
+    for chunk in window.chunks():
+        for user, item, time in zip(chunk.users.tolist(), chunk.items.tolist(), chunk.times.tolist(), strict=True):
+            if user in first and times.setdefault(user, time) == time:
+                first[user].add(item)
+    in_basket = [0 if at % 2 else min(3, len(first[int(user)])) for at, user in enumerate(users)]
+    expected = [sum(1 for u, _ in bought if u == user) - n for user, n in zip(users, in_basket, strict=True)]
     assert rows.n_bought.tolist() == expected
     found = np.add.reduceat(rows.labels, rows.starts[:-1])
     assert (found <= expected).all() and found.sum() > 0
     assert 0 < rows.recall <= 1 and len(rows.features) == rows.starts[-1] == len(rows.labels)
+
+
+def test_every_other_user_has_a_basket_that_sources_answer(world: tuple[Catalogue, EventLog], config: Config) -> None:
+    catalogue, log = world
+    users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=20, seed=0)
+    rows = rows_of(catalogue, log, config, users)
+    signals = signals_at(catalogue, log, config, as_of=MOMENT)
+    columns = describe(signals, config, generation="past", created="", shard_items=(1,)).features.columns()
+    sizes, answered = (rows.features[:, columns.index(name)] for name in ("basket_size", "with_basket.score"))
+    by_user = [(sizes[a], answered[a:b]) for a, b in pairwise(rows.starts)]
+    assert sum(size == 0 for size, _ in by_user) == 10 and max(size for size, _ in by_user) == 3
+    assert all(np.isnan(scores).all() == (size == 0) for size, scores in by_user)
 
 
 def test_a_leak_would_be_seen(world: tuple[Catalogue, EventLog], config: Config) -> None:
