@@ -128,6 +128,8 @@ def make_signals(
     sources = source_specs(config, catalogue, log, playlists=playlists is not None)
     factors, towers = fitted.factors, fitted.two_tower
     users = user_features(log, pairs, catalogue, factors.users, windows_days=windows)
+    if declared is not None:
+        users = users.beside(*declared.features(log.user_ids))
     spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)}
     if catalogue.content is not None:
         spaces[CONTENT] = content_space(catalogue.content, pairs)
@@ -144,7 +146,7 @@ def make_signals(
         quorum=fitted.quorum,
         seeds=_seeds(log, pairs, factors, config, wanted={source.seeds for source in sources}),
         stats=item_stats(catalogue, pairs, bought, windows_days=windows),
-        users=users if declared is None else users.beside(*declared.features(log.user_ids)),
+        users=users,
         profile=profile_attributes(config, () if declared is None else declared.profile_attributes(catalogue.specs)),
         declared=declared,
         tower=None if towers is None else UserTower(towers.weights, users.names),

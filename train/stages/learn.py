@@ -118,6 +118,7 @@ class _Lesson:
                 half_life_days=config.train.half_life_days,
                 windows_days=windows,
                 attributes=attributes,
+                declared=source.users,
                 seed=config.train.seed,
                 on_epoch=progress.advance,
             )
