@@ -95,8 +95,11 @@ def _prepare(data: Dataset, config: Config) -> Path:
         began = time.monotonic()
         if data is Dataset.synthetic:
             from train.synthetic import World, write_world
+            from train.synthetic_browsing import add_browsing
 
-            write_world(World(end=int(time.time())), folder)
+            world = World(end=int(time.time()))
+            write_world(world, folder)
+            add_browsing(world, folder)
             told = "made up"
         else:
             from train.complete_journey import fetch, prepare
@@ -108,7 +111,8 @@ def _prepare(data: Dataset, config: Config) -> Path:
         tell("data", f"{told}, {time.monotonic() - began:.1f} s")
     else:
         tell("data", f"in {folder}")
-    made = build_generation(config, items, events)
+    users, playlists = (path if path.is_file() else None for path in (folder / "users.parquet", folder / "playlists.parquet"))
+    made = build_generation(config, items, events, users=users, playlists=playlists)
     tell("build", made.text)
     return items
 
