@@ -18,6 +18,7 @@ from cluster.types import Ask, Condition, FetchQuery, Filter, Query
 from shard.attributes import CategoryColumn, NumberColumn
 from shard.columns import ShardColumns
 from shard.lists import RankedLists
+from shard.quorum_table import QuorumTable
 from shard.shard import Shard
 from tests.shard.worlds import LISTS, World, asked, filters, worlds
 
@@ -105,6 +106,7 @@ def shard_of(columns: ShardColumns, **spec_changes: object) -> Shard:
     [
         {"sources": (SourceSpec("ann", "ann", True, True, space="other"),)},
         {"sources": (SourceSpec("ann", "ann", True, True),)},
+        {"sources": (SourceSpec("similar", "item_lists", True, False, seeds="history", table="other"),)},
         {"features": msgspec.structs.replace(WORLD.whole.spec.features, match=("stat.other",))},
     ],
 )
@@ -113,11 +115,53 @@ def test_a_spec_that_promises_what_is_not_there_is_refused(changes: dict) -> Non
         shard_of(WORLD.columns, **changes)
 
 
+def test_a_quorum_source_needs_a_table() -> None:
+    with pytest.raises(SchemaMismatch, match="source quorum needs the quorum table"):
+        shard_of(replace(WORLD.columns, quorum=None))
+
+
 def lists_with(change: Callable[[RankedLists], None]) -> ShardColumns:
-    lists = WORLD.columns.lists
+    return replace(WORLD.columns, lists=changed(WORLD.columns.lists, change))
+
+
+def quorum_with(change: Callable[[RankedLists], None]) -> ShardColumns:
+    assert WORLD.columns.quorum is not None
+    return replace(WORLD.columns, quorum=QuorumTable(changed(WORLD.columns.quorum.by_value, change)))
+
+
+def changed(lists: RankedLists, change: Callable[[RankedLists], None]) -> RankedLists:
     copy = RankedLists(lists.names, lists.indptr.copy(), lists.rows.copy(), lists.scores.copy())
     change(copy)
-    return replace(WORLD.columns, lists=copy)
+    return copy
+
+
+def table_with(part: str, change: Callable[[np.ndarray], None]) -> ShardColumns:
+    table = WORLD.columns.tables["content"]
+    copy = getattr(table, part).copy()
+    change(copy)
+    return replace(WORLD.columns, tables={"content": replace(table, **{part: copy})})
+
+
+def second_like_first(array: np.ndarray) -> None:
+    array[1] = array[0]
+
+
+def first_beyond(array: np.ndarray) -> None:
+    array[0] = 99
+
+
+def first_unknown(array: np.ndarray) -> None:
+    array[0] = np.nan
+
+
+def sort_scores(lists: RankedLists) -> None:
+    lists.scores.sort()
+
+
+def zero_all(lists: RankedLists) -> None:
+    lists.scores[:] = 0
+    for at in range(len(lists)):
+        lists.at(at)[0].sort()
 
 
 def swap_first_two(lists: RankedLists) -> None:
@@ -134,8 +178,8 @@ def lose_a_row(lists: RankedLists) -> None:
 
 def brand_with(codes: Callable[[np.ndarray], np.ndarray]) -> ShardColumns:
     brand = WORLD.columns.attributes["brand"]
-    changed = CategoryColumn(brand.values, codes(brand.codes).astype(np.int32))
-    return replace(WORLD.columns, attributes={**WORLD.columns.attributes, "brand": changed})
+    other = CategoryColumn(brand.values, codes(brand.codes).astype(np.int32))
+    return replace(WORLD.columns, attributes={**WORLD.columns.attributes, "brand": other})
 
 
 class TestIntegrity:
@@ -155,6 +199,14 @@ class TestIntegrity:
             (lists_with(swap_first_two), "not best first"),
             (lists_with(repeat_first), "holds a row twice"),
             (lists_with(lose_a_row), "rows that do not exist"),
+            (quorum_with(repeat_first), "category s. holds a row twice"),
+            (quorum_with(sort_scores), "category s. is not best first"),
+            (quorum_with(zero_all), "weight that is not above 0"),
+            (table_with("seed_keys", second_like_first), "item table content: seed keys do not ascend"),
+            (table_with("starts", first_beyond), "item table content: starts do not ascend"),
+            (table_with("rows", first_beyond), "item table content holds rows that do not exist"),
+            (table_with("rows", second_like_first), "item table content: a list holds a row twice"),
+            (table_with("weights", first_unknown), "item table content is not finite"),
         ],
     )
     def test_planted_damage_is_found(self, columns: ShardColumns, message: str) -> None:
@@ -181,3 +233,11 @@ class TestIntegrity:
     def test_lists_are_those_of_the_spec(self) -> None:
         with pytest.raises(GenerationCorrupt, match="lists are not those"):
             shard_of(WORLD.columns, lists=LISTS[1:]).check_integrity()
+
+    def test_tables_are_those_of_the_spec(self) -> None:
+        with pytest.raises(GenerationCorrupt, match="item tables are not those"):
+            shard_of(WORLD.columns, tables=("content", "npmi")).check_integrity()
+
+    def test_a_quorum_is_there_if_the_spec_says_so(self) -> None:
+        with pytest.raises(GenerationCorrupt, match="quorum is not as the spec says"):
+            shard_of(WORLD.columns, quorum="").check_integrity()
