@@ -81,7 +81,12 @@ class Rules:
     def of(cls, section: SlateSection, spec: GenerationSpec) -> Rules:
         """Raises ConfigError for a rule about something that the generation does not have."""
         caps = tuple(
-            CapRule(f"cap.{cap.attribute}", section.group_by.index(cap.attribute), cap.max, cap.first)
+            CapRule(
+                f"cap.{cap.attribute}{f'.first_{cap.first}' if cap.first else ''}",
+                section.group_by.index(cap.attribute),
+                cap.max,
+                cap.first,
+            )
             for cap in section.all_caps
         )
         quotas = tuple(

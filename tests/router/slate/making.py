@@ -49,7 +49,7 @@ def candidates_of(
         source_scores=np.where(proposed, 1, np.nan).astype(np.float32),
         source_ranks=np.where(proposed, 1, np.nan).astype(np.float32),
         match=match,
-        facts=None if facts is None else np.array(facts, np.int64).reshape(m, len(facts[0]) if facts else 1),
+        facts=None if facts is None else np.array(facts, np.int64).reshape(m, len(facts[0]) if facts else 6),
     )
 
 
