@@ -16,18 +16,15 @@ out: with dropout and user weights EASE is at its figures (ML-100k, docs/als.md)
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
-from threadpoolctl import threadpool_limits
 
-from train.item_lists import ItemLists, lists_of, strongest_of_dense
+from train.item_lists import ItemLists, blocks_of, lists_of, strongest_of_dense
 
 _BLOCK_FLOATS = 8 << 20  # of B at once in each thread, 32 MiB
 
@@ -93,8 +90,7 @@ def ease_lists(pairs: sparse.csr_array, settings: EaseSettings) -> ItemLists:
     if n_kept == 0:
         return ItemLists(np.zeros(n_items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     weights = ease_weights(pairs[:, chosen], settings)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        part = lists_of(pool.map(lambda span: strongest_of_dense(weights.rows(span), settings.top), weights.spans()))
+    part = lists_of(blocks_of(lambda span: strongest_of_dense(weights.rows(span), settings.top), weights.spans()))
     lengths = np.zeros(n_items, np.int64)
     lengths[chosen] = np.diff(part.starts)
     starts = np.concatenate(([0], np.cumsum(lengths)))

@@ -6,14 +6,19 @@ shard a target lives on, and how lists are walked for a history, is not known he
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float32]
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +89,12 @@ def strongest_of_dense(rows: NDArray[np.floating], k: int) -> sparse.csr_array:
     strengths = np.abs(rows)
     cuts = np.partition(strengths, n - k, axis=1)[:, n - k] if k < n else np.zeros(len(rows), rows.dtype)
     return strongest(sparse.csr_array(np.where(strengths >= cuts[:, None], rows, 0)), k)
+
+
+def blocks_of(make: Callable[[Part], sparse.csr_array], parts: Iterable[Part]) -> list[sparse.csr_array]:
+    """`make` of each part, in order, on all cores. BLAS keeps to one: its threads would only wait for each other's turn."""
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(make, parts))
 
 
 def lists_of(blocks: Iterable[sparse.csr_array]) -> ItemLists:

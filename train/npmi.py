@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from train.event_log import NO_CONTEXT, EventLog
-from train.item_lists import ItemLists, lists_of, strongest
+from train.item_lists import ItemLists, blocks_of, lists_of, strongest
 
 _BLOCK_PAIRS = 8 << 20
 
@@ -45,13 +45,14 @@ def npmi_lists(baskets: Baskets, settings: NpmiSettings) -> ItemLists:
     n_baskets, n_items = matrix.shape
     by_item = sparse.csr_array(matrix.T)
     occurrences = np.diff(by_item.indptr).astype(np.float64)
-    blocks = (
-        strongest(_npmi(by_item[span] @ matrix, span.start, occurrences, n_baskets, settings.support_min), settings.top)
-        for span in _spans(by_item, np.diff(matrix.indptr))
-    )
     if n_items == 0:
         return ItemLists(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    return lists_of(blocks)
+
+    def block(span: slice) -> sparse.csr_array:
+        together = by_item[span] @ matrix
+        return strongest(_npmi(together, span.start, occurrences, n_baskets, settings.support_min), settings.top)
+
+    return lists_of(blocks_of(block, _spans(by_item, np.diff(matrix.indptr))))
 
 
 def visit_baskets(log: EventLog, *, items_max: int) -> Baskets:

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from train.item_lists import ItemLists, lists_of, strongest, strongest_of_dense
+from train.item_lists import ItemLists, blocks_of, lists_of, strongest, strongest_of_dense
 from train.item_values import ItemValues
 
-_BLOCK_FLOATS = 16 << 20
+_BLOCK_FLOATS = 8 << 20  # in each thread
 _BLOCK_PAIRS = 8 << 20
 
 Floats = NDArray[np.float32]
@@ -45,7 +45,7 @@ class AttributeSettings:
 def similar_by_vectors(vectors: Floats, *, top: int, sources: NDArray[np.bool_] | None = None) -> ItemLists:
     """The `top` items of largest positive cosine for each item, or for those with sources[i]. vectors: (n, dim) float32.
 
-    A zero vector resembles nothing. Cost: 2 n² dim flops and n² comparisons; memory 128 MiB.
+    A zero vector resembles nothing. Cost: 2 n² dim flops and n² comparisons; memory 128 MiB a thread.
     """
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
@@ -58,8 +58,8 @@ def similar_by_vectors(vectors: Floats, *, top: int, sources: NDArray[np.bool_] 
         cosines[np.arange(len(rows)), rows] = 0
         return strongest_of_dense(np.maximum(cosines, 0), top)
 
-    blocks = [block(asked[begin : begin + size]) for begin in range(0, len(asked), size)]
-    return _spread(blocks, asked, n)
+    parts = (asked[begin : begin + size] for begin in range(0, len(asked), size))
+    return _spread(blocks_of(block, parts), asked, n)
 
 
 def similar_by_attributes(
@@ -70,8 +70,8 @@ def similar_by_attributes(
     n = weighted.shape[0]
     asked = np.arange(n) if sources is None else np.flatnonzero(sources)
     by_value = sparse.csr_array(weighted.T)
-    blocks = [_similar(weighted, by_value, rows, settings.top) for rows in _spans(weighted, by_value, asked)]
-    return _spread(blocks, asked, n)
+    spans = _spans(weighted, by_value, asked)
+    return _spread(blocks_of(lambda rows: _similar(weighted, by_value, rows, settings.top), spans), asked, n)
 
 
 def attribute_vectors(values: Mapping[str, ItemValues], settings: AttributeSettings) -> sparse.csr_array:
