@@ -14,9 +14,18 @@ _WHAT_MIN = 12
 
 
 def slate_table(answer: Mapping[str, Any], width: int) -> Table:
-    """The items, in `width` columns. What an item is takes the room that is left: texts first, then numbers, long sets cut."""
+    """The items, in `width` columns. What an item is takes the room that is left: texts first, then numbers, long sets cut.
+
+    Of an item's sources as many are named as a third of the width has room for, then how many more there are.
+    """
     rows = [
-        (str(item["rank"]), str(item["item_id"]), _payload(item["payload"]), f"{item['score']:.3f}", " ".join(item["sources"]))
+        (
+            str(item["rank"]),
+            str(item["item_id"]),
+            _payload(item["payload"]),
+            f"{item['score']:.3f}",
+            _fitted(item["sources"], width // 3),
+        )
         for item in answer["items"]
     ]
     taken = sum(max((len(row[at]) for row in rows), default=0) for at in (0, 1, 3, 4))
@@ -68,6 +77,18 @@ def sources_table(answer: Mapping[str, Any]) -> Table:
         silent = row["found"] == 0
         table.add_row(row["source"], *numbers, f"{row['took_ms']:.1f}", _how(row["strategies"]), style="dim" if silent else "")
     return table
+
+
+def _fitted(names: Sequence[str], room: int) -> str:
+    """
+    >>> _fitted(["tops", "ann", "history"], 16), _fitted(["tops", "ann", "history"], 12), _fitted(["a_long_name"], 3)
+    ('tops ann history', 'tops ann +1', 'a_long_name')
+    """
+    for n in range(len(names), 0, -1):
+        text = " ".join(names[:n]) + (f" +{len(names) - n}" if n < len(names) else "")
+        if len(text) <= room or n == 1:
+            return text
+    return ""
 
 
 def _how(strategies: Mapping[str, int]) -> str:
