@@ -28,6 +28,15 @@ class TableReport(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         assert self.n_rows == self.n_kept + sum(self.dropped.values()), "rows must add up"
 
+    def lines(self) -> list[str]:
+        """For people: how many rows were kept, then a line for each reason and each oddity, the most frequent first."""
+        told = [f"{self.table}: {self.n_kept:,} of {self.n_rows:,} rows kept"]
+        for verb, counts in (("dropped", self.dropped), ("kept", self.noted)):
+            for reason, n in sorted(counts.items(), key=lambda one: -one[1]):
+                shown = ", ".join(dict.fromkeys(self.examples.get(reason, [])))
+                told.append(f"  {n:,} {verb}, {reason}" + (f": {shown}{' …' if n > _EXAMPLES_MAX else ''}" if shown else ""))
+        return told
+
 
 class InputReport(msgspec.Struct, frozen=True):
     """All tables, and what they hold. Times are Unix seconds of the first and last kept purchase.
@@ -46,10 +55,14 @@ class InputReport(msgspec.Struct, frozen=True):
     playlists: TableReport | None = None
 
     @property
+    def tables(self) -> list[TableReport]:
+        """Of the files that were given."""
+        return [table for table in (self.items, self.events, self.users, self.playlists) if table is not None]
+
+    @property
     def n_dropped(self) -> int:
         """Rows of any table that were not kept."""
-        tables = (self.items, self.events, self.users, self.playlists)
-        return sum(sum(table.dropped.values()) for table in tables if table is not None)
+        return sum(sum(table.dropped.values()) for table in self.tables)
 
 
 class Tally:

@@ -49,13 +49,16 @@ class Made:
 def build_generation(
     config: Config, items: Path, events: Path, *, users: Path | None = None, playlists: Path | None = None
 ) -> Made:
-    """Run the build with bars on stderr, or a line a stage where that is no terminal."""
+    """Run the build with bars on stderr, or a line a stage where that is no terminal; then what was odd about the input."""
     from train.build import build as run_build
 
     logging.getLogger("catboost").setLevel(logging.WARNING)
     bars = Bars()
     with bars.shown:
         built = run_build(config, items, events, users=users, playlists=playlists, progress=bars)
+    for table in built.report.input.tables:
+        if table.dropped or table.noted:
+            err.print("\n".join(f"  {line}" for line in table.lines()), markup=False, highlight=False)
     spec = built.spec
     text = f"generation {spec.id}: {spec.n_shards} shards, {spec.n_items:,} items, {built.report.n_users:,} users"
     return Made(spec.id, json.loads(msgspec.json.encode(built.report)), text)
