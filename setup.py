@@ -1,5 +1,7 @@
 """The one part that needs a compiler. Everything else about the package is in pyproject.toml."""
 
+from glob import glob
+
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import setup
 
@@ -8,7 +10,7 @@ from setuptools import setup
 kernel = Pybind11Extension(
     "shard._kernel",
     ["shard/native/kernel.cpp"],
-    depends=["shard/native/instructions.h", "shard/native/scanner.h"],
+    depends=sorted(glob("shard/native/*.h")),
     cxx_std=17,
     extra_compile_args=["-O3", "-ffp-contract=off", "-Wno-psabi"],
     optional=True,

@@ -1,7 +1,9 @@
-from numpy import bool_, uint64
+from collections.abc import Sequence
+
+from numpy import bool_, int64, uint64
 from numpy.typing import NDArray
 
-from cluster.types import Floats, Rows
+from cluster.types import Floats, Keys, Rows
 
 def supported() -> list[str]: ...
 
@@ -17,3 +19,18 @@ class Scanner:
     def prepared(self, query: Floats) -> Floats: ...
     @property
     def instructions(self) -> str: ...
+
+class ListWalker:
+    def __init__(self, indptr: NDArray[int64], rows: Rows, scores: Floats, n_rows: int) -> None: ...
+    def best(
+        self,
+        lists: Sequence[int],
+        weights: Sequence[float],
+        passes: NDArray[bool_],
+        excluded: Rows,
+        k: int,
+        entries_max: int,
+    ) -> tuple[Rows, Floats] | None: ...
+
+def united(parts: Sequence[Rows]) -> tuple[Rows, Rows]: ...
+def located(keys: Keys, wanted: Keys) -> tuple[NDArray[int64], NDArray[int64]]: ...

@@ -21,10 +21,7 @@ class Mask:
         bits.flags.writeable = False
         self.bits = bits
         self.count = int(np.count_nonzero(bits))
-
-    @property
-    def everything(self) -> bool:
-        return self.count == len(self.bits)
+        self.everything = self.count == len(bits)
 
     @cached_property
     def rows(self) -> Rows:
@@ -33,13 +30,17 @@ class Mask:
 
 
 class Eligible:
-    """A mask and the rows excluded on top of it. excluded: int32, ascending, unique, each one passing the mask."""
+    """A mask and the rows excluded on top of it. excluded: int32, ascending, unique, each one passing the mask.
 
-    __slots__ = ("excluded", "mask")
+    count: how many rows may be returned.
+    """
+
+    __slots__ = ("count", "excluded", "mask")
 
     def __init__(self, mask: Mask, excluded: Rows = NO_ROWS) -> None:
         self.mask = mask
         self.excluded = excluded
+        self.count = mask.count - len(excluded)
 
     @classmethod
     def of(cls, mask: Mask, excluded: Rows) -> Eligible:
@@ -49,22 +50,12 @@ class Eligible:
         return cls(mask, np.unique(excluded[mask.bits[excluded]]).astype(np.int32))
 
     @property
-    def count(self) -> int:
-        """How many rows may be returned."""
-        return self.mask.count - len(self.excluded)
-
-    @property
     def n_rows(self) -> int:
         return len(self.mask.bits)
 
     def keep(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
         """For each of some rows whether it may be returned, aligned with them."""
-        allowed: NDArray[np.bool_] = self.mask.bits[rows]
-        if len(self.excluded):
-            at = np.searchsorted(self.excluded, rows)
-            at[at == len(self.excluded)] = 0
-            allowed = allowed & (self.excluded[at] != rows)
-        return allowed
+        return kept(rows, self.mask.bits, self.excluded)
 
     def rows(self) -> Rows:
         """Every row that may be returned, ascending, int32. Costs a copy of the mask's rows if anything is excluded."""
@@ -72,3 +63,13 @@ class Eligible:
             return self.mask.rows
         at = np.searchsorted(self.mask.rows, self.excluded)
         return np.delete(self.mask.rows, at)
+
+
+def kept(rows: NDArray[np.integer], passes: NDArray[np.bool_], excluded: Rows) -> NDArray[np.bool_]:
+    """For each of some rows whether it passes, (n,) bool by row, and is not excluded: int32, ascending, unique."""
+    allowed: NDArray[np.bool_] = passes.take(rows)
+    if len(excluded):
+        at = excluded.searchsorted(rows)
+        at[at == len(excluded)] = 0
+        allowed &= excluded.take(at) != rows
+    return allowed

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from cluster.types import NO_FLOATS, NO_ROWS, Floats, Rows
+from cluster.types import FLOAT32, INT32, NO_FLOATS, NO_ROWS, Floats, Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,8 +19,9 @@ class Found:
     strategy: str
 
     def __post_init__(self) -> None:
-        assert self.rows.dtype == np.int32 and self.rows.ndim == 1, f"rows must be 1-d int32, got {self.rows.dtype}"
-        assert self.scores.dtype == np.float32 and self.scores.shape == self.rows.shape, "scores must align with rows"
+        assert self.rows.dtype == INT32 and self.rows.ndim == 1, f"rows must be 1-d int32, got {self.rows.dtype}"
+        assert self.scores.dtype == FLOAT32 and self.scores.ndim == 1, f"scores must be 1-d float32, got {self.scores.dtype}"
+        assert len(self.scores) == len(self.rows), "scores must align with rows"
 
     def __len__(self) -> int:
         return len(self.rows)

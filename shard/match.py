@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from cluster.errors import SchemaMismatch
 from cluster.features import BASKET_MEMBER, HISTORY_AGE, HISTORY_WEIGHT
-from cluster.types import Affinity, Floats, Keys, Query, Rows, Seeds
+from cluster.types import Affinity, Floats, Keys, Query, Rows
 from shard.attributes import CategoriesColumn, CategoryColumn, Column, slices
+from shard.row_sets import located
 from shard.space import Space
 
 
@@ -31,34 +32,30 @@ class MatchFeatures:
         attributes: Mapping[str, Column],
     ) -> None:
         """Raises SchemaMismatch for a column that this shard cannot compute."""
-        self._keys = keys
-        self._n_columns = len(columns)
         self._dots: list[tuple[int, str, Space]] = []
         self._affinities: list[tuple[int, str, _Affinities]] = []
         self._seeds: dict[str, int] = {}
-        fixed: list[tuple[int, Floats]] = []
+        # What a row has whoever asks, a whole row of it, because one look-up costs less than filling columns one by one.
+        self._unasked = np.zeros((len(keys), len(columns)), np.float32)
         for at, column in enumerate(columns):
             kind, _, name = column.partition(".")
             if kind == "dot" and name in spaces:
                 self._dots.append((at, name, spaces[name]))
             elif kind == "norm" and name in spaces:
-                fixed.append((at, spaces[name].norms))
+                self._unasked[:, at] = spaces[name].norms
             elif kind == "stat" and name in stats:
-                fixed.append((at, stats[name]))
+                self._unasked[:, at] = stats[name]
             elif kind == "affinity" and isinstance(attributes.get(name), CategoryColumn | CategoriesColumn):
                 self._affinities.append((at, name, _Affinities(attributes[name])))
             elif column in (HISTORY_WEIGHT, HISTORY_AGE, BASKET_MEMBER):
                 self._seeds[column] = at
+                self._unasked[:, at] = -1 if column == HISTORY_AGE else 0
             else:
                 raise SchemaMismatch(f"the feature schema wants {column}, which this shard cannot compute")
-        self._fixed_at = np.array([at for at, _ in fixed], np.intp)
-        self._fixed = np.ascontiguousarray(np.stack([values for _, values in fixed], axis=1)) if fixed else None
 
-    def matrix(self, query: Query, rows: Rows) -> NDArray[np.float32]:
-        """(m, F) float32 for (m,) rows, ascending. Raises InvalidQuery for a vector that does not fit its space."""
-        out = np.zeros((len(rows), self._n_columns), np.float32)
-        if self._fixed is not None:
-            out[:, self._fixed_at] = self._fixed[rows]
+    def matrix(self, query: Query, rows: Rows, keys: Keys) -> NDArray[np.float32]:
+        """(m, F) float32 for (m,) rows, ascending, with these keys. InvalidQuery for a vector that does not fit its space."""
+        out = self._unasked.take(rows, axis=0)
         for at, name, space in self._dots:
             vector = query.vectors.get(name)
             if vector is not None:
@@ -67,22 +64,19 @@ class MatchFeatures:
             affinity = query.profile.get(name)
             if affinity is not None:
                 out[:, at] = weights.of(affinity, rows)
-        self._fill_seeds(query, rows, out)
+        self._fill_seeds(query, keys, out)
         return out
 
-    def _fill_seeds(self, query: Query, rows: Rows, out: NDArray[np.float32]) -> None:
-        keys = self._keys[rows]
-        if HISTORY_AGE in self._seeds:
-            out[:, self._seeds[HISTORY_AGE]] = -1
+    def _fill_seeds(self, query: Query, keys: Keys, out: NDArray[np.float32]) -> None:
         history, basket = query.seeds.get("history"), query.seeds.get("basket")
         if history is not None and (HISTORY_WEIGHT in self._seeds or HISTORY_AGE in self._seeds):
-            at, seed = _members(keys, history)
+            at, seed = located(keys, history.keys)
             if HISTORY_WEIGHT in self._seeds:
                 out[at, self._seeds[HISTORY_WEIGHT]] = history.weights[seed]
             if HISTORY_AGE in self._seeds:
                 out[at, self._seeds[HISTORY_AGE]] = history.ages_days[seed]
         if basket is not None and BASKET_MEMBER in self._seeds:
-            at, _ = _members(keys, basket)
+            at, _ = located(keys, basket.keys)
             out[at, self._seeds[BASKET_MEMBER]] = 1
 
 
@@ -101,20 +95,10 @@ class _Affinities:
             if code is not None:
                 table[code] = weight
         if isinstance(self._column, CategoryColumn):
-            return table[self._column.codes[rows]]
+            return table.take(self._column.codes.take(rows))
         at, indptr = slices(self._column.indptr, rows)
         best = np.zeros(len(rows), np.float32)
         some = np.flatnonzero(np.diff(indptr))
         if len(some):
             best[some] = np.maximum.reduceat(table[self._column.codes[at]], indptr[some])
         return best
-
-
-def _members(keys: Keys, seeds: Seeds) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Which of some ascending keys are seeds: their positions, and each one's position among the seeds."""
-    if len(keys) == 0:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    at = np.searchsorted(keys, seeds.keys)
-    at[at == len(keys)] = 0
-    seed = np.flatnonzero(keys[at] == seeds.keys)
-    return at[seed], seed

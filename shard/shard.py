@@ -26,6 +26,7 @@ from shard.found import Found
 from shard.integrity import check_columns
 from shard.match import MatchFeatures
 from shard.payload import Payloads
+from shard.row_sets import located, united
 from shard.snapshot import read_snapshot
 from shard.sources import make_sources
 from shard.space import Space
@@ -43,7 +44,7 @@ class Shard:
         spaces: Mapping[str, Space],
         mask_cache_bytes_max: int = CACHE_BYTES_MAX,
     ) -> None:
-        """Raises SchemaMismatch if the columns cannot answer what the spec promises."""
+        """Raises SchemaMismatch if the columns cannot answer what the spec promises, GenerationCorrupt for senseless lists."""
         self.spec = spec
         self.shard = shard
         self.columns = columns
@@ -107,34 +108,36 @@ class Shard:
         proposed = [hits.rows[: ask.k] for ask, (hits, _) in zip(query.asks, found, strict=True)]
         if len(query.include):
             proposed.append(self._included(query.include, eligible))
-        rows = _union(proposed)
-        sources = tuple(self._hits(ask, *hits, rows) for ask, hits in zip(query.asks, found, strict=True))
-        match = self._match.matrix(query, rows)
-        facts = self._facts(query, rows) if query.group_by or query.marks else None
+        rows, members = united(proposed)
+        keys = self.columns.keys.take(rows)
+        sources, at = [], 0
+        for ask, (hits, took_us), mine in zip(query.asks, found, proposed, strict=False):
+            sources.append(self._hits(ask, hits, took_us, members[at : at + len(mine)]))
+            at += len(mine)
         return ShardReply(
             generation=self.generation,
             shard=self.shard,
             rows=rows,
-            keys=self.columns.keys[rows],
-            match=match,
-            sources=sources,
+            keys=keys,
+            match=self._match.matrix(query, rows, keys),
+            sources=tuple(sources),
             n_items=len(self),
             n_eligible=eligible.count,
+            facts=self._facts(query, rows) if query.group_by or query.marks else None,
             took_us=_us_since(began),
-            facts=facts,
         )
 
     def fetch(self, query: FetchQuery) -> FetchReply:
         """What is shown of some rows, and whether each passes the filter. Raises GenerationMismatch or InvalidQuery."""
         self._require_generation(query.generation)
         rows = query.rows
-        if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(self)):
+        if len(rows) and rows.view(np.uint32).max() >= len(self):  # a negative row is a large one
             raise InvalidQuery(f"shard {self.shard} has rows 0 to {len(self) - 1}, asked for {rows.min()} to {rows.max()}")
         return FetchReply(
             generation=self.generation,
             item_ids=self._payloads.ids(rows),
             payloads=({},) * len(rows) if query.vectors else self._payloads.shown(rows),
-            eligible=self.filters.mask(query.filter).bits[rows],
+            eligible=self.filters.mask(query.filter).bits.take(rows),
             vectors=self._vectors(query.vectors, rows) if query.vectors else None,
         )
 
@@ -144,11 +147,10 @@ class Shard:
 
     def _eligible(self, filter: Filter, exclude: Keys) -> Eligible:
         mask, keys = self.filters.mask(filter), self.columns.keys
-        if len(exclude) == 0 or len(keys) == 0:
+        if len(exclude) == 0:
             return Eligible(mask)
-        at = np.searchsorted(keys, exclude)
-        at[at == len(keys)] = 0
-        return Eligible.of(mask, at[keys[at] == exclude])
+        rows = located(keys, exclude)[0].astype(np.int32)  # ascending and unique as the keys are
+        return Eligible(mask, rows if mask.everything else rows[mask.bits.take(rows)])
 
     def _found(self, query: Query, ask: Ask, eligible: Eligible) -> tuple[Found, float]:
         """One hit more than asked for, if there is one, and how long finding took, in microseconds."""
@@ -160,11 +162,11 @@ class Shard:
         require_finite(found.scores, ask.source)
         return found, _us_since(began)
 
-    def _hits(self, ask: Ask, found: Found, took_us: float, rows: Rows) -> SourceHits:
+    def _hits(self, ask: Ask, found: Found, took_us: float, members: Rows) -> SourceHits:
         more = len(found) > ask.k
         return SourceHits(
             source=ask.source,
-            members=np.searchsorted(rows, found.rows[: ask.k]).astype(np.int32),
+            members=members,
             scores=found.scores[: ask.k],
             more=more,
             next_score=float(found.scores[ask.k]) if more else 0.0,
@@ -175,9 +177,7 @@ class Shard:
 
     def _included(self, keys: Keys, eligible: Eligible) -> Rows:
         """The rows of those of the keys that are here and eligible."""
-        at = np.searchsorted(self.columns.keys, keys)
-        here = at[at < len(self)]
-        rows = here[self.columns.keys[here] == keys[at < len(self)]]
+        rows, _ = located(self.columns.keys, keys)
         kept: Rows = rows[eligible.keep(rows)].astype(np.int32)
         return kept
 
@@ -187,21 +187,15 @@ class Shard:
             column = self.columns.attributes.get(attribute)
             if not isinstance(column, CategoryColumn):
                 raise InvalidQuery(f"cannot group by {attribute!r}", field="group_by", allowed=", ".join(self._group_codes))
-            facts[:, at] = self._group_codes[attribute][column.codes[rows]]
+            facts[:, at] = self._group_codes[attribute].take(column.codes.take(rows))
         for at, mark in enumerate(query.marks, len(query.group_by)):
-            facts[:, at] = self.filters.mask(mark).bits[rows]
+            facts[:, at] = self.filters.mask(mark).bits.take(rows)
         return facts
 
     def _vectors(self, space: str, rows: Rows) -> NDArray[np.float32]:
         if space not in self.columns.vectors:
             raise InvalidQuery(f"no space {space!r}", field="vectors", allowed=", ".join(self.columns.vectors))
         return self.columns.vectors[space][rows]
-
-
-def _union(parts: list[NDArray[np.int32]]) -> Rows:
-    """Ascending, each row once."""
-    rows = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int32)
-    return rows[np.concatenate(([True], rows[1:] != rows[:-1]))] if len(rows) else rows
 
 
 def _us_since(began: float) -> float:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from cluster.order import top_k
+from cluster.order import best_first
 from cluster.types import Ask, Keys, Query
 from shard.eligible import Eligible
 from shard.found import Found
+from shard.row_sets import located
 
 
 class SeedItems:
@@ -24,9 +25,10 @@ class SeedItems:
         seeds = query.seeds.get(self._seeds)
         if seeds is None or len(seeds.keys) == 0 or len(self._keys) == 0:
             return Found.nothing("no_seeds")
-        at = np.searchsorted(self._keys, seeds.keys)
-        at[at == len(self._keys)] = 0
-        mine = np.flatnonzero((self._keys[at] == seeds.keys) & eligible.keep(at))
-        rows, weights = at[mine].astype(np.int32), seeds.weights[mine]
-        best = top_k(weights, seeds.keys[mine], k)
-        return Found(rows[best], weights[best], "seeds")
+        at, seed = located(self._keys, seeds.keys)
+        rows, weights = at.astype(np.int32), seeds.weights.take(seed)
+        if eligible.count < eligible.n_rows:
+            allowed = eligible.keep(at)
+            rows, weights = rows[allowed], weights[allowed]
+        best = best_first(weights, rows)[:k]  # rows ascend with keys
+        return Found(rows.take(best), weights.take(best), "seeds")

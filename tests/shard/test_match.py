@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,11 @@ def features_of(world: World, columns: tuple[str, ...] = COLUMNS) -> MatchFeatur
     return MatchFeatures(
         columns, keys=world.keys, stats=world.columns.stats, spaces=whole.spaces, attributes=world.columns.attributes
     )
+
+
+def matrix_of(world: World, query: Query, rows: Sequence[int], columns: tuple[str, ...] = COLUMNS) -> np.ndarray:
+    some = np.array(rows, np.int32)
+    return features_of(world, columns).matrix(query, some, world.keys[some])
 
 
 def expected(world: World, query: Query, row: int) -> dict[str, float]:
@@ -50,10 +56,10 @@ def expected(world: World, query: Query, row: int) -> dict[str, float]:
 def test_every_feature_is_what_plain_python_says(data: st.DataObject) -> None:
     world = data.draw(worlds())
     query = data.draw(asked(world)).query
-    rows = np.array(sorted(data.draw(st.sets(st.integers(0, len(world) - 1))) if len(world) else ()), np.int32)
-    matrix = features_of(world).matrix(query, rows)
+    rows = sorted(data.draw(st.sets(st.integers(0, len(world) - 1))) if len(world) else ())
+    matrix = matrix_of(world, query, rows)
     assert matrix.shape == (len(rows), len(COLUMNS)) and matrix.dtype == np.float32
-    for at, row in enumerate(rows.tolist()):
+    for at, row in enumerate(rows):
         assert dict(zip(COLUMNS, matrix[at].tolist(), strict=True)) == expected(world, query, row)
 
 
@@ -62,22 +68,21 @@ def test_every_feature_is_what_plain_python_says(data: st.DataObject) -> None:
 def test_a_row_does_not_depend_on_the_rows_beside_it(data: st.DataObject) -> None:
     world = World.drawn(data.draw(st.integers(0, 1000)), 40, ties=False)
     query = data.draw(asked(world)).query
-    features = features_of(world)
-    together = features.matrix(query, np.arange(40, dtype=np.int32))
-    alone = [features.matrix(query, np.array([row], np.int32))[0].tolist() for row in range(40)]
+    together = matrix_of(world, query, range(40))
+    alone = [matrix_of(world, query, [row])[0].tolist() for row in range(40)]
     assert together.tolist() == alone
 
 
 def test_a_query_that_says_nothing() -> None:
     world = World.drawn(1, 10)
-    matrix = features_of(world).matrix(Query("tiny-1", ()), np.array([3], np.int32))
+    matrix = matrix_of(world, Query("tiny-1", ()), [3])
     assert dict(zip(COLUMNS, matrix[0].tolist(), strict=True)) == expected(world, Query("tiny-1", ()), 3)
 
 
 def test_columns_come_in_the_schemas_order_and_only_those() -> None:
     world = World.drawn(1, 10)
     columns = ("stat.trend", "history.age_days", "norm.taste")
-    matrix = features_of(world, columns).matrix(Query("tiny-1", ()), np.array([3], np.int32))
+    matrix = matrix_of(world, Query("tiny-1", ()), [3], columns)
     full = expected(world, Query("tiny-1", ()), 3)
     assert matrix[0].tolist() == [full[name] for name in columns]
 
@@ -99,6 +104,5 @@ def test_duplicate_members_and_order_of_seeds_do_not_matter() -> None:
     history = seeds(rng, world)
     order = rng.permutation(len(history.keys))
     shuffled = replace(history, keys=history.keys[order], weights=history.weights[order], ages_days=history.ages_days[order])
-    rows = np.arange(30, dtype=np.int32)
-    matrices = [features_of(world).matrix(replace(query, seeds={"history": h}), rows).tolist() for h in (history, shuffled)]
+    matrices = [matrix_of(world, replace(query, seeds={"history": h}), range(30)).tolist() for h in (history, shuffled)]
     assert matrices[0] == matrices[1]

@@ -1,4 +1,4 @@
-"""How far top lists are walked, and that however far, the best are found."""
+"""Which way top lists are read, and that either way the best are found. How they are walked: test_list_walker.py."""
 
 from __future__ import annotations
 
@@ -33,71 +33,15 @@ def test_tops_without_lists_finds_nothing() -> None:
     assert len(World.drawn(0, 20).whole.retrieve(Query("tiny-1", (Ask("tops", 5),))).rows) == 0
 
 
-class Counted(RankedLists):
-    """Lists that count the rows looked up by row."""
-
-    looked_up = 0
-
-    def entries_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        self.looked_up += len(rows)
-        return super().entries_of(rows)
-
-
-class Watched(Eligible):
-    __slots__ = ("asked",)
-
-    def __init__(self, mask: Mask) -> None:
-        super().__init__(mask)
-        self.asked = 0
-
-    def keep(self, rows: np.ndarray) -> np.ndarray:
-        self.asked += len(rows)
-        return super().keep(rows)
-
-
-def long_list(n: int, n_lists: int = 1) -> tuple[Counted, np.ndarray]:
-    keys, rows = np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int32)
-    lists = {f"{i}d": (rows, np.linspace(1, 0.5, n, dtype=np.float32)) for i in range(n_lists)}
-    return Counted.of(keys, lists), keys  # type: ignore[return-value]
-
-
-def test_tops_walks_only_the_heads_of_its_lists() -> None:
-    lists, keys = long_list(50_000, n_lists=3)
-    eligible = Watched(Mask(np.arange(50_000) % 2 == 0))
-    found = Tops(lists, keys).retrieve(Query("g", ()), Ask("tops", 0, (("0d", 1.0), ("1d", 0.9), ("2d", 0.1))), eligible, 100)
-    assert found.rows.tolist() == list(range(0, 200, 2)) and found.strategy == "walk"
-    assert eligible.asked < 2_000 and lists.looked_up == 0
-
-
 def test_tops_looks_few_eligible_rows_up() -> None:
-    lists, keys = long_list(50_000)
-    bits = np.zeros(50_000, np.bool_)
-    bits[-40:] = True
-    eligible = Watched(Mask(bits))
-    found = Tops(lists, keys).retrieve(Query("g", ()), Ask("tops", 0, (("0d", 1.0),)), eligible, 10)
-    assert found.rows.tolist() == list(range(49_960, 49_970)) and found.strategy == "rows"
-    assert eligible.asked == 0 and lists.looked_up == 40
-
-
-def test_tops_stops_walking_when_the_mask_hides_the_heads() -> None:
-    lists, keys = long_list(50_000)
-    eligible = Watched(Mask(np.arange(50_000) >= 45_000))
-    found = Tops(lists, keys).retrieve(Query("g", ()), Ask("tops", 0, (("0d", 1.0),)), eligible, 10)
-    assert found.rows.tolist() == list(range(45_000, 45_010))
-    assert eligible.asked < 20_000 and lists.looked_up == 5_000
-
-
-def test_weights_that_round_two_scores_together_fall_back_to_keys() -> None:
-    """What the list orders by score, weighting makes equal, and equal scores are ordered by key."""
-    lower, weight = np.float32(1.5), np.float32(1.5)
-    while lower * weight != (higher := np.nextafter(lower, np.float32(2))) * weight:
-        lower = higher
-    keys, rows = np.arange(400, dtype=np.int64), np.arange(400, dtype=np.int32)
-    scores = np.where(rows < 200, lower, higher).astype(np.float32)
-    lists = RankedLists.of(keys, {"7d": (rows, scores)})
-    everything = Eligible(Mask(np.ones(400, np.bool_)))
-    found = Tops(lists, keys).retrieve(Query("g", ()), Ask("tops", 0, (("7d", float(weight)),)), everything, 3)
-    assert found.rows.tolist() == [0, 1, 2]
+    """Their own entries are fewer than those that a walk would skip."""
+    n = 50_000
+    keys, rows = np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int32)
+    lists = RankedLists.of(keys, {"7d": (rows, np.linspace(1, 0.5, n, dtype=np.float32))})
+    ask = Ask("tops", 0, (("7d", 1.0),))
+    for hidden, strategy in ((0, "walk"), (25_000, "walk"), (45_000, "rows"), (49_960, "rows")):
+        found = Tops(lists, keys).retrieve(Query("g", ()), ask, Eligible(Mask(rows >= hidden)), 10)
+        assert (found.rows.tolist(), found.strategy) == (list(range(hidden, hidden + 10)), strategy)
 
 
 @settings(max_examples=150, deadline=None)
