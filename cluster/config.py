@@ -155,6 +155,7 @@ class LimitsSection(Section):
     basket_items: Annotated[int, Field(ge=0, le=10_000)] = 500
     viewed_items: Annotated[int, Field(ge=0, le=10_000)] = 200
     playlists: Annotated[int, Field(ge=0, le=64)] = 16
+    pins: Annotated[int, Field(ge=0, le=200)] = 20
     filter_conditions: Annotated[int, Field(ge=0, le=64)] = 16
     filter_values: Annotated[int, Field(ge=1, le=10_000)] = 500
     id_length: Annotated[int, Field(ge=1, le=4096)] = 256

@@ -23,13 +23,14 @@ from deploy.schema import (
     GenerationBody,
     Id,
     MissingBody,
+    PinBody,
     RecommendationBody,
     RecommendBody,
     ShardCounts,
     ShardRow,
     SourceRow,
 )
-from router.request import Recommendation, Request
+from router.request import Pin, Recommendation, Request
 
 _OPERATORS: tuple[tuple[str, Op], ...] = (
     ("eq", "eq"),
@@ -40,6 +41,7 @@ _OPERATORS: tuple[tuple[str, Op], ...] = (
     ("lte", "lte"),
 )
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_SEEDS = 2**53  # whole numbers that every JSON reader keeps
 
 
 def to_request(body: RecommendBody, config: Config) -> Request:
@@ -68,6 +70,8 @@ def to_request(body: RecommendBody, config: Config) -> Request:
         ),
         playlists=_playlists(context.playlists, config),
         min_coverage=min_coverage,
+        pins=_pins(body.pins, config),
+        seed=_seed(body),
         explain=body.explain,
     )
 
@@ -110,6 +114,7 @@ def _explained(answer: Recommendation) -> ExplainBody:
             ShardRow(t.shard, t.replica, t.took_ms, t.queue_ms, t.n_rows, t.n_eligible, t.strategies, t.asked_again)
             for t in answer.shards
         ),
+        slate=answer.slate,
     )
 
 
@@ -150,11 +155,15 @@ def _value(value: Scalar, pointer: str, config: Config) -> Scalar:
 def _ids(ids: Sequence[Id], config: Config, *, field: str, limit: int, limit_key: str) -> tuple[Id, ...]:
     _at_most(len(ids), limit, field=field, limit_key=limit_key)
     for at, item_id in enumerate(ids):
-        if isinstance(item_id, str):
-            _text(item_id, f"{field}/{at}", config)
-        elif not _INT64_MIN <= item_id <= _INT64_MAX:
-            raise InvalidQuery(f"{item_id} does not fit in 64 bits", field=f"{field}/{at}", allowed="64-bit integers")
+        _id(item_id, config, field=f"{field}/{at}")
     return tuple(ids)
+
+
+def _id(item_id: Id, config: Config, *, field: str) -> None:
+    if isinstance(item_id, str):
+        _text(item_id, field, config)
+    elif not _INT64_MIN <= item_id <= _INT64_MAX:
+        raise InvalidQuery(f"{item_id} does not fit in 64 bits", field=field, allowed="64-bit integers")
 
 
 def _playlists(names: Sequence[str], config: Config) -> tuple[str, ...]:
@@ -163,6 +172,21 @@ def _playlists(names: Sequence[str], config: Config) -> tuple[str, ...]:
     for at, name in enumerate(names):
         _text(name, f"{field}/{at}", config)
     return tuple(names)
+
+
+def _pins(pins: Sequence[PinBody], config: Config) -> tuple[Pin, ...]:
+    _at_most(len(pins), config.limits.pins, field="/pins", limit_key="limits.pins")
+    for at, pin in enumerate(pins):
+        _id(pin.item_id, config, field=f"/pins/{at}/item_id")
+    return tuple(Pin(pin.item_id, pin.position) for pin in pins)
+
+
+def _seed(body: RecommendBody) -> int | None:
+    if body.seed is UNSET:
+        return None
+    if not 0 <= body.seed < _SEEDS:
+        raise InvalidQuery(f"seed is {body.seed}", field="/seed", allowed=f"0 to {_SEEDS - 1}")
+    return body.seed
 
 
 def _text(value: str, field: str, config: Config) -> None:

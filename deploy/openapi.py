@@ -80,6 +80,8 @@ def _state_limits(schemas: dict[str, Any], config: Config) -> None:
     body["timeout_ms"] |= {"minimum": 1, "maximum": config.deadline.max_ms, "default": config.deadline.default_ms}
     body["min_coverage"] |= {"minimum": 0, "maximum": 1, "default": config.deadline.min_coverage}
     body["exclude_item_ids"] |= {"maxItems": limits.exclude_item_ids}
+    body["pins"] |= {"maxItems": limits.pins}
+    schemas["PinBody"]["properties"]["position"] |= {"minimum": 1, "maximum": limits.k}
     context = schemas["ContextBody"]["properties"]
     context["basket"] |= {"maxItems": limits.basket_items}
     context["viewed"] |= {"maxItems": limits.viewed_items}

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cluster.types import SlateItem
 from deploy.problems import Problem
-from router.request import Explain
+from router.request import Explain, SlateTrace
 
 Format = Literal["json", "msgpack"]
 Scalar = str | bool | int | float
@@ -48,6 +48,13 @@ class ContextBody(Struct, frozen=True, forbid_unknown_fields=True):
     playlists: Annotated[list[str], Meta(description="names of playlists to propose from")] = []
 
 
+class PinBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """An item at a position of the slate, counted from 1, if it may be shown."""
+
+    item_id: Id
+    position: int
+
+
 class RecommendBody(Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/recommend. Whoever the user is: a stranger gets a cold answer and `degraded: ["unknown_user"]`."""
 
@@ -56,6 +63,8 @@ class RecommendBody(Struct, frozen=True, forbid_unknown_fields=True):
     filter: FilterBody = FilterBody()
     exclude_item_ids: list[Id] = []
     context: ContextBody = ContextBody()
+    pins: list[PinBody] = []
+    seed: Annotated[int, Meta(description="of what is drawn at random; one is drawn if left out")] | UnsetType = UNSET
     timeout_ms: Annotated[int, Meta(description="the time budget; deadline.default_ms if left out")] | UnsetType = UNSET
     min_coverage: Annotated[float, Meta(description="share of the items that must have been searched")] | UnsetType = UNSET
     explain: Explain = "none"
@@ -149,6 +158,7 @@ class ExplainBody(Struct, frozen=True):
     funnel: tuple[FunnelRow, ...]
     sources: tuple[SourceRow, ...]
     shards: tuple[ShardRow, ...]
+    slate: SlateTrace | None
 
 
 class RecommendationBody(Struct, frozen=True):

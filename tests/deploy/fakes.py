@@ -13,7 +13,7 @@ from cluster.topology import Address, Replica, ReplicaState, Topology
 from cluster.types import Coverage, MissingShard, SlateItem, StageStats, UserRecord
 from deploy.view import ClusterView, ReplicaView
 from router.observer import Observer, Silent
-from router.request import Recommendation, Request, ShardTrace, SourceTrace
+from router.request import ExploredPlace, Recommendation, Request, ShardTrace, SlateTrace, SourceTrace
 
 SPEC = GenerationSpec(
     id="g-1",
@@ -107,6 +107,7 @@ class FakeRouter:
             funnel=(StageStats("merge", 100, 80, 0.4, {"duplicate": 20}),),
             shards=(ShardTrace(0, "shard-0", 2.0, 0.1, 40, 50, {"ann": "hnsw"}, False),),
             sources=(SourceTrace("ann", 300, 290, 280, 70, 8, 1.5, {"hnsw": 3, "scan": 1}),),
+            slate=SlateTrace(7, (1,), {2: ("cap.brand",)}, ("quota.new",), (ExploredPlace(2, "item-2", True, 0.25),)),
         )
 
 

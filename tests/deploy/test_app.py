@@ -127,6 +127,13 @@ def test_an_answer_in_full() -> None:
                     "asked_again": False,
                 }
             ],
+            "slate": {
+                "seed": 7,
+                "pinned": [1],
+                "relaxed": {"2": ["cap.brand"]},
+                "missed": ["quota.new"],
+                "explored": [{"rank": 2, "item_id": "item-2", "tried": True, "propensity": 0.25}],
+            },
         },
     }
     assert answer.headers["oskolok-generation"] == "g-1"

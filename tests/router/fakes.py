@@ -95,6 +95,10 @@ class Catalogue:
         owners = shard_of(self.keys, n_shards)
         return [FixedShard(self, np.flatnonzero(owners == shard), shard) for shard in range(n_shards)]
 
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, DIM), alike where scores and colours are."""
+        return np.stack([self.tops, self.ann, self.color == "red", self.color == "blue"], axis=1).astype(np.float32)
+
     def passes(self, filter: Filter) -> NDArray[np.bool_]:
         def holds(condition: Condition) -> NDArray[np.bool_]:
             return np.isin(getattr(self, condition.field), condition.values)
@@ -132,7 +136,7 @@ class FixedShard:
             tuple(c.item_ids[i] for i in items),
             tuple({"color": str(c.color[i]), "brand": str(c.brand[i])} for i in items),
             c.passes(query.filter)[items],
-            np.stack([c.tops[items], c.ann[items]], axis=1) if query.vectors else None,
+            c.vectors()[items] if query.vectors else None,
         )
 
     def answer(self, query: Query) -> ShardReply:
