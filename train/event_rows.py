@@ -1,8 +1,8 @@
 """What each row of the event file says, batch by batch, as fixed-width rows; what cannot be used is dropped and counted.
 
 Dropped: null, empty and oversized users, null and unknown items, null and future times, null and unmapped event types, weights
-that are no positive number. Kept but noted: rows earlier than the row before, and rows without a context where others have
-one. The order of the rows and their repeats are `event_reader`'s.
+that are no positive number. Kept but noted: rows earlier than the row before, rows without a context, and views and clicks
+without a weight. The order of the rows and their repeats are `event_reader`'s.
 """
 
 from __future__ import annotations
@@ -115,8 +115,11 @@ class EventRows:
         weights = np.ones(len(user), np.float32)
         if section.weight_column:
             weight = batch[section.weight_column]
+            bare = _is_null(weight) & (kinds != KINDS.index(TARGET))  # amounts are often told of purchases alone
+            self.tally.note("no weight, of another kind than a purchase: counts as 1", bare & usable, user)
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is dropped
                 weights = pc.fill_null(weight, np.nan).to_numpy(zero_copy_only=False).astype(np.float32)
+            weights = np.where(bare, np.float32(1), weights)
             drop("weight not a positive number", ~(np.isfinite(weights) & (weights > 0)), weight)
         contexts = np.full(len(user), NO_CONTEXT)
         if section.context_column:

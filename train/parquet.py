@@ -71,7 +71,7 @@ _PLAIN: dict[Kind, pa.DataType] = {
 class ParquetTable:
     """A Parquet file, or a folder of them, whose wanted columns are known to exist with fitting types.
 
-    Raises ConfigError when it cannot be read or a column is missing or of another type, naming file, column and type.
+    Raises ConfigError when it cannot be read, or a column is missing, of another type or wanted as two, naming file and column.
     """
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
@@ -85,6 +85,7 @@ class ParquetTable:
             raise ConfigError(f"{path}: cannot be read as Parquet: {error}") from error
         schema: pa.Schema = self._dataset.schema
         problems = [problem for column in self.columns if (problem := _problem(schema, column))]
+        problems += _double_meanings(self.columns)
         if problems:
             raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
 
@@ -111,6 +112,16 @@ def _problem(schema: pa.Schema, column: Column) -> str:
     if not accepts(found):
         return f"column {column.name!r} ({column.key}) is {found}, expected {expected}"
     return ""
+
+
+def _double_meanings(columns: Sequence[Column]) -> list[str]:
+    """A column cannot be read as two kinds at once."""
+    first: dict[str, Column] = {}
+    return [
+        f"column {column.name!r} is both {first[column.name].key} and {column.key}"
+        for column in columns
+        if first.setdefault(column.name, column).kind != column.kind
+    ]
 
 
 def _plain(values: pa.Array, kind: Kind) -> pa.Array:

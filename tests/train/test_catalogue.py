@@ -156,6 +156,13 @@ def test_all_that_is_wrong_with_the_columns_is_said_at_once(tmp_path: Path) -> N
     assert "column 'price' (catalog.number) is string, expected a number" in lines[3]
 
 
+def test_a_column_of_two_meanings_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.parquet", item_id=["a"], year=[2001])
+    section = CatalogSection(number=("year",), created_column="year")
+    with pytest.raises(ConfigError, match=r"column 'year' is both catalog.number and catalog.created_column"):
+        read_catalogue(path, section, id_length_max=256)
+
+
 def test_unreadable_missing_and_empty_files(tmp_path: Path) -> None:
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1 but not really")

@@ -112,6 +112,17 @@ def test_weights(tmp_path: Path) -> None:
     assert report.dropped == {"weight not a positive number": 3}
 
 
+def test_views_without_a_weight_count_as_one_and_purchases_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    columns = {"user_id": ["u"] * 5, "item_id": pa.array([0, 0, 0, 0, 1], pa.int64()), "timestamp": [1, 2, 3, 4, 5]}
+    types, amounts = ["view", "view", "click", "purchase", "purchase"], [None, 0.0, 1e300, None, 9.5]
+    pq.write_table(pa.table(columns | {"type": types, "amount": pa.array(amounts, pa.float64())}), path)
+    log, report = read(path, EventsSection(type_column="type", weight_column="amount"))
+    assert log.of(*KINDS).weights.tolist() == [1, 9.5]
+    assert report.dropped == {"weight not a positive number": 3}
+    assert report.noted == {"no weight, of another kind than a purchase: counts as 1": 1}
+
+
 @pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("ns", "Europe/Berlin"), pa.date32(), pa.int64()])
 def test_times_of_any_kind_are_unix_seconds(tmp_path: Path, kind: pa.DataType) -> None:
     seconds = pa.array([3 * DAY_S, 4 * DAY_S], pa.int64())
