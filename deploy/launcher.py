@@ -28,6 +28,7 @@ from deploy.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
 from deploy.listeners import Listener, descendants, listeners_of, require_free
 from deploy.secret_file import load_or_create
 from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
+from router.slate.rules import Rules
 from router.users.opening import open_store
 
 READY_TIMEOUT_S = 180.0
@@ -61,6 +62,7 @@ class Launcher:
                 f"generation {generation.spec.id} has {generation.spec.n_shards} shards, "
                 f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set it back"
             )
+        Rules.of(self._config.slate, generation.spec)
         if self._listen == "loopback":
             require_free(self._config.http.host, self._config.http.port)
         self._set_environment(storage)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from cluster.errors import ConfigError
+from cluster.errors import ConfigError, InvalidQuery
+from cluster.filtering import check_filter
 from cluster.slate_sections import Diversity, Family, SlateSection
 from cluster.spec import GenerationSpec
 from router.request import Degradation
@@ -80,6 +81,7 @@ class Rules:
     @classmethod
     def of(cls, section: SlateSection, spec: GenerationSpec) -> Rules:
         """Raises ConfigError for a rule about something that the generation does not have."""
+        _check_attributes(section, spec)
         caps = tuple(
             CapRule(
                 f"cap.{cap.attribute}{f'.first_{cap.first}' if cap.first else ''}",
@@ -101,6 +103,19 @@ class Rules:
         one_cap = len(caps) == 0 or (len(caps) == 1 and caps[0].first == 0)
         plain = one_cap and not (quotas or boosts or diversity or explore)
         return cls(caps, quotas, boosts, diversity, explore, section.precedence, plain)
+
+
+def _check_attributes(section: SlateSection, spec: GenerationSpec) -> None:
+    for name in section.group_by:
+        attribute = spec.attribute(name)
+        if attribute is None or attribute.kind != "category":
+            has = ", ".join(a.name for a in spec.attributes if a.kind == "category") or "none"
+            raise ConfigError(f"slate: generation {spec.id} has no category attribute {name!r}, it has {has}", problems=1)
+    for mark in section.marks:
+        try:
+            check_filter(mark, spec)
+        except InvalidQuery as error:
+            raise ConfigError(f"slate: generation {spec.id}: {error.message}", problems=1) from None
 
 
 class RulesInForce:
