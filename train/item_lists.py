@@ -67,20 +67,28 @@ def strongest(rows: sparse.csr_array, k: int) -> sparse.csr_array:
 
     float32, columns int32; within a row in order of the entry, largest first, as `ItemLists` wants it.
     """
-    m = rows.shape[0]
+    kept = cut_rows(rows, k)
+    row_of = np.repeat(np.arange(kept.shape[0], dtype=np.uint64), np.diff(kept.indptr))
+    order = np.argsort((row_of << np.uint64(32)) | _descending(kept.data), kind="stable")  # columns ascend already
+    return sparse.csr_array((kept.data[order], kept.indices[order], kept.indptr), shape=rows.shape)
+
+
+def cut_rows(rows: sparse.csr_array, k: int) -> sparse.csr_array:
+    """The same entries, columns ascending: several times faster where their order is not asked for."""
+    if not rows.has_sorted_indices:
+        rows = rows.sorted_indices()
     strengths = np.abs(rows.data.astype(np.float32, copy=False))
     degrees = np.diff(rows.indptr)
-    row_of = np.repeat(np.arange(m, dtype=np.int64), degrees)
-    cuts = _kth_largest(row_of, strengths, rows.indptr, k)
-    kept = np.flatnonzero((strengths >= cuts[row_of]) & (strengths > 0))
-    by_strength = np.lexsort((rows.indices[kept], -strengths[kept], row_of[kept]))
-    kept = kept[by_strength]
-    begins = np.searchsorted(row_of[kept], np.arange(m + 1))
-    kept = kept[np.arange(len(kept)) - begins[row_of[kept]] < k]
-    values, columns, row_of = rows.data[kept].astype(np.float32), rows.indices[kept].astype(np.int32), row_of[kept]
-    order = np.lexsort((columns, -values, row_of))
-    indptr = np.searchsorted(row_of, np.arange(m + 1)).astype(np.int32)  # int64 here would make the columns int64 too
-    return sparse.csr_array((values[order], columns[order], indptr), shape=rows.shape)
+    row_of = np.repeat(np.arange(len(degrees), dtype=np.int64), degrees)
+    cuts = _kth_largest(row_of, strengths, degrees, k)[row_of]
+    inside = (strengths >= cuts) & (strengths > 0)
+    places = k - _per_row(strengths > cuts, rows.indptr)  # what the larger ones leave to those that tie with the k-th
+    ties = inside & (strengths == cuts)
+    before = np.concatenate(([0], np.cumsum(ties, dtype=np.int64)))
+    inside &= ~ties | (before[:-1] - before[rows.indptr[:-1]][row_of] < places[row_of])
+    indptr = np.concatenate(([0], np.cumsum(inside, dtype=np.int64)))[rows.indptr].astype(np.int32)  # int64 would spread
+    data, columns = rows.data[inside].astype(np.float32), rows.indices[inside].astype(np.int32)
+    return sparse.csr_array((data, columns, indptr), shape=rows.shape)
 
 
 def strongest_of_dense(rows: NDArray[np.floating], k: int) -> sparse.csr_array:
@@ -105,19 +113,34 @@ def lists_of(blocks: Iterable[sparse.csr_array]) -> ItemLists:
     return ItemLists(_starts(lengths), targets.astype(np.int32), np.concatenate([part.data for part in parts]))
 
 
-def _kth_largest(rows: NDArray[np.int64], strengths: Floats, indptr: NDArray[np.integer], k: int) -> NDArray[np.float32]:
-    """Each row's k-th largest of the strengths >= 0, 0 for a row with fewer.
+def _kth_largest(row_of: NDArray[np.int64], strengths: Floats, degrees: NDArray[np.integer], k: int) -> NDArray[np.float32]:
+    """Each row's k-th largest of the strengths >= 0, 0 for a row with no more than k.
 
     Row and strength are sorted as one 64-bit integer, the bits of a non-negative float being in its order: several times faster
     than sorting rows with an index.
     """
-    keys = (rows.astype(np.uint64) << np.uint64(32)) | strengths.view(np.uint32).astype(np.uint64)
-    keys.sort()
-    full = np.diff(indptr) >= k
-    cuts = np.zeros(len(full), np.float32)
-    at = indptr[1:][full].astype(np.int64) - k
-    cuts[full] = (keys[at] & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
+    cuts = np.zeros(len(degrees), np.float32)
+    long = degrees > k
+    if long.any():
+        inside = long[row_of]
+        keys = (row_of[inside].astype(np.uint64) << np.uint64(32)) | strengths[inside].view(np.uint32).astype(np.uint64)
+        keys.sort()
+        at = np.cumsum(degrees[long], dtype=np.int64) - k
+        cuts[long] = (keys[at] & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
     return cuts
+
+
+def _descending(values: Floats) -> NDArray[np.uint64]:
+    """32-bit integers in the reverse order of the values, of which none is NaN."""
+    bits = (values + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
+    ascending = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
+    return (~ascending).astype(np.uint64)
+
+
+def _per_row(marked: NDArray[np.bool_], indptr: NDArray[np.integer]) -> NDArray[np.int64]:
+    """How many entries of each row are marked."""
+    before = np.concatenate(([0], np.cumsum(marked, dtype=np.int64)))
+    return np.diff(before[indptr])
 
 
 def _starts(lengths: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from train.item_lists import strongest
+from train.item_lists import blocks_of, cut_rows, strongest
 from train.item_values import ItemValues
 
-_BLOCK_FLOATS = 16 << 20
+_BLOCK_FLOATS = 4 << 20  # of TF at once in each thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Quorum:
 
 
 def quorum(pairs: sparse.csr_array, categories: ItemValues, settings: QuorumSettings) -> Quorum:
-    """From the (n_users, n_items) decayed weights of the log's pairs, > 0. Memory beyond the output: 64 MiB blocks and UF."""
+    """From the (n_users, n_items) decayed weights of the log's pairs, > 0. Memory beyond the output: UF, and 200 MiB a thread."""
     uf = user_frequencies(pairs, categories)
     active = np.diff(pairs.indptr) > 0
     mean = uf.sum(axis=0) / max(np.count_nonzero(active), 1)
@@ -83,16 +83,17 @@ def quorum(pairs: sparse.csr_array, categories: ItemValues, settings: QuorumSett
     typical = _typical(consumed_by, n_consumers, uf, own)
 
     m = np.float32(settings.consumers_prior)
-    parts = []
-    size = max(1, _BLOCK_FLOATS // max(len(idf), 1))
-    for begin in range(0, len(n_consumers), size):
-        span = slice(begin, begin + size)
+
+    def block(span: slice) -> sparse.csr_array:
         n = n_consumers[span]
         prior = np.where(n > 0, m, np.float32(1))  # an item without consumers is all prior
         totals = sparse.csr_array(consumed_by[span] @ uf + sparse.diags_array(prior) @ (own[span] @ typical))
         tf = sparse.csr_array(sparse.diags_array(1 / (n + prior)) @ totals)
-        parts.append(_strongest_weighted(tf, idf, settings.categories_max))
-    return Quorum(sparse.csr_array(sparse.vstack(parts)), idf, categories.values)
+        return _strongest_weighted(tf, idf, settings.categories_max)
+
+    size = max(1, _BLOCK_FLOATS // max(len(idf), 1))
+    spans = (slice(begin, begin + size) for begin in range(0, len(n_consumers), size))
+    return Quorum(sparse.csr_array(sparse.vstack(blocks_of(block, spans))), idf, categories.values)
 
 
 def save_quorum(quorum: Quorum, folder: Path) -> None:
@@ -130,7 +131,5 @@ def _typical(
 def _strongest_weighted(tf: sparse.csr_array, idf: NDArray[np.float32], n_max: int) -> sparse.csr_array:
     """Each row's entries with the n_max largest TF · IDF, as TF, indices ascending."""
     weighted = sparse.csr_array((tf.data * idf[tf.indices], tf.indices, tf.indptr), shape=tf.shape)
-    kept = strongest(weighted, n_max)
-    out = sparse.csr_array((kept.data / idf[kept.indices], kept.indices, kept.indptr), shape=tf.shape)
-    out.sort_indices()
-    return out
+    kept = cut_rows(weighted, n_max)
+    return sparse.csr_array((kept.data / idf[kept.indices], kept.indices, kept.indptr), shape=tf.shape)

@@ -131,7 +131,7 @@ def make_signals(
     if declared is not None:
         users = users.beside(*declared.features(log.user_ids))
     spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)}
-    if catalogue.content is not None:
+    if catalogue.content is not None and config.sources.content.enabled:
         spaces[CONTENT] = content_space(catalogue.content, pairs)
     if towers is not None:
         spaces[TWO_TOWER] = SpaceVectors("ip", towers.items, towers.user_vectors(pairs, users))
