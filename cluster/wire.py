@@ -37,7 +37,7 @@ class WireFilter(msgspec.Struct, array_like=True):
 
 class WireQuery(msgspec.Struct, array_like=True):
     generation: Name
-    asks: Annotated[list[tuple[Name, Count, tuple[tuple[Name, float], ...]]], Meta(max_length=32)]
+    asks: Annotated[list[tuple[Name, Count, tuple[tuple[Name, float], ...]]], Meta(max_length=256)]
     filter: Raw
     exclude: bytes
     vectors: dict[Name, Count]

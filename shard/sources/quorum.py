@@ -36,12 +36,12 @@ class Quorum:
         profile = query.profile.get(self._attribute)
         if profile is None or self._n_items == 0:
             return Found.nothing("no_profile")
-        scores, rows = self._scores(self._shares(profile)), eligible.rows()
-        if len(rows) < len(scores):
+        scores, rows = self._scores(self._shares(profile)), eligible.mask.rows
+        scores[eligible.excluded] = 0
+        if not eligible.mask.everything:
             scores = scores[rows]
-        held = scores > 0
-        if not held.all():
-            rows, scores = rows[held], scores[held]
+        if np.count_nonzero(scores) < k:  # only then can one that scores nothing be among the best
+            rows, scores = rows[scores > 0], scores[scores > 0]
         best = top_k(scores, rows, k)  # rows ascend as their keys do, and are at hand
         return Found(rows[best], scores[best], "columns")
 

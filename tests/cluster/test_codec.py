@@ -152,7 +152,7 @@ f32 = np.float32
         (spoil("query", at1=[["ann", -1, []]]), "k|>= 0"),
         (spoil("query", at1=[["ann", 1.5, []]]), "int"),
         (spoil("query", at1=[["tops", 1, [["7d", float("nan")]]]]), "not finite"),
-        (spoil("query", at1=[["ann", 1, []]] * 33), "length"),
+        (spoil("query", at1=[["ann", 1, []]] * 257), "length"),
         (spoil("query", at2=[[["a", "eq", [1, 2]]], []]), "takes one value"),
         (spoil("query", at2=[[["a", "like", ["x"]]], []]), "like"),
         (spoil("query", at2=[[["a", "gt", [float("inf")]]], []]), "not finite"),

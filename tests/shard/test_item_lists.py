@@ -25,7 +25,7 @@ def sparse_lists(rng: np.random.Generator, n: int, n_entries: int) -> ItemTable:
 def test_item_lists_sum_alike_in_shards_large_and_small(seed: int, n_entries: int, n_shards: int, k: int) -> None:
     """A large shard sorts its entries, a small one has a sum for every row: the scores agree to the last bit."""
     rng = np.random.default_rng(seed)
-    n = 6_000
+    n = 9_000
     table = sparse_lists(rng, n, n_entries)
     seeds = Seeds(rng.permutation(25), np.ones(25, np.float32), np.zeros(25, np.float32))
     query = Query("g", (), seeds={"history": seeds})
