@@ -68,7 +68,7 @@ class Quorum:
 
 
 def quorum(pairs: sparse.csr_array, categories: ItemValues, settings: QuorumSettings) -> Quorum:
-    """From the (n_users, n_items) decayed weights of the log's pairs, > 0. Memory beyond the output: UF, and 200 MiB a thread."""
+    """From the (n_users, n_items) decayed weights of the log's pairs, > 0. Memory beyond the output: UF, 200 MiB a thread."""
     uf = user_frequencies(pairs, categories)
     active = np.diff(pairs.indptr) > 0
     mean = uf.sum(axis=0) / max(np.count_nonzero(active), 1)
