@@ -20,6 +20,7 @@ import gc
 import multiprocessing
 import multiprocessing.connection
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -63,6 +64,7 @@ class Bench:
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here, as JSON lines")
         parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name contains this")
         arguments = parser.parse_args(argv)
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that servers it started are stopped
         return cls(name, packages, arguments.quick, arguments.json, arguments.only)
 
     def size(self, *, full: T, quick: T) -> T:
