@@ -64,7 +64,7 @@ def shard_traces(found: Searched, fleet: Fleet) -> tuple[ShardTrace, ...]:
 def slate_trace(filled: Filled, rules: Rules, *, seed: int) -> SlateTrace:
     """What rules did to the items that are shown."""
     slate, items = filled.slate, filled.items
-    rank_of = {at: rank for rank, at in enumerate(filled.positions.tolist(), 1)}
+    rank_of = {at: rank for rank, at in enumerate(filled.positions, 1)}
     share = rules.explore.share if rules.explore is not None else 0.0
     return SlateTrace(
         seed=seed,

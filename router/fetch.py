@@ -7,12 +7,11 @@ to be shown are ever fetched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cluster.clients import Fleet
 from cluster.deadline import Deadline
@@ -27,30 +26,26 @@ _ROUND_SHARE = 0.5  # of the time left: an owner that hangs must leave the other
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fetched:
-    """What of a slate is shown. slate: as it is in the end.  places: positions in its sequence, ascending; item_ids and
-    payloads are aligned with it.
+    """What of a slate is shown. slate: as it is in the end.  places: in its sequence, ascending; aligned with it positions in
+    the candidates, item_ids and payloads.
 
     n_fetched == len(places) + sum of removed.  missed: owners that could not deliver.
     """
 
     slate: Slate
-    places: tuple[int, ...]
+    places: Sequence[int]
+    positions: Sequence[int]
     item_ids: tuple[str | int, ...]
     payloads: tuple[Mapping[str, object], ...]
     n_fetched: int
     removed: Mapping[str, int]
     missed: Mapping[int, Missed]
 
-    @property
-    def positions(self) -> NDArray[np.intp]:
-        """Where the shown items stand among the slate's candidates."""
-        return self.slate.sequence[list(self.places)]
-
     def items(self, *, first_rank: int = 1) -> list[SlateItem]:
         """The shown items, best first."""
         candidates = self.slate.candidates
-        proposed = (~np.isnan(candidates.source_ranks[self.positions])).tolist()
-        scores = self.slate.scores[list(self.places)].tolist()
+        proposed = (~np.isnan(candidates.source_ranks[np.array(self.positions, np.intp)])).tolist()
+        scores = self.slate.scores[np.array(self.places, np.intp)].tolist()
         return [
             SlateItem(item_id, rank, score, tuple(compress(candidates.sources, by)), payload)
             for rank, (item_id, score, by, payload) in enumerate(
@@ -64,7 +59,7 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
     items: dict[int, tuple[str | int, Mapping[str, object]]] = {}
     missed: dict[int, Missed] = {}
     n_fetched = n_leaked = n_undelivered = 0
-    wanted = slate.sequence[:k].tolist()
+    head = wanted = slate.sequence[:k].tolist()
     growth = 1
     while wanted and not deadline.expired:
         n_fetched += len(wanted)
@@ -77,29 +72,31 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
             if reply is None:
                 n_undelivered += len(asked)
                 continue
-            for position, item_id, payload, eligible in zip(
-                asked, reply.item_ids, reply.payloads, reply.eligible.tolist(), strict=True
-            ):
-                if eligible:
-                    items[position] = item_id, payload
-                else:
-                    gone.append(position)
+            delivered = zip(asked, reply.item_ids, reply.payloads, reply.eligible.tolist(), strict=True)
+            fresh = {position: (item_id, payload) for position, item_id, payload, eligible in delivered if eligible}
+            if len(fresh) < len(asked):
+                gone += [position for position in asked if position not in fresh]
+            items |= fresh
         n_leaked += len(gone)
         if not gone and not answers.missed:
             break
         # Where some are gone more may be: each further round takes twice the reserve, so that rounds stay few.
         slate = _without(slate, gone, answers.missed)
         growth *= 2
-        head = [position for position in slate.sequence[:k].tolist() if position not in items]
-        reserve = slate.sequence[k : k + (growth - 1) * len(head)].tolist()
-        wanted = head + [position for position in reserve if position not in items] if head else []
-    places = [place for place, position in enumerate(slate.sequence[:k].tolist()) if position in items]
-    if len(places) < min(k, len(items)):  # time ran out with holes in the head: what is known stands in for them
-        places = [place for place, position in enumerate(slate.sequence.tolist()) if position in items][:k]
-    shown = [items[position] for position in slate.sequence[places].tolist()]
+        head = slate.sequence[:k].tolist()
+        wanted = [position for position in head if position not in items]
+        reserve = slate.sequence[k : k + (growth - 1) * len(wanted)].tolist()
+        wanted += [position for position in reserve if position not in items]
+    places = [place for place, position in enumerate(head) if position in items]
+    if len(places) < min(k, len(items)):  # time ran out with holes in the head: what else is known stands in for them
+        head = slate.sequence.tolist()
+        places = [place for place, position in enumerate(head) if position in items][:k]
+    positions = [head[place] for place in places]
+    shown = [items[position] for position in positions]
     return Fetched(
         slate,
-        tuple(places),
+        places,
+        positions,
         item_ids=tuple(item_id for item_id, _ in shown),
         payloads=tuple(payload for _, payload in shown),
         n_fetched=n_fetched,
@@ -128,11 +125,12 @@ async def _fetch(
 ) -> Answers[FetchReply]:
     """Ask the owners. A reply about other items than were asked for counts as missed."""
     candidates = slate.candidates
-    queries = {shard: FetchQuery(query.generation, candidates.rows[at], query.filter) for shard, at in by_shard.items()}
+    chosen = {shard: np.array(positions) for shard, positions in by_shard.items()}
+    queries = {shard: FetchQuery(query.generation, candidates.rows[at], query.filter) for shard, at in chosen.items()}
     round_deadline = deadline.sooner(deadline.remaining_ms() * _ROUND_SHARE)
     answers = await fan_out(queries, lambda shard: fleet.shards[shard].fetch(queries[shard], round_deadline), round_deadline)
     for shard, reply in list(answers.got.items()):
-        if not _is_about(reply, query.generation, candidates.keys[by_shard[shard]].tolist()):
+        if not _is_about(reply, query.generation, candidates.keys[chosen[shard]].tolist()):
             del answers.got[shard]
             wrong = "delivered other items than were asked for"
             answers.missed[shard] = Missed("failed", wrong, 0.0, InternalError(wrong))

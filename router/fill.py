@@ -6,11 +6,10 @@ its share. What it finds stands behind everything that was ranked, in merged ord
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cluster.clients import Fleet
 from cluster.deadline import Deadline
@@ -37,7 +36,7 @@ class Filled:
     """
 
     slate: Slate
-    positions: NDArray[np.intp]
+    positions: Sequence[int]
     items: tuple[SlateItem, ...]
     n_fetched: int
     removed: Mapping[str, int]
@@ -96,7 +95,7 @@ async def _deeper_slate(
         return None
     fresh = merge(list(answers.got.values()), plan, fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates
     missing = k - len(fetched.places)
-    shown = Shown(candidates, fetched.positions)
+    shown = Shown(candidates, np.array(fetched.positions, np.intp))
     return compose(fresh, as_merged(fresh), missing, exclude=plan.query.exclude, rules=rules, shown=shown)
 
 
@@ -110,13 +109,7 @@ def _joined(parts: list[Fetched]) -> Filled:
         for reason, n in part.removed.items():
             removed[reason] = removed.get(reason, 0) + n
     degraded: list[Degradation] = []
-    relaxed = [
-        name
-        for part in parts
-        if part.slate.relaxed
-        for at in part.positions.tolist()
-        for name in part.slate.relaxed.get(at, ())
-    ]
+    relaxed = [name for part in parts if part.slate.relaxed for at in part.positions for name in part.slate.relaxed.get(at, ())]
     if any(name.startswith("cap.") for name in relaxed):
         degraded.append("cap_relaxed")
     if parts[-1].slate.missed or any(name.startswith("quota.") for name in relaxed):

@@ -68,7 +68,7 @@ class Assembly:
     """picks: positions in line, in the order of places.  relaxed: position -> the limits that gave way for it.
 
     pinned: positions that stand at their pin.  draws: (place, chosen, otherwise, pool, explored) of each exploring place.
-    missed: names of floors that were not reached.
+    missed: names of floors that were not reached.  reached: positions before this one were looked at for an ordinary place.
     """
 
     picks: list[int] = field(default_factory=list)
@@ -76,6 +76,7 @@ class Assembly:
     pinned: list[int] = field(default_factory=list)
     draws: list[tuple[int, int, int, NDArray[np.intp], bool]] = field(default_factory=list)
     missed: tuple[str, ...] = ()
+    reached: int = 0
 
 
 def assemble(n: int, k: int, terms: Terms) -> Assembly:
@@ -123,6 +124,7 @@ class _Places:
     def _fill(self, place: int) -> None:
         allowed, broken = self._allowed(place, self.every)
         at = self._best(allowed)
+        self.made.reached = max(self.made.reached, at + 1)
         exploration = self.terms.exploration
         if exploration is not None and place in exploration.places:
             tried = self._tried(exploration, place, at)

@@ -20,8 +20,8 @@ from router.slate.assemble import Assembly, Exploration, Term, Terms, assemble
 from router.slate.diversity import gains_of
 from router.slate.explore import Draw, Posteriors, coin_and_draws, posteriors
 from router.slate.limits import Floor, Limit
-from router.slate.lineup import Lineup, line_up
-from router.slate.plain import plain_order
+from router.slate.lineup import Lineup, allowed_of, line_up
+from router.slate.plain import ahead, within_cap
 from router.slate.rules import Rules
 
 NOTHING: Mapping[int, int] = {}
@@ -125,18 +125,25 @@ def compose(
 def _plain(
     candidates: Candidates, ranked: Ranked, k: int, exclude: Keys, rules: Rules, without: Callable[[Keys], Slate]
 ) -> Slate:
-    """The common case, without a loop over places."""
-    cap = rules.caps[0] if rules.caps and candidates.facts is not None else None
-    places, n_within, n_excluded = plain_order(candidates, ranked.order, exclude=exclude, cap=cap)
-    n_shown = min(k, len(places))
-    sequence = ranked.order.take(places).astype(np.intp)
-    removed = {"excluded": n_excluded}
-    relaxed: Mapping[int, Sequence[str]] = {}
-    if cap is not None:
-        removed[cap.name] = len(places) - n_within - max(0, n_shown - n_within)
-        relaxed = {int(at): (cap.name,) for at in sequence[n_within:n_shown]}
-    removed["below_cutoff"] = n_within - min(n_shown, n_within)
-    return Slate(candidates, sequence, ranked.scores.take(places), removed, without, relaxed)
+    """The common case, without looking at all candidates."""
+    sequence, scores = allowed_of(candidates, ranked, exclude)
+    n = len(sequence)
+    n_excluded = len(candidates) - n
+    facts = candidates.facts
+    if not rules.caps or facts is None:
+        return Slate(candidates, sequence, scores, {"excluded": n_excluded, "below_cutoff": n - min(k, n)}, without)
+    cap = rules.caps[0]
+    first, n_within = within_cap(facts[:, cap.column][sequence], k, cap=cap.max)
+    if n_within == len(first):
+        n_passed = first[-1] + 1 - len(first) if first else 0
+    else:
+        n_passed = n - len(first)
+    removed = {"excluded": n_excluded, cap.name: n_passed, "below_cutoff": n - len(first) - n_passed}
+    relaxed = {int(sequence[at]): (cap.name,) for at in first[n_within:]}
+    if n_passed or relaxed:
+        order = ahead(first, n)
+        sequence, scores = sequence[order], scores[order]
+    return Slate(candidates, sequence, scores, removed, without, relaxed)
 
 
 def _terms(lineup: Lineup, rules: Rules, k: int, shown: Shown | None) -> dict[Family, Sequence[Term]]:
@@ -193,15 +200,13 @@ def _slate(
     n_excluded: int,
     without: Callable[[Keys], Slate],
 ) -> Slate:
-    left = np.ones(len(lineup), np.bool_)
-    left[made.picks] = False
-    order = np.concatenate((np.array(made.picks, np.intp), np.flatnonzero(left)))
+    order = ahead(made.picks, len(lineup))
     at = lineup.positions
     return Slate(
         lineup.candidates,
         sequence=at[order],
         scores=lineup.scores[order],
-        removed={"excluded": n_excluded, **_removed(lineup, terms, left)},
+        removed={"excluded": n_excluded, **_removed(lineup, made, terms)},
         without=without,
         relaxed={int(at[pick]): names for pick, names in made.relaxed.items()},
         missed=made.missed,
@@ -214,15 +219,21 @@ def _slate(
     )
 
 
-def _removed(lineup: Lineup, terms: Terms, left: NDArray[np.bool_]) -> dict[str, int]:
-    """Why each of those left is not shown: a limit that is full, a rule that put others before it, or its rank."""
-    n_shown = len(left) - int(np.count_nonzero(left))
+def _removed(lineup: Lineup, made: Assembly, terms: Terms) -> dict[str, int]:
+    """Why those in line are not shown: passed over because a limit was full, or for others that rules brought forward, or
+    the ranking had them too far back.
+    """
+    left = np.ones(len(lineup), np.bool_)
+    left[made.picks] = False
+    n_shown = len(made.picks)
+    passed = left & (np.arange(len(left)) < made.reached)
     removed: dict[str, int] = {}
     for term in terms.every():
-        if isinstance(term, Limit) and term.holds_at(terms.start + n_shown):
-            stopped = left & term.blocked
+        if isinstance(term, Limit):
+            stopped = passed & term.blocked
             removed[term.name] = removed.get(term.name, 0) + int(np.count_nonzero(stopped))
-            left = left & ~term.blocked
+            passed = passed & ~term.blocked
+            left = left & ~stopped
     displaced = left & (lineup.places < n_shown)
     removed["displaced"] = int(np.count_nonzero(displaced))
     removed["below_cutoff"] = int(np.count_nonzero(left)) - removed["displaced"]

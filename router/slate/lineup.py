@@ -40,11 +40,7 @@ class Lineup:
 
 def line_up(candidates: Candidates, ranked: Ranked, *, exclude: Keys, boosts: Sequence[BoostRule] = ()) -> Lineup:
     """exclude: keys ascending and unique."""
-    positions = ranked.order.astype(np.intp)
-    scores = ranked.scores
-    if len(exclude):
-        allowed = ~contains(exclude, candidates.keys[positions])
-        positions, scores = positions[allowed], scores[allowed]
+    positions, scores = allowed_of(candidates, ranked, exclude)
     places = np.arange(len(positions))
     values = 1 / np.log2(places + 2.0)
     if boosts:
@@ -52,6 +48,15 @@ def line_up(candidates: Candidates, ranked: Ranked, *, exclude: Keys, boosts: Se
         order = np.argsort(-values, kind="stable")
         positions, scores, values, places = positions[order], scores[order], values[order], places[order]
     return Lineup(candidates, positions, scores, values, places)
+
+
+def allowed_of(candidates: Candidates, ranked: Ranked, exclude: Keys) -> tuple[Positions, Floats]:
+    """The ranked positions and scores, without the excluded keys."""
+    positions, scores = ranked.order.astype(np.intp), ranked.scores
+    if len(exclude) == 0:
+        return positions, scores
+    excluded = contains(exclude, candidates.keys[positions])
+    return (positions[~excluded], scores[~excluded]) if excluded.any() else (positions, scores)
 
 
 def boosted(

@@ -1,6 +1,7 @@
-"""The order of a slate with at most one cap over the whole of it: what nearly every request needs, in a few array operations.
+"""The first places of a slate with at most one cap over the whole of it: what nearly every request needs.
 
-The same slate as `router/slate/assemble.py` makes place by place (a property of their tests), ten times as fast.
+The same slate as `router/slate/assemble.py` makes place by place (a property of its tests). It looks at items one by one, but
+at no more than it takes to fill the places: 25 of 400 for a usual slate, 4 µs, where counting all groups with numpy takes 25.
 """
 
 from __future__ import annotations
@@ -8,36 +9,35 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.types import Candidates, Keys, Rows
-from router.slate.lineup import contains
-from router.slate.rules import CapRule
+from cluster.types import Keys
+
+_CHUNK = 2  # slates' worth of groups that are looked at together
 
 
-def plain_order(
-    candidates: Candidates, order: Rows, *, exclude: Keys, cap: CapRule | None
-) -> tuple[NDArray[np.intp], int, int]:
-    """(places in `order`, those over the cap behind all others; how many are within it; how many are excluded)."""
-    if len(exclude):
-        places = np.flatnonzero(~contains(exclude, candidates.keys[order]))
-    else:
-        places = np.arange(len(order))
-    n_excluded = len(order) - len(places)
-    if cap is None or candidates.facts is None:
-        return places, len(places), n_excluded
-    over = ordinals(candidates.facts[order[places], cap.column]) >= cap.max
-    n_over = int(np.count_nonzero(over))
-    if n_over:
-        places = np.concatenate((places[~over], places[over]))
-    return places, len(places) - n_over, n_excluded
+def within_cap(groups: Keys, k: int, *, cap: int) -> tuple[list[int], int]:
+    """(min(k, n) positions of n groups in line, those over the cap last; how many of them are within it).
+
+    groups: (n,) codes in the order of the line. 0 is no group and never capped.
+    """
+    within: list[int] = []
+    over: list[int] = []
+    counts: dict[int, int] = {}
+    for begin in range(0, len(groups), _CHUNK * k):
+        for at, group in enumerate(groups[begin : begin + _CHUNK * k].tolist(), begin):
+            if group:
+                count = counts.get(group, 0)
+                if count == cap:
+                    over.append(at)
+                    continue
+                counts[group] = count + 1
+            within.append(at)
+            if len(within) == k:
+                return within, k
+    return within + over[: k - len(within)], len(within)
 
 
-def ordinals(groups: Keys) -> NDArray[np.intp]:
-    """For each item how many of its group come before it. Group 0 is no group: always 0."""
-    by_group = np.argsort(groups, kind="stable")
-    ordered = groups[by_group]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    sizes = np.diff(np.append(starts, len(groups)))
-    found = np.empty(len(groups), np.intp)
-    found[by_group] = np.arange(len(groups)) - np.repeat(starts, sizes)
-    found[groups == 0] = 0
-    return found
+def ahead(first: list[int], n: int) -> NDArray[np.intp]:
+    """All of n positions: the first ones, then the others in their order."""
+    left = np.ones(n, np.bool_)
+    left[first] = False
+    return np.concatenate((np.array(first, np.intp), np.flatnonzero(left)))

@@ -160,4 +160,4 @@ def test_removed_is_said_by_rule() -> None:
     catalogue = Catalogue.random(300)
     router = router_over(fleet(catalogue, catalogue.shards(2)), slate=EVERYTHING_ON | {"diversity": {"method": "dpp"}})
     stage = next(stats for stats in ask(router, k=20).funnel if stats.stage == "slate")
-    assert set(stage.removed) == {"excluded", "cap.brand", "quota.ann", "displaced", "below_cutoff"}
+    assert set(stage.removed) == {"excluded", "cap.brand", "cap.color.first_4", "quota.ann", "displaced", "below_cutoff"}

@@ -12,20 +12,19 @@ from cluster.types import NO_KEYS
 from router.slate.assemble import Terms, assemble
 from router.slate.compose import Slate, compose
 from router.slate.limits import Limit
-from router.slate.plain import ordinals, plain_order
-from router.slate.rules import CapRule
+from router.slate.plain import within_cap
 from tests.router.slate.making import candidates_of, drawn_candidates, ranked, rules_of
 
 
-def slow_way(order: list[int], keys: list[int], groups: list[int], excluded: set[int], cap: int) -> list[int]:
+def slow_way(order: list[int], groups: list[int], cap: int, k: int) -> list[int]:
+    """The first k, then all others as they were ranked."""
     within, over, counts = [], [], Counter[int]()
     for position in order:
-        if keys[position] in excluded:
-            continue
         group = groups[position]
         (over if group and counts[group] >= cap else within).append(position)
         counts[group] += 1
-    return within + over
+    first = (within + over)[:k]
+    return first + [position for position in order if position not in first]
 
 
 def shown_keys(slate: Slate, k: int) -> list[int]:
@@ -45,7 +44,8 @@ def test_it_is_what_one_item_after_the_other_would_give(data: st.DataObject) -> 
     assert rules.plain
     slate = compose(candidates, ranked(order), k, exclude=np.array(sorted(excluded), np.int64), rules=rules)
     assert candidates.facts is not None
-    expected = slow_way(order, keys, candidates.facts[:, 0].tolist(), excluded, cap)
+    allowed = [position for position in order if keys[position] not in excluded]
+    expected = slow_way(allowed, candidates.facts[:, 0].tolist(), cap, k)
     assert slate.sequence.tolist() == expected
     n_left = len(set(keys) - excluded)
     assert len(slate) == n_left  # a cap moves items, it does not remove any
@@ -62,9 +62,9 @@ def test_place_by_place_gives_the_same(candidates: object, data: st.DataObject) 
     cap, k = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 40))
     codes = candidates.facts[order, 0]  # type: ignore[attr-defined]
     made = assemble(len(order), k, Terms({"caps": [Limit("cap", codes, max=cap, first=0, taken=NO_KEYS)]}))
-    places, n_within, _ = plain_order(candidates, order, exclude=NO_KEYS, cap=CapRule("cap", 0, cap))  # type: ignore[arg-type]
-    assert made.picks == places[:k].tolist()
-    assert set(made.relaxed) == set(places[n_within:k].tolist())
+    first, n_within = within_cap(codes, k, cap=cap)
+    assert made.picks == first
+    assert set(made.relaxed) == set(first[n_within:])
 
 
 def test_the_cap_relaxes_last_and_only_when_nothing_else_is_left() -> None:
@@ -94,7 +94,3 @@ def test_what_is_gone_makes_room_in_its_group() -> None:
 def test_nothing_in_nothing_out() -> None:
     slate = compose(candidates_of([], []), ranked([]), 5, exclude=np.array([3], np.int64), rules=rules_of(cap_by="brand"))
     assert len(slate) == 0
-
-
-def test_ordinals_count_within_groups() -> None:
-    assert ordinals(np.array([5, 0, 5, 6, 5, 0])).tolist() == [0, 0, 1, 0, 2, 0]
