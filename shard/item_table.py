@@ -8,6 +8,7 @@ points into the shard. What the weights are (EASE, NPMI, similarity) is the buil
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from cluster.order import require_finite
 from cluster.types import Floats, Keys, Rows
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ItemTable:
     """seed_keys: (s,) int64, ascending and unique.  starts: (s + 1,) int64.
 
@@ -52,6 +53,14 @@ class ItemTable:
     def __len__(self) -> int:
         return len(self.seed_keys)
 
+    @cached_property
+    def entries(self) -> NDArray[np.int64]:
+        """(e,) each entry's row and weight side by side, because scattered lists wait for memory. For `unpacked`."""
+        both = np.empty((len(self.rows), 2), np.int32)
+        both[:, 0] = self.rows
+        both[:, 1] = self.weights.view(np.int32)
+        return both.view(np.int64)[:, 0]
+
     def take(self, rows: Rows, n_rows: int) -> ItemTable:
         """The lists into some of the n_rows rows, ascending, which become rows 0, 1, ... Order in a list is kept.
 
@@ -66,3 +75,9 @@ class ItemTable:
         starts = before[self.starts]
         filled = np.flatnonzero(np.diff(starts))
         return ItemTable(self.seed_keys[filled], np.append(starts[filled], starts[-1]), moved[kept], self.weights[kept])
+
+
+def unpacked(entries: NDArray[np.int64]) -> tuple[Rows, Floats]:
+    """The rows and the weights of some of a table's `entries`, aligned with them."""
+    both = entries.view(np.int32).reshape(-1, 2)
+    return both[:, 0], both[:, 1].view(np.float32)

@@ -15,7 +15,7 @@ from cluster.types import Ask, Floats, Keys, Query, Rows
 from shard.attributes import slices
 from shard.eligible import Eligible
 from shard.found import Found
-from shard.item_table import ItemTable
+from shard.item_table import ItemTable, unpacked
 
 _ROWS_PER_ENTRY = 128  # up to so many, a slot for every row of the shard is quicker than sorting the entries by row
 
@@ -24,21 +24,23 @@ class ItemLists:
     """seeds: which of the query's seed sets is looked up in the table."""
 
     def __init__(self, table: ItemTable, keys: Keys, seeds: str) -> None:
-        self._table = table
+        self._seed_keys = table.seed_keys
+        self._starts = table.starts
+        self._entries = table.entries
         self._keys = keys
         self._seeds = seeds
 
     def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
-        table = self._table
         seeds = query.seeds.get(self._seeds)
-        if seeds is None or len(seeds.keys) == 0 or len(table) == 0:
+        if seeds is None or len(seeds.keys) == 0 or len(self._seed_keys) == 0:
             return Found.nothing("no_seeds")
-        at = np.searchsorted(table.seed_keys, seeds.keys)
-        at[at == len(table)] = 0
-        known = np.flatnonzero(table.seed_keys[at] == seeds.keys)
-        entries, indptr = slices(table.starts, at[known])
-        weights = np.repeat(seeds.weights[known].astype(np.float64), np.diff(indptr))
-        rows, scores = _summed(table.rows[entries], weights * table.weights[entries], len(self._keys))
+        at = np.searchsorted(self._seed_keys, seeds.keys)
+        at[at == len(self._seed_keys)] = 0
+        known = np.flatnonzero(self._seed_keys[at] == seeds.keys)
+        entries, indptr = slices(self._starts, at[known])
+        targets, weights = unpacked(self._entries[entries])
+        seed_weights = np.repeat(seeds.weights[known].astype(np.float64), np.diff(indptr))
+        rows, scores = _summed(targets, seed_weights * weights, len(self._keys))
         kept = eligible.keep(rows)
         if not kept.all():
             rows, scores = rows[kept], scores[kept]
