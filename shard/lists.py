@@ -66,6 +66,14 @@ class RankedLists:
         inside = slice(int(self.indptr[position]), int(self.indptr[position + 1]))
         return self.rows[inside], self.scores[inside]
 
+    def of_kind(self, kind: str) -> RankedLists:
+        """The lists named `<kind>/...`, in their order; all of them for the kind ""."""
+        at = np.array([i for i, name in enumerate(self.names) if not kind or name.startswith(f"{kind}/")], np.intp)
+        if len(at) == len(self):
+            return self
+        entries, indptr = slices(self.indptr, at)
+        return RankedLists(tuple(self.names[i] for i in at), indptr, self.rows[entries], self.scores[entries])
+
     def take(self, rows: Rows, n_rows: int) -> RankedLists:
         """The lists over some of the n_rows rows, ascending, which become rows 0, 1, ... Order within a list is kept."""
         new_row = np.full(n_rows, -1, np.int32)

@@ -31,7 +31,7 @@ def _made(source: SourceSpec, spec: GenerationSpec, columns: ShardColumns, space
     keys = columns.keys
     match source.kind:
         case "tops":
-            return Tops(columns.lists, keys)
+            return Tops(columns.lists.of_kind(source.lists), keys)
         case "ann":
             return Ann(source.space, _needed(source, spaces.get(source.space), f"space {source.space!r}"))
         case "seeds":
