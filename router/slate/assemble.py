@@ -97,17 +97,23 @@ class _Places:
         if terms.diverse is not None:
             self.local[terms.diverse] = np.arange(len(terms.diverse))
         self.made = Assembly()
+        self.limits = [term for term in self.every if isinstance(term, Limit)]
+        self.floors = [term for term in self.every if isinstance(term, Floor)]
+        self.closings = {limit.first for limit in self.limits}
         for place, at in self.waiting.items():
             self.open[at] = False
             for term in self.after_pins:
                 term.take(at, place)
+        self.free = self._free(terms.start)
 
     def filled(self) -> Assembly:
         for place in range(self.terms.start, self.end):
+            if place in self.closings:
+                self.free = self._free(place)
             pin = self.waiting.pop(place, None)
             if pin is None or not self._pinned(pin, place):
                 self._fill(place)
-        self.made.missed = tuple(term.name for term in self.every if isinstance(term, Floor) and term.missing)
+        self.made.missed = tuple(floor.name for floor in self.floors if floor.missing)
         return self.made
 
     def _pinned(self, pin: int, place: int) -> bool:
@@ -116,14 +122,18 @@ class _Places:
             self.open[pin] = True
             for term in self.after_pins:
                 term.release(pin, place)
+            self.free = self._free(place)
             return False
         self.made.pinned.append(pin)
         self._take(pin, place, self.before_pins)
         return True
 
     def _fill(self, place: int) -> None:
-        allowed, broken = self._allowed(place, self.every)
-        at = self._best(allowed)
+        at = -1 if self._pressed(place) else self._best(self.free)
+        broken: tuple[str, ...] = ()
+        if at < 0:
+            allowed, broken = self._allowed(place, self.every)
+            at = self._best(allowed)
         self.made.reached = max(self.made.reached, at + 1)
         exploration = self.terms.exploration
         if exploration is not None and place in exploration.places:
@@ -134,20 +144,37 @@ class _Places:
         self._take(at, place, self.every)
 
     def _take(self, at: int, place: int, terms: Sequence[Term]) -> None:
-        self.open[at] = False
+        self.open[at] = self.free[at] = False
         self.made.picks.append(at)
         for term in terms:
-            term.take(at, place)
+            full = term.take(at, place)
+            if full is not None:
+                self.free &= ~full
         if self.terms.gains is not None and self.local[at] >= 0:
             self.terms.gains.chosen(int(self.local[at]))
 
+    def _free(self, place: int) -> Mask:
+        """Who keeps every limit at this place. Kept up to date by `_take`, because few places fill a limit."""
+        free = self.open.copy()
+        for limit in self.limits:
+            if limit.holds_at(place):
+                free &= ~limit.blocked
+        return free
+
+    def _pressed(self, place: int) -> bool:
+        """Whether floors may need every place that is left."""
+        owed = sum([floor.missing for floor in self.floors])
+        return owed > 0 and owed >= self.end - place - len(self.waiting)
+
     def _best(self, allowed: Mask) -> int:
+        """The allowed position that comes first or, with diversity, adds most; -1 if none is allowed."""
         gains, diverse = self.terms.gains, self.terms.diverse
         if gains is not None and diverse is not None:
             best = gains.best(allowed[diverse])
             if best >= 0:
                 return int(diverse[best])
-        return int(allowed.argmax())
+        first = int(allowed.argmax())
+        return first if allowed[first] else -1
 
     def _tried(self, exploration: Exploration, place: int, otherwise: int) -> int | None:
         """Who is tried out here, None if nobody is: by the coin, or because nobody can be."""
@@ -160,7 +187,8 @@ class _Places:
 
     def _allowed(self, place: int, terms: Sequence[Term]) -> tuple[Mask, tuple[str, ...]]:
         """Who may have the place, at least one, and the limits that had to give way for it."""
-        allowed, broken = self.open, []
+        allowed: Mask = self.open
+        broken: list[str] = []
         left = self.end - place - len(self.waiting)
         owed, serving = 0, np.zeros(0, np.bool_)
         for term in terms:

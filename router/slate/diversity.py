@@ -70,16 +70,17 @@ class Dpp:
     def __init__(self, unit: Matrix, values: Values, *, relevance: float, n_places: int) -> None:
         self._unit = unit
         self._quality = np.exp(relevance / (2 * (1 - relevance)) * (values - values.max(initial=0)))
-        self._own = self._quality**2
-        self._left = self._own.copy()  # each item's volume beyond the span of those chosen
+        own = self._quality**2
+        self._left = own.copy()  # each item's volume beyond the span of those chosen
+        self._nothing = _SPANNED * own
         self._factor = np.zeros((n_places, len(unit)))
         self._n_chosen = 0
 
     def best(self, allowed: NDArray[np.bool_]) -> int:
-        return _first_largest(np.where(allowed & (self._left > _SPANNED * self._own), self._left, -np.inf))
+        return _first_largest(np.where(allowed & (self._left > self._nothing), self._left, -np.inf))
 
     def chosen(self, at: int) -> None:
-        if self._left[at] <= _SPANNED * self._own[at] or self._n_chosen == len(self._factor):
+        if self._left[at] <= self._nothing[at] or self._n_chosen == len(self._factor):
             return
         cosines = self._unit @ self._unit[at]
         cosines[at] = 1  # of an item with itself, also where it has no vector
@@ -88,7 +89,7 @@ class Dpp:
         row = (row - known[:, at] @ known) / np.sqrt(self._left[at])
         self._factor[self._n_chosen] = row
         self._n_chosen += 1
-        self._left = np.maximum(self._left - row**2, 0)
+        self._left -= row * row
 
 
 def _first_largest(gains: Values) -> int:

@@ -22,36 +22,39 @@ class Limit:
         self.name = name
         self._codes = codes
         self._max = max
-        self._first = first
+        self.first = first
         self._counts: dict[int, int] = {}
         self.blocked: Mask = codes != 0 if max == 0 else np.zeros(len(codes), np.bool_)
         for code in (taken[:first] if first else taken).tolist():
             self._count(code)
 
     def holds_at(self, place: int) -> bool:
-        return self._first == 0 or place < self._first
+        return self.first == 0 or place < self.first
 
     def blocks(self, at: int, place: int) -> bool:
         return self.holds_at(place) and bool(self.blocked[at])
 
-    def take(self, at: int, place: int) -> None:
-        """The one at this position gets this place."""
-        if self.holds_at(place):
-            self._count(int(self._codes[at]))
+    def take(self, at: int, place: int) -> Mask | None:
+        """The one at this position gets this place. Who is blocked from now on, if it was the last that may."""
+        return self._count(int(self._codes[at])) if self.holds_at(place) else None
 
     def release(self, at: int, place: int) -> None:
         """It does not get the place after all."""
         code = int(self._codes[at])
         if code and self.holds_at(place):
             if self._counts[code] == self._max:
-                self.blocked = self.blocked & (self._codes != code)
+                self.blocked &= self._codes != code
             self._counts[code] -= 1
 
-    def _count(self, code: int) -> None:
-        if code:
-            count = self._counts[code] = self._counts.get(code, 0) + 1
-            if count == self._max:
-                self.blocked = self.blocked | (self._codes == code)
+    def _count(self, code: int) -> Mask | None:
+        if code == 0:
+            return None
+        count = self._counts[code] = self._counts.get(code, 0) + 1
+        if count != self._max:
+            return None
+        full: Mask = self._codes == code
+        self.blocked |= full
+        return full
 
 
 class Floor:
@@ -68,7 +71,8 @@ class Floor:
         return max(0, self._min - self._count)
 
     def take(self, at: int, place: int) -> None:
-        self._count += bool(self.members[at])
+        if self.members[at]:
+            self._count += 1
 
     def release(self, at: int, place: int) -> None:
         self._count -= bool(self.members[at])
