@@ -173,7 +173,8 @@ def finite(array: Floats, name: str) -> Floats:
 
 def ascending(keys: Keys, name: str) -> Keys:
     """The keys, unless they are not ascending and unique."""
-    require(every(keys[1:] > keys[:-1]), f"{name} is not ascending and unique")
+    if len(keys) > 1:
+        require(every(keys[1:] > keys[:-1]), f"{name} is not ascending and unique")
     return keys
 
 

@@ -8,8 +8,11 @@ view only: with several routers, Prometheus scrapes and adds them up.
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.metadata import version
+from itertools import chain
 
 from prometheus_client import generate_latest
 
@@ -17,7 +20,7 @@ from cluster.errors import CoverageTooLow, DeadlineExceeded, InvalidQuery, Oskol
 from cluster.spec import GenerationSpec
 from cluster.topology import Topology
 from cluster.types import MissingShard, ShardReply, StageStats
-from deploy.instruments import Instruments
+from deploy.instruments import Count, Instruments, Spread
 from deploy.problems import KINDS
 from router.request import DEGRADATIONS, STAGES, Recommendation
 
@@ -31,6 +34,7 @@ _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015),
     *(0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5),
 )
+_KEPT = 8192
 _RATIOS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -93,6 +97,9 @@ class Metrics:
             "oskolok_build_info", "Version of the running code; always 1.", "version", "ray_version", "python_version"
         )
         build[version("oskolok"), version("ray"), platform.python_version()].value = 1
+        self._of_stage = lru_cache(_KEPT)(self._series_of_stage)  # what each reply adds to is looked up once, not each time
+        self._of_shard = lru_cache(_KEPT)(self._series_of_shard)
+        self._of_hits = lru_cache(_KEPT)(self._series_of_hits)
         self._create_known()
 
     def text(self) -> bytes:
@@ -113,23 +120,26 @@ class Metrics:
         self.generation[topology.spec.id].value = 1
 
     def stage(self, stats: StageStats) -> None:
-        self.stage_seconds[stats.stage].add(stats.took_ms / 1000)
-        self.stage_in[stats.stage].value += stats.n_in
-        self.stage_out[stats.stage].value += stats.n_out
+        seconds, n_in, n_out = self._of_stage(stats.stage)
+        seconds.add(stats.took_ms / 1000)
+        n_in.value += stats.n_in
+        n_out.value += stats.n_out
         for reason, n in stats.removed.items():
-            self.removed[reason].value += n
+            if n:
+                self.removed[reason].value += n
 
     def shard_answered(self, reply: ShardReply) -> None:
-        shard = str(reply.shard)
-        self.shard_requests[shard, "ok"].value += 1
-        self.shard_seconds[shard].add(reply.took_us / 1e6)
-        self.shard_queue_seconds[shard].add(reply.queue_us / 1e6)
-        self.pass_ratio[shard].add(reply.n_eligible / reply.n_items if reply.n_items else 1.0)
+        requests, seconds, queue_seconds, pass_ratio = self._of_shard(reply.shard)
+        requests.value += 1
+        seconds.add(reply.took_us / 1e6)
+        queue_seconds.add(reply.queue_us / 1e6)
+        pass_ratio.add(reply.n_eligible / reply.n_items if reply.n_items else 1.0)
         for hits in reply.sources:
-            self.source_answered[hits.source].value += 1
-            self.source_seconds[shard, hits.source].add(hits.took_us / 1e6)
-            self.source_hits[shard, hits.source].value += len(hits.members)
-            self.decisions[shard, hits.source, hits.strategy].value += 1
+            answered, seconds, n_hits, decisions = self._of_hits(reply.shard, hits.source, hits.strategy)
+            answered.value += 1
+            seconds.add(hits.took_us / 1e6)
+            n_hits.value += len(hits.members)
+            decisions.value += 1
 
     def shard_missing(self, missing: MissingShard) -> None:
         self.shard_requests[str(missing.shard), missing.reason].value += 1
@@ -143,9 +153,8 @@ class Metrics:
             self.inexact[()].value += 1
         for source in recommendation.coverage.by_source:
             self.source_expected[source].value += recommendation.coverage.total
-        for item in recommendation.items:
-            for source in item.sources:
-                self.slate_items[source].value += 1
+        for source, n in Counter(chain.from_iterable([item.sources for item in recommendation.items])).items():
+            self.slate_items[source].value += n
 
     def refused(self, error: OskolokError) -> None:
         self.outcomes[_outcome(error)].value += 1
@@ -154,6 +163,27 @@ class Metrics:
         """An HTTP request was answered. route: one of ROUTES."""
         self.http_requests[route, method, str(code)].value += 1
         self.http_seconds[route].add(took_s)
+
+    def _series_of_stage(self, stage: str) -> tuple[Spread, Count, Count]:
+        return self.stage_seconds[stage], self.stage_in[stage], self.stage_out[stage]
+
+    def _series_of_shard(self, shard: int) -> tuple[Count, Spread, Spread, Spread]:
+        name = str(shard)
+        return (
+            self.shard_requests[name, "ok"],
+            self.shard_seconds[name],
+            self.shard_queue_seconds[name],
+            self.pass_ratio[name],
+        )
+
+    def _series_of_hits(self, shard: int, source: str, strategy: str) -> tuple[Count, Spread, Count, Count]:
+        name = str(shard)
+        return (
+            self.source_answered[source],
+            self.source_seconds[name, source],
+            self.source_hits[name, source],
+            self.decisions[name, source, strategy],
+        )
 
     def _create_known(self) -> None:
         for route in ROUTES:

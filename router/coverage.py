@@ -25,6 +25,11 @@ def coverage_of(
     """
     spec = fleet.spec
     reasons = [m.reason for m in missed.values()]
+    answered: dict[str, list[int]] = {source: [] for source in asked}
+    for shard, reply in replies.items():
+        for hits in reply.sources:
+            if hits.source in answered:
+                answered[hits.source].append(shard)
     return Coverage(
         ratio=_share(spec, replies),
         required=required,
@@ -37,10 +42,7 @@ def coverage_of(
             MissingShard(shard, fleet.shards[shard].name, m.reason, m.detail, round(m.waited_ms, 3))
             for shard, m in sorted(missed.items())
         ),
-        by_source={
-            source: _share(spec, [shard for shard, reply in replies.items() if any(h.source == source for h in reply.sources)])
-            for source in asked
-        },
+        by_source={source: _share(spec, shards) for source, shards in answered.items()},
     )
 
 
@@ -80,4 +82,4 @@ def _share(spec: GenerationSpec, shards: Collection[int]) -> float:
     """Items in these shards / all items; of an empty catalogue, shards / all shards."""
     if spec.n_items == 0:
         return len(shards) / spec.n_shards
-    return sum(spec.shard_items[shard] for shard in shards) / spec.n_items
+    return sum([spec.shard_items[shard] for shard in shards]) / spec.n_items

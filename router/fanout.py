@@ -48,31 +48,30 @@ async def fan_out(indices: Iterable[int], call: Callable[[int], Awaitable[T]], d
     began = loop.time()
     answers: Answers[T] = Answers({}, {})
     futures: dict[int, asyncio.Future[T]] = {}
-    ended: dict[asyncio.Future[T], float] = {}
     try:
         for index in indices:
             try:
                 futures[index] = asyncio.ensure_future(call(index))
             except Exception as error:
                 answers.missed[index] = _missed(error, 0.0)
-        await _wait(loop, [f for f in futures.values() if not f.done()], ended, deadline)
-        for index, future in futures.items():
-            waited_ms = (ended.get(future, loop.time()) - began) * 1000
-            if not future.done():
-                answers.missed[index] = Missed("timeout", "no answer in time", waited_ms)
-            elif future.cancelled():
-                answers.missed[index] = Missed("failed", "the call was cancelled", waited_ms)
-            elif (failure := future.exception()) is not None:
-                answers.missed[index] = _missed(failure, waited_ms)
-            else:
-                answers.got[index] = future.result()
-    finally:
+        ended = await _wait(loop, [f for f in futures.values() if not f.done()], deadline)
+    except BaseException:
         for future in futures.values():
-            if future.done():
-                _drop(future)
-            else:
-                future.cancel()
-                future.add_done_callback(_drop)
+            _abandon(future)
+        raise
+    for index, future in futures.items():
+        if future.done() and not future.cancelled() and (failure := future.exception()) is None:
+            answers.got[index] = future.result()
+            continue
+        waited_ms = (ended.get(future, loop.time()) - began) * 1000
+        if not future.done():
+            _abandon(future)
+            answers.missed[index] = Missed("timeout", "no answer in time", waited_ms)
+        elif future.cancelled():
+            answers.missed[index] = Missed("failed", "the call was cancelled", waited_ms)
+        else:
+            assert failure is not None, "it is done, neither with a result nor cancelled"
+            answers.missed[index] = _missed(failure, waited_ms)
     for missed in answers.missed.values():
         if isinstance(missed.error, InvalidQuery):
             raise missed.error
@@ -80,22 +79,17 @@ async def fan_out(indices: Iterable[int], call: Callable[[int], Awaitable[T]], d
 
 
 async def _wait(
-    loop: asyncio.AbstractEventLoop,
-    pending: list[asyncio.Future[T]],
-    ended: dict[asyncio.Future[T], float],
-    deadline: Deadline,
-) -> None:
-    """`asyncio.wait`, but with each future's time of arrival."""
+    loop: asyncio.AbstractEventLoop, pending: list[asyncio.Future[T]], deadline: Deadline
+) -> dict[asyncio.Future[T], float]:
+    """`asyncio.wait`, and at what loop time each future was done."""
+    ended: dict[asyncio.Future[T], float] = {}
     if not pending:
-        return
+        return ended
     over: asyncio.Future[None] = loop.create_future()
-    n_pending = len(pending)
 
     def arrived(future: asyncio.Future[T]) -> None:
-        nonlocal n_pending
-        n_pending -= 1
         ended[future] = loop.time()
-        if n_pending == 0:
+        if len(ended) == len(pending):
             expire()
 
     def expire() -> None:
@@ -110,7 +104,9 @@ async def _wait(
     finally:
         timer.cancel()
         for future in pending:
-            future.remove_done_callback(arrived)
+            if not future.done():
+                future.remove_done_callback(arrived)
+    return ended
 
 
 def _missed(error: BaseException, waited_ms: float) -> Missed:
@@ -126,7 +122,15 @@ def _missed(error: BaseException, waited_ms: float) -> Missed:
             return Missed("failed", f"InternalError: {type(error).__name__}", waited_ms, error)
 
 
-def _drop(future: asyncio.Future[T]) -> None:
-    """Look at an error nobody waits for any more, or asyncio reports it as never retrieved."""
+def _abandon(future: asyncio.Future[T]) -> None:
+    """Cancel it, and look at its error, now or later, or asyncio reports that as never retrieved."""
+    if future.done():
+        _look(future)
+    else:
+        future.cancel()
+        future.add_done_callback(_look)
+
+
+def _look(future: asyncio.Future[T]) -> None:
     if not future.cancelled():
         future.exception()

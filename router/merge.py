@@ -125,7 +125,7 @@ def _tops(lists: Sequence[_List], starts: Sequence[int], keys: Keys) -> _Tops:
     offsets = np.repeat(np.array([start for _, start in runs], np.int64), lengths)
     members = np.concatenate([NO_ROWS, *(hits.members for hits, _ in runs)]) + offsets
     scores = np.concatenate([NO_FLOATS, *(hits.scores for hits, _ in runs)])
-    order = best_first_within(np.repeat(np.array(columns, np.int64), counts), scores, keys.take(members))
+    order = best_first_within(np.repeat(np.array(columns, np.int16), counts), scores, keys.take(members))
     begins = accumulate(counts, initial=0)
     kept = np.concatenate([order[:0], *(order[begin : begin + size] for begin, size in zip(begins, sizes, strict=False))])
     members, scores = members.take(kept), scores.take(kept)
