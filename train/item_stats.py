@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.catalogue import Catalogue
+from train.event_log import DAY_S, EventKind, EventLog
 from train.interactions import Interactions
+from train.item_counts import first_seen
 
 _PRIOR = 5.0  # pseudo-observations of the mean
 _NEVER = -1.0  # the age of an event that never was
+
+_COUNTED: tuple[tuple[EventKind, str], ...] = (("view", "log_views"), ("click", "log_clicks"))
 
 _Numbers = NDArray[np.floating] | NDArray[np.integer]
 Stats = dict[str, NDArray[np.float32]]
@@ -46,6 +50,26 @@ def item_stats(catalogue: Catalogue, pairs: Interactions, bought: NDArray[np.flo
         if spec.kind == "number":
             stats[spec.name] = filled(catalogue.numbers(spec.name))
     return {name: values.astype(np.float32) for name, values in stats.items()}
+
+
+def exposure_stats(log: EventLog, catalogue: Catalogue, *, as_of: int) -> Stats:
+    """What the log or the catalogue must be able to tell, name -> (n_items,) float32: none of them, where they cannot.
+
+    log_views, log_clicks: ln(1 + events so far), if the log has any such event, at whatever time.  listed_days: since when
+    the item is there, by `first_seen`, -1 if it is not yet; if the catalogue says so of items.
+    """
+    stats: Stats = {}
+    there = log.count_by_kind()
+    for kind, name in _COUNTED:
+        if kind in there:
+            counts = np.zeros(len(catalogue))
+            for chunk in log.of(kind).as_of(as_of).chunks():
+                counts += np.bincount(chunk.items, minlength=len(catalogue))
+            stats[name] = np.log1p(counts).astype(np.float32)
+    if catalogue.created is not None:
+        days = (as_of - first_seen(log, catalogue, as_of=as_of)) / DAY_S
+        stats["listed_days"] = np.where(np.isnan(days), _NEVER, days).astype(np.float32)
+    return stats
 
 
 def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:

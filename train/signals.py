@@ -24,7 +24,7 @@ from train.confidence import confidences
 from train.event_log import EventLog
 from train.interactions import Interactions, interactions
 from train.item_lists import ItemLists
-from train.item_stats import Stats, item_stats
+from train.item_stats import Stats, exposure_stats, item_stats
 from train.playlists import Playlists
 from train.positives import positives
 from train.quorum import Quorum
@@ -145,7 +145,7 @@ def make_signals(
         tables=fitted.tables,
         quorum=fitted.quorum,
         seeds=_seeds(log, pairs, factors, config, wanted={source.seeds for source in sources}),
-        stats=item_stats(catalogue, pairs, bought, windows_days=windows),
+        stats=item_stats(catalogue, pairs, bought, windows_days=windows) | exposure_stats(log, catalogue, as_of=as_of),
         users=users,
         profile=profile_attributes(config, () if declared is None else declared.profile_attributes(catalogue.specs)),
         declared=declared,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.train.logs import NOW, NOW_DAY, catalogue_of, log_of
-from train.event_log import EventLog
+from train.catalogue import NO_TIME
+from train.event_log import DAY_S, EventKind, EventLog
 from train.interactions import interactions
-from train.item_stats import Stats, filled, item_stats
+from train.item_stats import Stats, exposure_stats, filled, item_stats
 from train.tops import bought_by_window
 
 WINDOWS = (7, 28)
@@ -43,3 +46,18 @@ def test_what_comes_later_changes_nothing() -> None:
 def test_missing_numbers_take_the_median() -> None:
     assert filled(np.array([1.0, np.nan, 3.0, 8.0])).tolist() == [1, 3, 3, 8]
     assert filled(np.array([np.nan, np.nan])).tolist() == [0, 0]
+
+
+def test_views_clicks_and_age_only_where_they_are_known() -> None:
+    kinds: list[EventKind] = ["view", "view", "click", "purchase", "view"]
+    events = [("a", 0, NOW_DAY - 3), ("b", 0, NOW_DAY - 2), ("a", 1, NOW_DAY - 2), ("a", 1, NOW_DAY), ("a", 2, NOW_DAY + 1)]
+    log = log_of(events, n_items=3, kinds=kinds)
+    stats = exposure_stats(log, CATALOGUE, as_of=NOW)
+    np.testing.assert_allclose(stats["log_views"], np.log1p([2, 0, 0]), rtol=1e-6)  # the view of tomorrow is not known yet
+    np.testing.assert_allclose(stats["log_clicks"], np.log1p([0, 1, 0]), rtol=1e-6)
+    assert set(stats) == {"log_views", "log_clicks"}
+    assert exposure_stats(log_of(PAST, n_items=3), CATALOGUE, as_of=NOW) == {}
+
+    created = np.array([NOW - 5 * DAY_S, NO_TIME, NOW + DAY_S])
+    dated = exposure_stats(log, replace(CATALOGUE, created=created), as_of=NOW)
+    assert dated["listed_days"].tolist() == [5, 2, -1]
