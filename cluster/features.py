@@ -1,16 +1,29 @@
-"""The names of the match features: what a shard computes about a query and an item, in the order the columns have.
+"""The names of the features: match features, which shards compute about a query and an item, context features, which the
+request tells, and cross features, which a ranker makes of other columns.
 
-Shards parse them, the build writes them into the feature schema, models learn on them. How they are computed is
-`shard/match.py`.
+The build writes them into the feature schema, models learn on them. How they are computed is `shard/match.py`,
+`router/rank.py` and `ranker/crosses.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 HISTORY_WEIGHT = "history.weight"
 HISTORY_AGE = "history.age_days"
 BASKET_MEMBER = "basket.member"
+
+CONTEXT = ("hour", "weekday", "basket_size", "k")
+"""hour: of the day when the request comes, with its fraction, UTC.  weekday: 0 on Monday.  basket_size: items in the basket.
+
+k: items asked for. A request's `context` overrides each of them.
+"""
+
+CYCLE_DAYS = "stat.cycle_days"
+
+HISTORY_DUE = "history.due"
+FOUND_BY = "found.sources"
+FOUND_RANK = "found.rank"
 
 
 def match_columns(*, spaces: Iterable[str], stats: Iterable[str], profile: Iterable[str]) -> tuple[str, ...]:
@@ -32,3 +45,20 @@ def match_columns(*, spaces: Iterable[str], stats: Iterable[str], profile: Itera
         HISTORY_AGE,
         BASKET_MEMBER,
     )
+
+
+def cross_columns(*, match: Collection[str], sources: Collection[str], user: Collection[str]) -> tuple[str, ...]:
+    """Every cross feature that a generation with these columns can have.
+
+    history.due: days since the user bought the item, in units of the item's usual time between two purchases (stat.cycle_days),
+    -1 if it was not bought.  level.<number>: the item's number minus the mean of what the user buys, both on a scale that is
+    linear near 0 and logarithmic far from it (asinh).  found.sources: how many sources propose the item.  found.rank: its
+    best rank in any of them, missing if none does.
+
+    >>> cross_columns(match=["stat.price", "stat.cycle_days", "history.age_days"], sources=["ann"], user=["user.mean_price"])
+    ('history.due', 'level.price', 'found.sources', 'found.rank')
+    """
+    due = (HISTORY_DUE,) if {HISTORY_AGE, CYCLE_DAYS} <= set(match) else ()
+    told = (name.removeprefix("stat.") for name in match if name.startswith("stat."))
+    levels = tuple(f"level.{name}" for name in told if f"user.mean_{name}" in user)
+    return (*due, *levels, *((FOUND_BY, FOUND_RANK) if sources else ()))

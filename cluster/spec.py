@@ -53,12 +53,16 @@ class SourceSpec(msgspec.Struct, frozen=True):
 
 
 class FeatureSchema(msgspec.Struct, frozen=True, dict=True):
-    """The ranking models' columns, in their order: match features, then score and rank of each source, user, context."""
+    """The ranking models' columns, in their order: match features, then score and rank of each source, user, context, crosses.
+
+    Names of match, context and cross features are those of `cluster/features.py`.
+    """
 
     match: tuple[str, ...]
     sources: tuple[str, ...]
     user: tuple[str, ...]
     context: tuple[str, ...]
+    crosses: tuple[str, ...] = ()
 
     def columns(self) -> tuple[str, ...]:
         """Every column's name, in the order in which the ranker assembles them."""
@@ -68,6 +72,7 @@ class FeatureSchema(msgspec.Struct, frozen=True, dict=True):
             *(f"{s}.rank" for s in self.sources),
             *self.user,
             *self.context,
+            *self.crosses,
         )
 
     @cached_property

@@ -1,9 +1,10 @@
 """From a rank query to what a model reads: one float32 matrix whose columns stand in the generation's schema order.
 
 Serving and training both come through here, so the two cannot disagree about a column's place or about what a missing value
-looks like. The rule, stated once: **NaN means missing, and it is each model's business what missing is worth.** Source scores
-and ranks are NaN where the source did not propose the item, user and context features where nothing is known. Match features
-are made by our own shards and are never missing. Infinities are refused everywhere.
+looks like. Cross features (`ranker/crosses.py`) are made of the others here. The rule, stated once: **NaN means missing, and
+it is each model's business what missing is worth.** Source scores and ranks are NaN where the source did not propose the item,
+user and context features where nothing is known. Match features are made by our own shards and are never missing. Infinities
+are refused everywhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from cluster.errors import InvalidQuery, SchemaMismatch
 from cluster.spec import FeatureSchema
 from cluster.types import RankQuery
+from ranker.crosses import Cross, crosses_of
 
 Features = NDArray[np.float32]
 
@@ -26,7 +28,7 @@ def assemble(schema: FeatureSchema, query: RankQuery) -> Features:
     Raises SchemaMismatch if the query was made for another schema, InvalidQuery if its arrays do not fit the schema or hold
     a value that the rule above does not allow.
     """
-    schema_hash, n_columns = _shape_of(schema)
+    schema_hash, n_columns, crosses = _shape_of(schema)
     if query.schema_hash != schema_hash:
         raise SchemaMismatch(f"the query has feature schema {query.schema_hash}, this ranker {schema_hash}")
     m, n_match, n_sources = len(query.keys), len(schema.match), len(schema.sources)
@@ -45,19 +47,22 @@ def assemble(schema: FeatureSchema, query: RankQuery) -> Features:
     columns[n_match:ranks_at] = query.source_scores.T
     columns[ranks_at:user_at] = query.source_ranks.T
     columns[user_at:context_at] = query.user[:, None]
-    columns[context_at:] = query.context[:, None]
+    crosses_at = context_at + len(schema.context)
+    columns[context_at:crosses_at] = query.context[:, None]
 
     if not np.isfinite(columns[:n_match]).all():
         raise InvalidQuery("match features must be finite", field="/match")
-    if np.isinf(columns[n_match:]).any():
+    if np.isinf(columns[n_match:crosses_at]).any():
         raise InvalidQuery("source, user and context features must not be infinite", field="/source_scores")
+    for at, cross in enumerate(crosses, crosses_at):
+        columns[at] = cross(columns)
     return columns.T
 
 
 @lru_cache(maxsize=16)
-def _shape_of(schema: FeatureSchema) -> tuple[str, int]:
-    """Hash and number of columns. Hashing costs 10 us, which is a tenth of ranking a request."""
-    return schema.hash, len(schema.columns())
+def _shape_of(schema: FeatureSchema) -> tuple[str, int, tuple[Cross, ...]]:
+    """Hash, number of columns and cross features. Hashing costs 10 us, which is a tenth of ranking a request."""
+    return schema.hash, len(schema.columns()), crosses_of(schema)
 
 
 def _expect(array: NDArray[np.generic], dtype: type, shape: tuple[int, ...], name: str) -> None:

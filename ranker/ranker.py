@@ -21,6 +21,7 @@ from cluster.spec import GenerationSpec
 from cluster.types import Floats, RankQuery, RankReply, Rows
 from ranker.batching import plan_calls
 from ranker.cost import measure
+from ranker.crosses import crosses_of
 from ranker.features import Features, assemble
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
@@ -72,7 +73,10 @@ class Ranker:
     def __init__(
         self, spec: GenerationSpec, *, light: Model | None = None, heavy: Model | None = None, clock: Clock = time.perf_counter
     ) -> None:
-        """Times the heavy model. Raises SchemaMismatch if a model reads other columns than the generation's schema has."""
+        """Times the heavy model. Raises SchemaMismatch if a model reads other columns than the generation's schema has, or the
+        schema has a cross feature that is not known here.
+        """
+        crosses_of(spec.features)
         for name, model in (("light", light), ("heavy", heavy)):
             if model is not None and model.columns != spec.features.columns():
                 raise SchemaMismatch(

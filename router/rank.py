@@ -5,6 +5,7 @@ Nothing that happens here fails a request.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from cluster.spec import FeatureSchema, GenerationSpec
 from cluster.types import Candidates, Floats, RankQuery, RankReply, Rows, UserRecord
 from router.fanout import Missed, fan_out
 from router.request import Degradation, Request
+
+_DAY_S = 86_400
+_EPOCH_WEEKDAY = 3  # the first of January 1970 was a Thursday
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +97,13 @@ def _user_features(record: UserRecord | None, schema: FeatureSchema) -> Floats:
 
 def _context_features(request: Request, schema: FeatureSchema) -> Floats:
     """(C,) float32: what the caller told, and what the request itself tells; 0 where nobody did."""
-    own = {"k": float(request.k), "basket_size": float(len(request.basket))}
+    seconds = time.time() if request.asked_at is None else request.asked_at
+    own = {
+        "hour": seconds % _DAY_S / 3600,
+        "weekday": (seconds // _DAY_S + _EPOCH_WEEKDAY) % 7,
+        "basket_size": float(len(request.basket)),
+        "k": float(request.k),
+    }
     return np.array([request.context.get(name, own.get(name, 0.0)) for name in schema.context], np.float32)
 
 

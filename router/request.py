@@ -66,7 +66,7 @@ class Request:
     taste.  viewed: in this session, newest first.  playlists: names of lists made by people, to propose from.
     pins: stand before the configured ones; items and positions unique.  seed: of what is drawn at random, None draws one.
     min_coverage: None takes the configured one.  context: values of the ranking models' context features by name, 0
-    where missing; `k` and `basket_size` are filled in from the request.
+    where missing; `cluster.features.CONTEXT` are filled in from the request.  asked_at: Unix seconds, now if None.
     """
 
     user_id: str
@@ -78,6 +78,7 @@ class Request:
     playlists: tuple[str, ...] = ()
     min_coverage: float | None = None
     context: Mapping[str, float] = field(default_factory=dict)
+    asked_at: float | None = None
     pins: tuple[Pin, ...] = ()
     seed: int | None = None
     explain: Explain = "none"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluster.config import Config
-from cluster.features import match_columns
+from cluster.features import CONTEXT, cross_columns, match_columns
 from cluster.spec import FeatureSchema, GenerationSpec, SpaceSpec
 from train.shards import index_section
 from train.signals import Signals
@@ -22,6 +22,8 @@ def space_specs(signals: Signals, config: Config) -> tuple[SpaceSpec, ...]:
 def describe(signals: Signals, config: Config, *, generation: str, created: str, shard_items: Sequence[int]) -> GenerationSpec:
     """The spec of these signals cut into shards of these sizes. created: RFC 3339, UTC."""
     profile, quorum = signals.profile, config.sources.quorum.attribute
+    match = match_columns(spaces=signals.spaces, stats=signals.stats, profile=profile)
+    sources = tuple(source.name for source in signals.sources)
     return GenerationSpec(
         id=generation,
         created=created,
@@ -33,10 +35,11 @@ def describe(signals: Signals, config: Config, *, generation: str, created: str,
         lists=tuple(top.name for top in signals.lists),
         profile=profile,
         features=FeatureSchema(
-            match=match_columns(spaces=signals.spaces, stats=signals.stats, profile=profile),
-            sources=tuple(source.name for source in signals.sources),
+            match=match,
+            sources=sources,
             user=signals.users.names,
-            context=("basket_size",),
+            context=CONTEXT,
+            crosses=cross_columns(match=match, sources=sources, user=signals.users.names),
         ),
         tables=tuple(signals.tables),
         quorum=quorum if signals.quorum is not None else "",

@@ -94,11 +94,14 @@ def trial(signals: Signals, spec: GenerationSpec, config: Config, terms: Terms) 
                 k=config.slate.k_default,
                 filter=terms.filter,
                 basket=tuple(catalogue.ids[int(row)].as_py() for row in basket),
+                asked_at=float(asked_at),
             ),
             record=record,
             wanted=wanted,
         )
-        for user, record, basket, wanted in zip(ids, records, bought.baskets, _by_user(bought, catalogue.keys), strict=True)
+        for user, record, basket, asked_at, wanted in zip(
+            ids, records, bought.baskets, bought.asked_at, _by_user(bought, catalogue.keys), strict=True
+        )
     ]
     return Trial(bought, visits, catalogue.keys[eligible])
 

@@ -6,7 +6,6 @@ each item also says whether it is new to the user, and recall is reported for bo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ class HeldOut:
     items: (t,) int32, ascending and unique within a user, those in the basket left out.
     new: (t,) bool, not bought by this user in the days before the moment.
     baskets: of each user, (b,) int32 rows: some of the first visit, already chosen when the request comes.
+    asked_at: (u,) int64, Unix seconds of that visit, the moment itself for a user without one.
     """
 
     users: NDArray[np.int64]
@@ -30,6 +30,7 @@ class HeldOut:
     items: NDArray[np.int32]
     new: NDArray[np.bool_]
     baskets: tuple[NDArray[np.int32], ...]
+    asked_at: NDArray[np.int64]
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -39,7 +40,7 @@ class HeldOut:
     def kept(self, keep: NDArray[np.bool_]) -> HeldOut:
         """Without the items that `keep` (t,) does not mark: those that a filter forbids, say."""
         counts = np.bincount(self.groups[keep], minlength=len(self.users))
-        return HeldOut(self.users, _starts(counts), self.items[keep], self.new[keep], self.baskets)
+        return HeldOut(self.users, _starts(counts), self.items[keep], self.new[keep], self.baskets, self.asked_at)
 
 
 def hold_out(
@@ -53,7 +54,10 @@ def hold_out(
     window = log.since(after).as_of(after + days * DAY_S)
     bought = _pairs(window, users)
     before = _pairs(log.since(after - new_days * DAY_S).as_of(after), users)
-    baskets = tuple(_chosen(visit, n_max=basket_items, seed=(seed, int(user))) for user, visit in _first_visits(window, users))
+    visits = _first_visits(window, users, otherwise=after)
+    baskets = tuple(
+        _chosen(items, n_max=basket_items, seed=(seed, int(user))) for user, (_, items) in zip(users, visits, strict=True)
+    )
     in_basket = np.concatenate(
         [np.empty(0, np.int64), *(g * log.n_items + rows.astype(np.int64) for g, rows in enumerate(baskets))]
     )
@@ -65,6 +69,7 @@ def hold_out(
         items=items.astype(np.int32),
         new=~np.isin(wanted, before, assume_unique=True),
         baskets=baskets,
+        asked_at=np.array([time for time, _ in visits], np.int64),
     )
 
 
@@ -79,16 +84,16 @@ def _pairs(view: EventLog, users: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(np.concatenate(parts))
 
 
-def _first_visits(view: EventLog, users: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    """Each of `users`, ascending, with the items of their first moment in the view."""
-    first = {int(user): np.empty(0, np.int32) for user in users}
+def _first_visits(view: EventLog, users: NDArray[np.int64], *, otherwise: int) -> list[tuple[int, NDArray[np.int32]]]:
+    """The first moment in the view of each of `users`, `otherwise` if there is none, and the items of that moment."""
+    first = {int(user): (otherwise, np.empty(0, np.int32)) for user in users}
     for chunk in view.chunks():  # by user and then by time
         active, begins = np.unique(chunk.users, return_index=True)
         visit = chunk.times == np.repeat(chunk.times[begins], np.diff(np.append(begins, len(chunk.users))))
         for user, begin, end in zip(active.tolist(), begins, np.append(begins[1:], len(chunk.users)), strict=True):
             if user in first:
-                first[user] = np.unique(chunk.items[begin:end][visit[begin:end]])
-    yield from first.items()
+                first[user] = int(chunk.times[begin]), np.unique(chunk.items[begin:end][visit[begin:end]])
+    return list(first.values())
 
 
 def _chosen(visit: NDArray[np.int32], *, n_max: int, seed: tuple[int, int]) -> NDArray[np.int32]:

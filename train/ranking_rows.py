@@ -131,6 +131,7 @@ def ranking_rows(
             user_id=signals.log.user_ids[int(user)].as_py(),
             k=config.slate.k_default,
             basket=tuple(catalogue.ids[int(row)].as_py() for row in basket),
+            asked_at=float(held_out.asked_at[at]),
         )
         record = records.get(request.user_id)
         planned = plan(request, record, spec, sections, tower=signals.tower)

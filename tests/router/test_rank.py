@@ -135,5 +135,9 @@ def test_the_query_is_laid_out_as_the_schema_says() -> None:
     np.testing.assert_array_equal(other.source_scores, CANDIDATES.source_scores[:, [2, 0]])
     assert other.user.tolist() == [0.0]  # two features stored, one expected: none of them can be trusted
     assert other.context.tolist() == [0.0, 2.0]
+    thursday = replace(REQUEST, asked_at=7 * 86_400 + 18.5 * 3600, context={})
+    schema = msgspec.structs.replace(SPEC.features, context=("hour", "weekday"))
+    timed = rank_query(CANDIDATES, thursday, None, msgspec.structs.replace(SPEC, features=schema), SECTION)
+    assert timed.context.tolist() == [18.5, 3.0]
     no_heavy = RankerSection.model_validate({"heavy": {"enabled": False}})
     assert rank_query(CANDIDATES, REQUEST, None, SPEC, no_heavy).n_heavy == 0

@@ -158,8 +158,8 @@ def test_tables_of_users_and_playlists_reach_the_slate(tmp_path: Path) -> None:
     generation = Generation.open(generation_path(tmp_path / "store", built.spec.id))
     record = next(record for record in read_users(generation) if record.user_id == "newcomer")
     assert record.profile["category"].values == ("category-1",) and not record.vectors
-    answer = recommend(generation, Request("newcomer", 10, playlists=("picnic",)))
-    assert answer.degraded == ("no_user_vector",) and len(answer.items) == 10
+    answer = recommend(generation, Request("newcomer", 40, playlists=("picnic",)))
+    assert answer.degraded == ("no_user_vector",) and len(answer.items) == 40
     assert {source for item in answer.items for source in item.sources} >= {"playlists", "quorum", "tops"}
 
 

@@ -59,6 +59,10 @@ def test_a_basket_does_not_depend_on_who_else_is_asked() -> None:
     assert held([EVE], basket_items=2).baskets[0].tolist() == held([ANN, EVE], basket_items=2).baskets[1].tolist()
 
 
+def test_a_request_comes_at_the_first_visit() -> None:
+    assert held([ANN, BOB, EVE]).asked_at.tolist() == [70 * DAY_S, MOMENT, 65 * DAY_S]
+
+
 def test_items_can_be_left_out() -> None:
     found = held([ANN, EVE]).kept(np.array([True, False, True, False, False, True]))
     assert found.items.tolist() == [0, 2, 7]

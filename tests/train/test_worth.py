@@ -18,6 +18,7 @@ HELD_OUT = HeldOut(
     items=np.array([1, 4, 0, 2, 3], np.int32),
     new=np.array([True, False, True, True, False]),
     baskets=(np.empty(0, np.int32),) * 3,
+    asked_at=np.zeros(3, np.int64),
 )
 HITS = Hits(
     systems=("tops", "ann", "score_all", "union"),
