@@ -78,7 +78,7 @@ class ContentSection(Section):
     frequent_share: Annotated[
         Fraction, Field(description="a value that more of the items have says nothing and is left out")
     ] = 0.05
-    top: PerItem = 100
+    top: PerItem = 50
     n_lists_max: Annotated[int, Field(ge=1, description="items that keep a list, those with most consumers")] = 200_000
     appeal_exponent: Annotated[float, Field(ge=0, le=4, description="how much what people buy counts beside likeness")] = 0.5
     appeal_prior: Annotated[float, Field(ge=0, description="purchases' worth of belief in an item's categories")] = 10.0

@@ -2,7 +2,8 @@
 
     ease        what histories say of items (`train/ease.py`), of the most bought items
     npmi        what is bought together, in a basket or at one time (`train/npmi.py`)
-    content     what resembles an item and sells (`train/similarity.py`), of items that anybody consumed
+    content     what resembles an item and sells (`train/similarity.py`), of items that anybody consumed; likeness is of no
+                moment, what sells is
     als,        nearest by cosine in a space, between the items that enough users bought for their vectors to mean something
     two_tower
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cluster.config import Config
-from cluster.train_sections import EaseSection, NearSection, NpmiSection
+from cluster.train_sections import ContentSection, EaseSection, NearSection, NpmiSection
 from train.catalogue import Catalogue
 from train.ease import EaseSettings, ease_lists
 from train.event_log import EventLog
@@ -61,25 +62,41 @@ def near_table(vectors: Floats, pairs: Interactions, section: NearSection) -> It
     return ItemLists(np.concatenate(([0], np.cumsum(lengths))), known[part.targets].astype(np.int32), part.weights)
 
 
-def content_table(catalogue: Catalogue, pairs: Interactions, config: Config) -> ItemLists:
-    """From the catalogue's content vectors or, lacking them, from attributes, of which there must be some (`content_weights`).
+def content_sources(log: EventLog, pairs: Interactions, section: ContentSection) -> NDArray[np.bool_]:
+    """The items likeness is computed for, (n_items,): those that anybody ever bought, whatever the moment, so that moments can
+    share it; or if they are too many, those bought by most users as of the moment of `pairs`.
+    """
+    ever = np.zeros(log.n_items, bool)
+    for chunk in log.chunks():
+        ever[chunk.items] = True
+    if np.count_nonzero(ever) <= section.n_lists_max:
+        return ever
+    n_consumers = _n_consumers(pairs)
+    return representatives(n_consumers, section.n_lists_max) & (n_consumers > 0)
+
+
+def content_likeness(catalogue: Catalogue, sources: NDArray[np.bool_], config: Config) -> ItemLists:
+    """From content vectors or, lacking them, from attributes, of which there must be some (`content_weights`)."""
+    section, top = config.train.content, _SPARE * config.train.content.top
+    if catalogue.content is not None:
+        return similar_by_vectors(catalogue.content, top=top, sources=sources)
+    weights = content_weights(config)
+    values = {name: item_values(catalogue, name) for name in weights}
+    return similar_by_attributes(values, AttributeSettings(weights, section.frequent_share, top), sources=sources)
+
+
+def content_table(likeness: ItemLists, catalogue: Catalogue, pairs: Interactions, config: Config) -> ItemLists:
+    """Likeness re-ranked by what sells: cosine · appeal^exponent.
 
     A list is kept for items that anybody consumed, which is what histories hold; a target needs no consumer, which is how new
-    items get in. In each list what sells comes first: cosine · appeal^exponent.
+    items get in.
     """
-    section, n_consumers = config.train.content, _n_consumers(pairs)
-    kept = representatives(n_consumers, section.n_lists_max) & (n_consumers > 0)
-    weights = content_weights(config)
-    top = _SPARE * section.top
-    if catalogue.content is not None:
-        lists = similar_by_vectors(catalogue.content, top=top, sources=kept)
-    else:
-        values = {name: item_values(catalogue, name) for name in weights}
-        lists = similar_by_attributes(values, AttributeSettings(weights, section.frequent_share, top), sources=kept)
+    section = config.train.content
     bought = np.bincount(pairs.items, pairs.weights, minlength=pairs.n_items)
     kinds = [ItemValues(sparse.csr_array((pairs.n_items, 0), dtype=np.float32), ())]
-    kinds += [item_values(catalogue, name) for name in weights]
+    kinds += [item_values(catalogue, name) for name in content_weights(config)]
     appeals = appeal(bought, max(kinds, key=lambda values: len(values.values)), prior=section.appeal_prior)
+    lists = likeness.only_sources(_n_consumers(pairs) > 0)
     return reranked(lists, appeals, exponent=section.appeal_exponent, top=section.top)
 
 

@@ -12,15 +12,32 @@ from cluster.config import Config
 from cluster.train_sections import ContentSection, EaseSection, NearSection, NpmiSection
 from tests.train.logs import NOW, NOW_DAY, catalogue_of, log_of
 from tests.worlds import tiny_config
+from train.catalogue import Catalogue
 from train.event_log import DAY_S, EventLog
 from train.interactions import interactions
 from train.item_lists import ItemLists
-from train.item_tables import content_table, content_weights, ease_table, load_lists, near_table, npmi_table, save_lists
+from train.item_tables import (
+    content_likeness,
+    content_sources,
+    content_table,
+    content_weights,
+    ease_table,
+    load_lists,
+    near_table,
+    npmi_table,
+    save_lists,
+)
 from train.signals import Signals
 
 
 def rows(lists: ItemLists, source: int) -> list[int]:
     return lists.targets[lists.starts[source] : lists.starts[source + 1]].tolist()
+
+
+def content_of(catalogue: Catalogue, log: EventLog, config: Config, *, as_of: int = NOW) -> ItemLists:
+    pairs = interactions(log, as_of=as_of, half_life_days=60)
+    likeness = content_likeness(catalogue, content_sources(log, pairs, config.train.content), config)
+    return content_table(likeness, catalogue, pairs, config)
 
 
 def test_near_lists_are_among_items_that_enough_users_bought() -> None:
@@ -33,22 +50,21 @@ def test_near_lists_are_among_items_that_enough_users_bought() -> None:
 
 def test_content_lists_are_for_items_with_consumers_and_may_hold_new_ones() -> None:
     catalogue = catalogue_of(["red", "red", "red", "blue", "blue"])
-    pairs = interactions(log_of([("a", 0, NOW_DAY), ("a", 3, NOW_DAY), ("b", 1, NOW_DAY)], 5), as_of=NOW, half_life_days=60)
+    log = log_of([("a", 0, NOW_DAY), ("a", 3, NOW_DAY), ("b", 1, NOW_DAY), ("b", 4, NOW_DAY + 1)], 5)
     config = Config.model_validate(
         {"catalog": {"category": ("category",)}, "train": {"content": {"frequent_share": 0.9, "top": 2}}}
     )
-    lists = content_table(catalogue, pairs, config)
+    lists = content_of(catalogue, log, config)
     assert [rows(lists, source) for source in range(5)] == [[1, 2], [0, 2], [], [4], []]  # what sells stands first
     content = ContentSection(frequent_share=0.9, n_lists_max=1)
     one = config.model_copy(update={"train": config.train.model_copy(update={"content": content})})
-    assert content_table(catalogue, pairs, one).n_filled == 1
+    assert content_of(catalogue, log, one).n_filled == 1
 
 
 def test_content_vectors_come_before_attributes() -> None:
     vectors = np.array([[1, 0], [0, 1], [1, 0.1], [0, 0]], np.float32)
     catalogue = replace(catalogue_of(["red", "red", "blue", None]), content=vectors)
-    pairs = interactions(log_of([("a", 0, NOW_DAY)], 4), as_of=NOW, half_life_days=60)
-    assert rows(content_table(catalogue, pairs, Config()), 0) == [2]
+    assert rows(content_of(catalogue, log_of([("a", 0, NOW_DAY)], 4), Config()), 0) == [2]
 
 
 def test_content_is_made_of_the_configured_attributes_or_of_all_categories() -> None:
@@ -74,7 +90,7 @@ def test_a_table_of_the_past_does_not_know_the_future(table: str, tiny_signals: 
             case "als":
                 return near_table(tiny_signals.spaces["als"].items, pairs, NearSection())
             case _:
-                return content_table(catalogue, pairs, config)
+                return content_of(catalogue, log, config, as_of=moment)
 
     whole, ended = made(tiny_signals.log), made(tiny_signals.log.as_of(moment))
     assert len(whole.weights) > 0

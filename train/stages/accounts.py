@@ -33,7 +33,7 @@ def _stages(source: SourceSpec, moment: str) -> tuple[str, ...]:
         case "score_all":
             return (f"{source.space}-{moment}",)
         case "item_lists":
-            return (f"{source.table}-{moment}", f"{source.table}-lists-{moment}")
+            return (f"{source.table}-{moment}", f"{source.table}-likeness", f"{source.table}-lists-{moment}")
         case "quorum":
             return (f"quorum-{moment}",)
 

@@ -6,15 +6,27 @@ A moment has a name: ranking learns from "training" and is judged at "validation
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from cluster.config import Config
 from train.interactions import Interactions, interactions
 from train.item_lists import ItemLists
-from train.item_tables import content_table, ease_table, load_lists, near_table, npmi_table, save_lists
+from train.item_tables import (
+    content_likeness,
+    content_sources,
+    content_table,
+    ease_table,
+    load_lists,
+    near_table,
+    npmi_table,
+    save_lists,
+)
 from train.item_values import item_values
 from train.quorum import QuorumSettings, load_quorum, quorum, save_quorum
 from train.signals import Fitted, Signals, fit_vectors, load_factors, make_signals, save_factors
@@ -138,9 +150,11 @@ class _Lesson:
             case "npmi":
                 return self._kept(name, [plain(train.npmi)], lambda: npmi_table(source.log, train.npmi, as_of=self.as_of))
             case "content":
-                catalog = self.config.catalog
-                inputs = [plain(train.content), plain(catalog), train.half_life_days]
-                return self._kept(name, inputs, lambda: content_table(source.catalogue, self.pairs, self.config))
+                likeness = self.likeness()
+                inputs = [likeness.name, train.half_life_days]
+                return self._kept(
+                    name, inputs, lambda: content_table(load_lists(likeness), source.catalogue, self.pairs, self.config)
+                )
             case "als" if space is not None:
                 inputs = [plain(train.near), space.name]
                 return self._kept(name, inputs, lambda: near_table(load_factors(space).items, self.pairs, train.near))
@@ -149,11 +163,21 @@ class _Lesson:
                 return self._kept(name, inputs, lambda: near_table(TwoTower.load(space).traits, self.pairs, train.near))
         raise AssertionError(f"no table {name}")
 
+    def likeness(self) -> Path:
+        """Of content: what moments have in common, unless there are so many items that each chooses its own."""
+        config, source = self.config, self.source
+        sources = content_sources(source.log, self.pairs, config.train.content)
+
+        def make(folder: Path) -> Made:
+            return _saved(content_likeness(source.catalogue, sources, config), folder)
+
+        chosen = hashlib.sha256(np.packbits(sources).tobytes()).hexdigest()
+        inputs = [source.name, plain(config.train.content), plain(config.catalog), chosen]
+        return self.stages.run("content-likeness", inputs=inputs, total=0, make=make)
+
     def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists]) -> Path:
         def make(folder: Path) -> Made:
-            lists = compute()
-            save_lists(lists, folder)
-            return Made(f"{len(lists.weights):,} entries of {lists.n_filled:,} items", len(lists.weights))
+            return _saved(compute(), folder)
 
         return self.stages.run(
             f"{name}-lists-{self.moment}", inputs=[self.source.name, self.as_of, *inputs], total=0, make=make
@@ -171,3 +195,8 @@ class _Lesson:
 
         inputs = [self.source.name, self.as_of, plain(section), attribute, self.config.train.half_life_days]
         return self.stages.run(f"quorum-{self.moment}", inputs=inputs, total=0, make=make)
+
+
+def _saved(lists: ItemLists, folder: Path) -> Made:
+    save_lists(lists, folder)
+    return Made(f"{len(lists.weights):,} entries of {lists.n_filled:,} items", len(lists.weights))

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from cluster.errors import ConfigError, GenerationError
 from train.progress import Progress
 
-VERSION = 2
+VERSION = 3
 """Raised when the code of any stage comes to write something else for the same inputs."""
 
 _ASIDE = ".aside-"
@@ -81,7 +81,8 @@ class Stages:
         """
         self.progress.begin(name, total)
         folder, report = self.part(name, inputs=inputs, make=make)
-        self.reports[name] = report
+        if not (report.reused and name in self.reports):  # by another moment of this build
+            self.reports[name] = report
         self.progress.end("reused" if report.reused else report.summary)
         return folder
 
