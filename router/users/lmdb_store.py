@@ -6,6 +6,7 @@ rule). The map, which bounds the file, grows by doubling, and only while writing
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -54,8 +55,16 @@ class LmdbStore:
     def n_rejected(self) -> int:
         return self._n_rejected
 
-    async def get(self, user_id: str, generation: str, deadline: Deadline) -> UserRecord | None:
+    def get(self, user_id: str, generation: str, deadline: Deadline) -> asyncio.Future[UserRecord | None]:
         """Does not wait: a lookup is a few memory reads, at worst as many page faults."""
+        found: asyncio.Future[UserRecord | None] = asyncio.get_running_loop().create_future()
+        try:
+            found.set_result(self._record(user_id, generation))
+        except UserStoreUnavailable as error:
+            found.set_exception(error)
+        return found
+
+    def _record(self, user_id: str, generation: str) -> UserRecord | None:
         if (key := _key(user_id, generation)) is None:
             return None
         raw = self._reading(lambda txn: txn.get(key))

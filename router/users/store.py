@@ -5,7 +5,7 @@ Stores know nothing of what a record is used for, nor of which generation is act
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from cluster.deadline import Deadline
@@ -20,8 +20,11 @@ class UserStore(Protocol):
         """Records read that belonged to someone else, to another generation, or were no records: never returned."""
         ...
 
-    async def get(self, user_id: str, generation: str, deadline: Deadline) -> UserRecord | None:
-        """The user's record of that generation, None where there is none. Never later than the deadline."""
+    def get(self, user_id: str, generation: str, deadline: Deadline) -> Awaitable[UserRecord | None]:
+        """The user's record of that generation, None where there is none. Never later than the deadline.
+
+        A store that need not wait returns a future that is done: whoever asks then makes no task for it.
+        """
         ...
 
     async def put_many(self, records: Iterable[UserRecord]) -> int:
