@@ -12,14 +12,20 @@ from numpy.typing import NDArray
 
 from cluster.errors import InternalError
 
+_BY_DIGITS = 256  # from here 16 bits of the scores at a time, which numpy sorts by counting: 17 µs instead of 31 for 640
 _SAMPLED = 2048  # from here a cut guessed from a part of the scores puts most of them aside: 24 µs instead of 119 for 23,000
 _SAMPLE_STRIDE = 16
-_SORTED_WHOLE = 512  # up to here sorting everything is quicker than selecting first: 4 µs instead of 6 for 300 scores
+_SORTED_WHOLE = 1024  # up to here sorting everything is as quick as selecting first: 17 µs for 640 scores
 
 
 def best_first(scores: NDArray[np.float32], keys: NDArray[np.integer]) -> NDArray[np.intp]:
     """The permutation that puts aligned (scores, keys), both (n,), in canonical order."""
-    return np.lexsort((keys, -scores))
+    if len(scores) < _BY_DIGITS:
+        return np.lexsort((keys, -scores))
+    bits = (0 - scores).view(np.int32)  # 0 - x, because -x has two zeros
+    bits ^= (bits >> 31) & 0x7FFFFFFF  # now these integers are in the order of the floats
+    digits = bits.view(np.int16)
+    return np.lexsort((keys, digits.view(np.uint16)[::2], digits[1::2]))
 
 
 def best_first_within(groups: NDArray[np.integer], scores: NDArray[np.float32], keys: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -78,6 +84,6 @@ def precedes(score: float, key: int, other_score: float, other_key: int) -> bool
 
 def require_finite(scores: NDArray[np.float32], what: str) -> NDArray[np.float32]:
     """The scores, unless one is NaN or infinite: then an InternalError that names where they were made."""
-    if not np.isfinite(scores).all():
+    if b"\0" in np.isfinite(scores).tobytes():  # a third of the time of .all() for a hundred
         raise InternalError(f"{what}: {int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite")
     return scores

@@ -47,6 +47,18 @@ def test_best_first_is_the_total_order(items: dict[int, float]) -> None:
     assert keys[best_first(scores, keys)].tolist() == reference(items)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(250, 900), st.sampled_from([1, 3, 100, 10**9]))
+def test_many_are_sorted_by_digits_as_few_are_by_value(seed: int, n: int, n_scores: int) -> None:
+    """Both zeros tie; denormals, the largest floats and every sign stand where they belong."""
+    rng = np.random.default_rng(seed)
+    scores = (rng.integers(-n_scores, n_scores + 1, n) / 7 * 10.0 ** rng.choice([-42, -20, 0, 20])).astype(np.float32)
+    scores[rng.random(n) < 0.2] = rng.choice(np.array([0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38], np.float32))
+    scores[:2] = 0.0, -0.0
+    keys = rng.permutation(n).astype(np.int64) - n // 2
+    assert best_first(scores, keys).tolist() == np.lexsort((keys, -scores)).tolist()
+
+
 @given(scored, st.data())
 def test_best_first_within_orders_each_group_by_itself(items: dict[int, float], data: st.DataObject) -> None:
     scores, keys = arrays(items)
