@@ -221,7 +221,7 @@ def fit_models(
     groups = np.repeat(np.arange(n_groups), group_size)
     light = fit_light(features, labels, groups, columns, seed=0)
     section = RankTrainSection(n_trees=n_trees)
-    heavy = fit_heavy(features, labels, groups, columns, section=section, seed=0, held_out_share=0)  # all the trees, always
+    heavy = fit_heavy(features, labels, groups, columns, section=section, seed=0)
     cache.mkdir(parents=True, exist_ok=True)
     for path, content in zip(kept, (light.to_json(), heavy.blob), strict=True):
         path.write_bytes(content)

@@ -12,6 +12,9 @@ from pydantic import Field
 
 from cluster.section import Fraction, Positive, Section
 
+Loss = Literal["YetiRank", "QuerySoftMax", "LambdaMart", "Logloss"]
+"""Losses of CatBoost that it fits on a CPU; QueryCrossEntropy is not one. What each asks of a model: `train/heavy.py`."""
+
 PerItem = Annotated[int, Field(ge=1, le=10_000, description="entries kept for each item")]
 
 
@@ -42,7 +45,16 @@ class RankTrainSection(Section):
     """Training data and fit of the two ranking models."""
 
     label_days: Annotated[int, Field(ge=1, description="the window after the split whose purchases are the labels")] = 14
-    n_users: Annotated[int, Field(ge=10, description="at most this many users, sampled")] = 1_500
+    moments: Annotated[
+        int, Field(ge=1, le=50, description="moments to learn from, label_days apart; fewer where the log is too short")
+    ] = 2
+    n_users: Annotated[int, Field(ge=10, description="at most this many users of each moment, sampled")] = 1_500
+    sampled_negatives: Annotated[
+        float, Field(ge=0, le=100, description="random items to learn from beside the candidates, for each item bought")
+    ] = 0.0
+    losses: Annotated[
+        tuple[Loss, ...], Field(min_length=1, description="of heavy models to fit; the best by validation ndcg@10 serves")
+    ] = ("YetiRank", "QuerySoftMax", "LambdaMart", "Logloss")
     n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300
     depth: Annotated[int, Field(ge=1, le=12)] = 6
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.08

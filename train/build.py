@@ -19,10 +19,13 @@ from train.stages import Made, Stages
 from train.stages.cut import cut
 from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
-from train.stages.rank import candidate_rows, fit_models
+from train.stages.rank import fit_models
 from train.stages.read import Source, read
+from train.stages.rows import candidate_rows
 
 __all__ = ["REPORT_FILE", "BuildReport", "Built", "build"]
+
+JUDGING = "judging"
 
 
 def build(
@@ -44,26 +47,43 @@ def build(
     created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
         source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
-        split = _split(stages, source, config)
+        split = moments_of(stages, source, config)
 
-        past = learn(stages, source, config, moment="training", as_of=split.training)
-        learning = candidate_rows(stages, source, config, past)
-        later = learn(stages, source, config, moment="validation", as_of=split.validation)
-        judging = candidate_rows(stages, source, config, later)
-        models, quality = fit_models(stages, config, learning=learning, judging=judging)
+        learning, judging = ranking_data(stages, source, config, split)
+        models = fit_models(stages, config, learning=learning, judging=judging)
 
         learned = learn(stages, source, config, moment="serving", as_of=split.end)
         with stages.anew("signals") as told:
             signals = signals_of(source, learned, config)
             told(Made(signals.summary, len(signals.catalogue)))
         shards = cut(stages, signals, config, learned)
-        findings = Findings(source.report, split, quality)
-        return publish(stages, signals, config, learned, shards=shards, models=models, findings=findings, created=created)
+        findings = Findings(source.report, split, models.quality)
+        return publish(stages, signals, config, learned, shards=shards, models=models.files, findings=findings, created=created)
 
 
-def _split(stages: Stages, source: Source, config: Config) -> Split:
+def moments_of(stages: Stages, source: Source, config: Config) -> Split:
+    """Where the log is cut. Raises ConfigError for a log that is too short."""
+    section = config.train.ranker
     with stages.anew("split") as told:
-        split = split_log(source.report.first_time, source.report.last_time, label_days=config.train.ranker.label_days)
-        days = [f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d}" for time in (split.training, split.validation, split.end)]
-        told(Made("ranking learns at {}, is judged at {}, the log ends {}".format(*days), 3))
+        report = source.report
+        split = split_log(report.first_time, report.last_time, label_days=section.label_days, moments=section.moments)
+        learns, judged, end = " and ".join(map(_day, split.training)), _day(split.judging), _day(split.end)
+        told(Made(f"ranking learns at {learns}, is judged at {judged}, the log ends {end}", len(split.training) + 2))
     return split
+
+
+def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -> tuple[list[Path], Path]:
+    """Rows to learn from, of each training moment, and rows to judge by, of as many users for either purpose."""
+    section = config.train.ranker
+    learning = []
+    for at, moment in enumerate(split.training, 1):
+        past = learn(stages, source, config, moment=f"training-{at}", as_of=moment)
+        sampled = section.sampled_negatives
+        rows = candidate_rows(stages, source, config, past, n_users=section.n_users, sampled_negatives=sampled)
+        learning.append(rows)
+    later = learn(stages, source, config, moment=JUDGING, as_of=split.judging)
+    return learning, candidate_rows(stages, source, config, later, n_users=2 * section.n_users)
+
+
+def _day(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"

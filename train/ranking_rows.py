@@ -11,8 +11,8 @@ sources that answer one; what is in it is neither a candidate nor wanted any mor
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +71,30 @@ class RankingRows:
         starts = np.concatenate(([0], np.cumsum([len(rows) for rows in kept]))).astype(np.int64)
         return RankingRows(self.features[at], self.labels[at], starts, self.n_bought)
 
+    def halves(self) -> tuple[RankingRows, RankingRows]:
+        """Two groups to the first, two to the second, and so on, so that either has as many with a basket."""
+        first = np.arange(len(self.starts) - 1) // 2 % 2 == 0
+        return self._groups(first), self._groups(~first)
+
+    def _groups(self, chosen: NDArray[np.bool_]) -> RankingRows:
+        at = np.flatnonzero(chosen[self.groups])
+        starts = np.concatenate(([0], np.cumsum(np.diff(self.starts)[chosen]))).astype(np.int64)
+        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought[chosen])
+
     def save(self, folder: Path) -> None:
         for name in ("features", "labels", "starts", "n_bought"):
             np.save(folder / f"{name}.npy", getattr(self, name))
+
+    @classmethod
+    def together(cls, parts: Sequence[RankingRows]) -> RankingRows:
+        """The groups of several, one after the other."""
+        ends = np.cumsum([0, *(part.starts[-1] for part in parts)])
+        return cls(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([[0], *(part.starts[1:] + end for part, end in zip(parts, ends, strict=False))]).astype(np.int64),
+            np.concatenate([part.n_bought for part in parts]),
+        )
 
     @classmethod
     def load(cls, folder: Path) -> RankingRows:
@@ -100,13 +121,15 @@ def ranking_rows(
     users: NDArray[np.int64],
     label_days: int,
     basket_items: int = BASKET_ITEMS,
+    sampled_negatives: float = 0.0,
     on_user: Callable[[int], None] = lambda n_users: None,
 ) -> RankingRows:
     """Rows for `users`, positions in the log, whose labels are their events in the days after the signals' moment.
 
-    signals, spec, retrieve: of one moment and one shard.  basket_items: how many there are at most in a basket.  `on_user` is
-    told how many users are done. Users whose candidates are none, who wanted nothing beyond their basket, and under
-    `slate.exclude_seen` purchases of what was seen before, are left out.
+    signals, spec, retrieve: of one moment and one shard.  basket_items: how many there are at most in a basket.
+    sampled_negatives: so many random items for each wanted one are candidates too, found by a source or not, and tell what
+    the rest of the catalogue looks like.  `on_user` is told how many users are done. Users whose candidates are none, who
+    wanted nothing beyond their basket, and under `slate.exclude_seen` purchases of what was seen before, are left out.
     """
     sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
     records = {record.user_id: record for record in signals.records(config, spec.id, users)}
@@ -135,6 +158,11 @@ def ranking_rows(
         )
         record = records.get(request.user_id)
         planned = plan(request, record, spec, sections, tower=signals.tower)
+        n_sampled = round(sampled_negatives * len(bought))
+        if n_sampled:
+            rng = np.random.default_rng((seed, int(user)))
+            sampled = np.setdiff1d(rng.choice(catalogue.keys, n_sampled), planned.query.exclude)
+            planned = replace(planned, query=replace(planned.query, include=sampled))
         reply = retrieve(planned.query)
         candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
         wanted = np.setdiff1d(catalogue.keys[bought], planned.query.exclude, assume_unique=True)

@@ -1,11 +1,12 @@
-"""The moments between which a log is cut, so that no model is trained or judged on what it could not have known.
+"""The moments between which a log is cut, so that no model is trained, chosen or judged on what it could not have known.
 
-      ───────────── history ─────────────┬── label days ──┬── label days ──┐
-                              training moment      validation moment       end
-                                     features ▏ labels       features ▏ labels
+      ───── history ─────┬── label days ──┬── label days ──┬── label days ──┐
+                  training (2)      training (1)         judging           end
+                  features ▏ labels  features ▏ labels   features ▏ labels
 
-Ranking models learn from features as of the training moment and the purchases of the window after it; they are judged at the
-validation moment, strictly later. What serves is computed from everything, as of the end.
+Ranking models learn from features as of each training moment and the purchases of the window after it. At the judging moment,
+strictly later than all they learnt from, half of the users decide which of the models serves and with how many trees, and the
+other half tell how good it is. What serves is computed from everything, as of the end.
 """
 
 from __future__ import annotations
@@ -17,25 +18,30 @@ from train.event_log import DAY_S
 
 
 class Split(msgspec.Struct, frozen=True):
-    """Unix seconds. Features as of a moment see events at or before it, labels those in the `label_days` after it."""
+    """Unix seconds. Features as of a moment see events at or before it, labels those in the `label_days` after it.
 
-    training: int
-    validation: int
+    training: newest first.
+    """
+
+    training: tuple[int, ...]
+    judging: int
     end: int
     label_days: int
 
 
-def split_log(first_time: int, last_time: int, *, label_days: int) -> Split:
-    """The moments of a log from its first to its last event.
+def split_log(first_time: int, last_time: int, *, label_days: int, moments: int) -> Split:
+    """The moments of a log from its first to its last event, with at most `moments` to learn from, as many as it reaches.
 
-    Raises ConfigError unless the log reaches back at least one more window before the training moment.
+    Raises ConfigError unless the log reaches back at least one more window before one training moment.
     """
     window = label_days * DAY_S
-    training = last_time - 2 * window
-    if training - window < first_time:
+    n_windows = (last_time - first_time) // window
+    if n_windows < 3:
         days = (last_time - first_time) / DAY_S
         raise ConfigError(
             f"the log covers {days:.1f} days, and train.ranker.label_days = {label_days} needs at least {3 * label_days}: "
-            "history, a training window and a validation window"
+            "history, a training window and a window to judge by"
         )
-    return Split(training, last_time - window, last_time, label_days)
+    judging = last_time - window
+    training = tuple(judging - at * window for at in range(1, min(moments, n_windows - 2) + 1))
+    return Split(training, judging, last_time, label_days)

@@ -26,6 +26,7 @@ from router.sections import RouterSections
 from shard.shard import Shard
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
 from train.build import REPORT_FILE, BuildReport, build
+from train.card import CARD_FILE, ModelCard
 from train.event_log import DAY_S
 from train.progress import Quiet
 from train.synthetic import write_world
@@ -97,6 +98,21 @@ def test_the_build_reports_on_its_input_and_its_ranking(tiny_generation: Generat
     assert report.quality["heavy"]["recall@10"] <= report.quality["candidates"]["recall"] <= 1
 
 
+def test_the_card_tells_how_the_model_that_serves_was_chosen(tiny_generation: Generation) -> None:
+    with tiny_generation.verified(CARD_FILE) as file:
+        card = msgspec.json.decode(file.read_bytes(), type=ModelCard)
+    assert card.schema_hash == tiny_generation.spec.features.hash
+    assert [fit.loss for fit in card.fits] == ["YetiRank", "QuerySoftMax", "LambdaMart", "Logloss"]
+    best = max(card.validation[f"heavy:{fit.loss}"]["ndcg@10"] for fit in card.fits)
+    assert (
+        card.validation[f"heavy:{card.winner}"]["ndcg@10"] == best and card.test["heavy"] == card.test[f"heavy:{card.winner}"]
+    )
+    assert sum(share for _, share in card.won.importances) == pytest.approx(100) and len(card.won.curve) == 2
+    with tiny_generation.verified("models/card.md") as file:
+        text = file.read_bytes().decode()
+    assert f"**{card.winner}**" in text and all(f"heavy:{fit.loss}" in text for fit in card.fits)
+
+
 def test_the_manifest_says_what_each_source_came_from_and_took(tiny_generation: Generation) -> None:
     entries = tiny_generation.manifest.sources
     assert [entry.name for entry in entries] == [source.name for source in tiny_generation.spec.sources]
@@ -113,14 +129,17 @@ def test_the_manifest_says_what_each_source_came_from_and_took(tiny_generation: 
 
 def test_a_killed_build_resumes(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        build_tiny(tmp_path, progress=Stages(break_at="rows-validation"))
+        build_tiny(tmp_path, progress=Stages(break_at="rows-judging"))
     assert generation_ids(tmp_path / "store") == []
     resumed = Stages()
     built = build_tiny(tmp_path, progress=resumed)
     fitted = ("als", "als-lists", "content-lists", "ease-lists", "npmi-lists", "quorum")  # and likeness, of no moment
-    training, validation = ([f"{name}-{moment}" for name in fitted] for moment in ("training", "validation"))
+    moments = ("training-1", "training-2", "judging")
     again = {name for name, end in resumed.ends.items() if end == "reused"}
-    assert again == {"read", "content-likeness", *training, "rows-training", *validation}
+    assert again == {
+        *("read", "content-likeness", "rows-training-1", "rows-training-2"),
+        *(f"{name}-{moment}" for name in fitted for moment in moments),
+    }
     assert current_id(tmp_path / "store") == built.spec.id
 
 
@@ -130,11 +149,11 @@ def test_a_changed_setting_redoes_what_depends_on_it(tmp_path: Path) -> None:
     train = tiny_config(tmp_path / "store").model_dump()["train"] | {"ranker": ranker}
     again = Stages()
     build_tiny(tmp_path, now=NOW + 1, progress=again, config=tiny_config(tmp_path / "store", train=train))
-    assert again.ends["rows-training"] == again.ends["light"] == again.ends["als-serving"] == "reused"
-    assert again.ends["heavy"] != "reused"
+    assert again.ends["rows-training-2"] == again.ends["light"] == again.ends["als-serving"] == "reused"
+    assert again.ends["heavy-Logloss"] != "reused"
     fewer = Stages()
     built = build_tiny(tmp_path, now=NOW + 2, progress=fewer, config=tiny_config(tmp_path / "store", n_shards=2))
-    assert fewer.ends["heavy"] != "reused" and "reused" not in fewer.ends["shards"] and fewer.ends["read"] == "reused"
+    assert fewer.ends["heavy-Logloss"] != "reused" and "reused" not in fewer.ends["shards"] and fewer.ends["read"] == "reused"
     assert built.spec.n_shards == 2 and len(generation_ids(tmp_path / "store")) == 3
 
 

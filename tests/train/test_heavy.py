@@ -8,7 +8,7 @@ import pytest
 from cluster.config import RankTrainSection
 from ranker.heavy import HeavyModel
 from tests.train.ranking_world import COLUMNS, Ranking, ranking
-from train.heavy import FittedHeavy, Loss, fit_heavy
+from train.heavy import FittedHeavy, Loss, Rows, fit_heavy
 from train.metrics import ndcg_at_k
 
 SECTION = RankTrainSection(n_trees=60, depth=4, learning_rate=0.1)
@@ -20,8 +20,15 @@ def learning() -> Ranking:
 
 
 @pytest.fixture(scope="module")
-def fitted(learning: Ranking) -> FittedHeavy:
-    return fit_heavy(learning.features, learning.labels, learning.groups, COLUMNS, section=SECTION, seed=0)
+def later() -> Rows:
+    made = ranking(seed=2)
+    return made.features, made.labels, made.groups
+
+
+@pytest.fixture(scope="module")
+def fitted(learning: Ranking, later: Rows) -> FittedHeavy:
+    rows = (learning.features, learning.labels, learning.groups, COLUMNS)
+    return fit_heavy(*rows, section=SECTION, seed=0, validation=later)
 
 
 def test_it_orders_unseen_rows_nearly_as_well_as_the_truth(fitted: FittedHeavy) -> None:
@@ -31,22 +38,28 @@ def test_it_orders_unseen_rows_nearly_as_well_as_the_truth(fitted: FittedHeavy) 
 
 
 def test_it_says_what_it_learnt_from_and_what_matters(fitted: FittedHeavy, learning: Ranking) -> None:
-    learnt = learning.labels[: len(learning.labels) * 9 // 10]
-    assert 10 < fitted.n_trees <= 60 and fitted.n_rows == len(learnt) and fitted.n_positive == learnt.sum()
+    assert 10 <= fitted.n_trees <= 60 and fitted.n_rows == len(learning.labels) and fitted.n_positive == learning.labels.sum()
     assert [name for name, _ in fitted.importances[:2]] == ["ann.rank", "dot"] and fitted.importances[-1] == ("constant", 0)
     assert sum(share for _, share in fitted.importances) == pytest.approx(100)
 
 
-def test_the_same_rows_give_the_same_bytes(fitted: FittedHeavy, learning: Ranking) -> None:
-    again = fit_heavy(learning.features, learning.labels, learning.groups, COLUMNS, section=SECTION, seed=0)
+def test_the_same_rows_give_the_same_bytes(fitted: FittedHeavy, learning: Ranking, later: Rows) -> None:
+    rows = (learning.features, learning.labels, learning.groups, COLUMNS)
+    again = fit_heavy(*rows, section=SECTION, seed=0, validation=later)
     assert again.blob == fitted.blob
 
 
-def test_the_ensemble_ends_where_it_begins_to_overfit(learning: Ranking) -> None:
-    many = RankTrainSection(n_trees=200, depth=6, learning_rate=0.5)
+def test_the_ensemble_ends_where_it_is_best_later_on(learning: Ranking, later: Rows) -> None:
+    many = RankTrainSection(n_trees=205, depth=6, learning_rate=0.5)
     rows = (learning.features, learning.labels, learning.groups, COLUMNS)
-    assert 0 < fit_heavy(*rows, section=many, seed=0).n_trees < 100
-    assert fit_heavy(*rows, section=many, seed=0, held_out_share=0).n_trees == 200
+    cut = fit_heavy(*rows, section=many, seed=0, validation=later)
+    assert cut.n_trees == max(cut.curve, key=lambda point: point[2])[0] < 100
+    assert [n for n, _, _ in cut.curve] == [*range(10, 201, 10), 205]
+    scores = HeavyModel.from_bytes(cut.blob).score(later[0])
+    starts = np.flatnonzero(np.append(np.diff(later[2], prepend=-1), 1))
+    assert ndcg_at_k(scores, later[1], starts, 10) == pytest.approx(max(best for _, _, best in cut.curve), abs=1e-4)
+    whole = fit_heavy(*rows, section=many, seed=0)
+    assert whole.n_trees == 205 and whole.curve == ()
 
 
 def test_progress_is_told(learning: Ranking) -> None:
@@ -56,7 +69,7 @@ def test_progress_is_told(learning: Ranking) -> None:
 
 
 @pytest.mark.parametrize("n_groups", [1, 3])
-def test_too_few_groups_to_hold_any_out_still_give_a_model(n_groups: int) -> None:
+def test_few_groups_give_a_model_too(n_groups: int) -> None:
     made = ranking(n_groups=n_groups)
     fitted = fit_heavy(made.features, made.labels, made.groups, COLUMNS, section=SECTION, seed=0)
     assert fitted.n_trees == 60 and fitted.n_rows == len(made.labels)

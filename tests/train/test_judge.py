@@ -31,16 +31,16 @@ def rows_of(light: list[float], heavy: list[float], labels: list[float], starts:
 
 def test_perfect_heavy_order_within_what_light_passes_on() -> None:
     rows = rows_of(light=[1, 2, 3], heavy=[9, 1, 0], labels=[1, 0, 0], starts=[0, 3])
-    everything = judge(rows, ByColumn(0), ByColumn(1), n_heavy=3)
+    everything = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=3)
     assert everything["merged"]["ndcg@10"] == everything["heavy"]["ndcg@10"] == 1
     assert everything["light"]["ndcg@10"] == pytest.approx(0.5)
-    two = judge(rows, ByColumn(0), ByColumn(1), n_heavy=2)  # the relevant row stays third
+    two = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=2)  # the relevant row stays third
     assert two["heavy"]["ndcg@10"] == pytest.approx(0.5)
 
 
 def test_recall_counts_what_retrieval_missed() -> None:
     rows = rows_of(light=[1, 2, 3, 1], heavy=[0] * 4, labels=[1, 1, 0, 1], starts=[0, 3, 4])
-    quality = judge(rows, ByColumn(0), ByColumn(1), n_heavy=1)
+    quality = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=1)
     assert quality["light"]["recall@10"] == quality["candidates"]["recall"] == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
@@ -49,3 +49,35 @@ def test_the_best_rows_of_a_model() -> None:
     best = rows.best(ByColumn(0), 2)
     assert best.features[:, 0].tolist() == [3, 2, 5, 4] and best.labels.tolist() == [1, 0, 1, 0]
     assert best.starts.tolist() == [0, 2, 4] and best.groups.tolist() == [0, 0, 1, 1]
+
+
+def test_the_share_of_the_heavy_models_best_that_the_light_one_passes_on() -> None:
+    rows = rows_of(light=[1, 2, 3, 4], heavy=[9, 1, 0, 2], labels=[1, 0, 0, 0], starts=[0, 4])
+    for n_heavy, share in ((4, 1.0), (1, 0.25)):
+        found = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=n_heavy)
+        assert found["heavy"]["light_share"] == share and "light_share" not in found["light"]
+
+
+def test_the_interval_holds_the_mean_and_narrows_with_more_users() -> None:
+    rng = np.random.default_rng(0)
+    wide, narrow = (
+        judge(
+            rows_of(rng.random(5 * n).tolist(), [0] * 5 * n, ([1, 0, 1, 0, 0] * n), list(range(0, 5 * n + 1, 5))),
+            ByColumn(0),
+            {},
+            n_heavy=1,
+        )["light"]
+        for n in (10, 400)
+    )
+    for found in (wide, narrow):
+        assert found["ndcg@10_lo"] < found["ndcg@10"] < found["ndcg@10_hi"]
+    assert narrow["ndcg@10_hi"] - narrow["ndcg@10_lo"] < (wide["ndcg@10_hi"] - wide["ndcg@10_lo"]) / 3
+
+
+def test_halves_share_no_user_and_lose_none() -> None:
+    rows = rows_of(light=list(range(12)), heavy=[0] * 12, labels=[1] * 12, starts=[0, 2, 5, 6, 9, 12])
+    first, second = rows.halves()
+    assert first.features[:, 0].tolist() == [0, 1, 2, 3, 4, 9, 10, 11] and second.features[:, 0].tolist() == [5, 6, 7, 8]
+    assert first.starts.tolist() == [0, 2, 5, 8] and second.n_bought.tolist() == [2, 4]
+    both = RankingRows.together([first, second])
+    assert both.starts.tolist() == [0, 2, 5, 8, 9, 12] and len(both.labels) == 12

@@ -2,7 +2,8 @@
 
 read.py       two Parquet inputs as a catalogue and a log
 learn.py      what is fitted to the log as of a moment: vectors, item-item tables, quorum
-rank.py       candidates of past moments, and the two models that learn to order them
+rows.py       candidates of past moments, and which of them were bought
+rank.py       the models that learn to order them, which of them serve, and their card
 cut.py        the shards' files
 publish.py    all of it as one generation
 """

@@ -1,7 +1,7 @@
 """Stages "als-<moment>", "two_tower-<moment>", "<table>-lists-<moment>" and "quorum-<moment>": what is fitted to the log as of
 a moment and kept on disk; and the signals made from it.
 
-A moment has a name: ranking learns from "training" and is judged at "validation", "serving" is what is published.
+A moment has a name: ranking learns from "training-1", "training-2" … and is judged at "judging"; "serving" is published.
 """
 
 from __future__ import annotations

@@ -1,0 +1,144 @@
+"""The model card: what a generation's ranking models are, what they learnt from, which others were tried, how good all are.
+
+Kept with the models it describes: models/card.json for programs, models/card.md and models/card.svg for people. Nothing is
+measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from cluster.train_sections import Loss
+from train.judge import Quality
+
+FORMAT = 1
+CARD_FILE = "models/card.json"
+_FEATURES_SHOWN = 25
+_METRICS = ("ndcg@10", "ndcg@10_lo", "ndcg@10_hi", "recall@10", "mrr", "light_share")
+
+
+class FitReport(msgspec.Struct, frozen=True):
+    """One heavy model. curve: (number of trees, ndcg@10 on rows learnt from, on validation rows).  importances: (column, its
+    share in per cent of what moves the score), largest first.
+    """
+
+    loss: Loss
+    n_trees: int
+    n_rows: int
+    n_positive: int
+    curve: tuple[tuple[int, float, float], ...]
+    importances: tuple[tuple[str, float], ...]
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """validation, test: system -> metrics, as `train.judge` gives them, on the users who chose the winner and on the others.
+
+    schema_hash: of `columns`.  settings: the configuration's [train.ranker].  n_heavy: candidates a heavy model orders.
+    """
+
+    format: int
+    schema_hash: str
+    columns: tuple[str, ...]
+    settings: dict[str, object]
+    n_heavy: int
+    winner: Loss
+    fits: tuple[FitReport, ...]
+    validation: Quality
+    test: Quality
+
+    @property
+    def won(self) -> FitReport:
+        """The fit of the model that serves."""
+        return next(fit for fit in self.fits if fit.loss == self.winner)
+
+
+def chosen(validation: Mapping[str, Mapping[str, float]], losses: Sequence[Loss]) -> Loss:
+    """The loss whose model orders the validation users' candidates best; of equals the first."""
+    return max(losses, key=lambda loss: validation[f"heavy:{loss}"]["ndcg@10"])
+
+
+def markdown(card: ModelCard) -> str:
+    """The card to read."""
+    lines = [
+        "# Ranking models",
+        "",
+        f"The heavy model is **{card.winner}**, {card.won.n_trees} trees from {card.won.n_rows:,} candidates,"
+        f" {card.won.n_positive:,} of them bought. It orders the {card.n_heavy} best of the light model.",
+        "",
+        f"Schema {card.schema_hash}, {len(card.columns)} columns.",
+        "",
+        "## Users who had no part in the choice",
+        "",
+        *_table(card, card.test),
+        "",
+        "## Users who chose the loss and the number of trees",
+        "",
+        *_table(card, card.validation),
+        "",
+        "light_share: how many of the ten that the heavy model would like best among all candidates the light one passes on."
+        " Intervals: 95 %, bootstrap over users.",
+        "",
+        "## What moves the score",
+        "",
+        "| column | % |",
+        "|---|---:|",
+        *(f"| `{name}` | {share:.1f} |" for name, share in card.won.importances[:_FEATURES_SHOWN]),
+        "",
+        "## Settings",
+        "",
+        *(f"- `{key}` = {value}" for key, value in card.settings.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(card: ModelCard, quality: Quality) -> list[str]:
+    fits = {f"heavy:{fit.loss}": fit for fit in card.fits}
+    lines = ["| order | ndcg@10 | 95 % | recall@10 | mrr | light_share | trees |", "|---" + "|---:" * 6 + "|"]
+    for name, metrics in quality.items():
+        if "ndcg@10" not in metrics:
+            continue
+        fit = fits.get(name)
+        ndcg, low, high, recall, mrr, share = (metrics.get(metric) for metric in _METRICS)
+        cells = [
+            f"{ndcg:.4f}",
+            f"{low:.3f} – {high:.3f}",
+            f"{recall:.4f}",
+            f"{mrr:.4f}",
+            "" if share is None else f"{share:.3f}",
+        ]
+        cells.append("" if fit is None else str(fit.n_trees))
+        bold = "**" if name == f"heavy:{card.winner}" else ""
+        lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def draw(card: ModelCard, path: Path) -> None:
+    """Learning curves and importances as a picture. Needs matplotlib. Same card, same bytes."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "oskolok", "font.size": 9, "axes.spines.top": False})
+    import matplotlib.pyplot as plt
+
+    canvas = plt.figure(figsize=(11, 4.5), layout="constrained")
+    left, right = canvas.subplots(1, 2)
+    for at, fit in enumerate(card.fits):
+        if fit.curve:
+            trees, learnt, later = zip(*fit.curve, strict=True)
+            colour = f"C{at}"
+            left.plot(trees, later, color=colour, label=fit.loss)
+            left.plot(trees, learnt, color=colour, ls=":", lw=1)
+            left.plot([fit.n_trees], [max(later)], "o", color=colour, ms=4)
+    left.set(title="learning curves: validation, and dotted what was learnt from", xlabel="trees", ylabel="ndcg@10")
+    left.legend(frameon=False)
+    names, shares = zip(*card.won.importances[:_FEATURES_SHOWN], strict=True)
+    right.barh(names, shares, color="#30638e")
+    right.invert_yaxis()
+    right.set(title=f"{card.winner}: % of what moves the score")
+    right.tick_params(axis="y", labelsize=7)
+    canvas.savefig(path, format="svg", metadata={"Date": None})
+    plt.close(canvas)

@@ -1,0 +1,65 @@
+"""Stages "rows-<moment>": what ranking models learn from and are judged by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from cluster.config import Config
+from shard.shard import Shard
+from train.columns import as_columns
+from train.describe import describe
+from train.ranking_rows import ranking_rows, sample_users
+from train.stages.learn import Learned, signals_of
+from train.stages.outputs import Made, Stages, plain
+from train.stages.read import Source
+
+_COLUMNS = "columns.json"
+
+
+def candidate_rows(
+    stages: Stages, source: Source, config: Config, learned: Learned, *, n_users: int, sampled_negatives: float = 0.0
+) -> Path:
+    """The candidates of a moment, found by the code that serves, with the purchases of the window after it as labels."""
+    section, moment = config.train.ranker, learned.moment
+
+    def make(folder: Path) -> Made:
+        signals = signals_of(source, learned, config)
+        spec = describe(signals, config, generation=moment, created="", shard_items=(len(source.catalogue),))
+        shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
+        users = sample_users(source.log, after=learned.as_of, days=section.label_days, n_max=n_users, seed=config.train.seed)
+        rows = ranking_rows(
+            signals,
+            spec,
+            shard.retrieve,
+            config,
+            users=users,
+            label_days=section.label_days,
+            sampled_negatives=sampled_negatives,
+            on_user=stages.progress.advance,
+        )
+        rows.save(folder)
+        (folder / _COLUMNS).write_bytes(msgspec.json.encode(spec.features.columns()))
+        told = f"{len(rows.labels):,} candidates of {len(users):,} users, {rows.recall:.3f} of their purchases among them"
+        return Made(told, len(rows.labels))
+
+    inputs = [
+        *learned.inputs,
+        [n_users, sampled_negatives],
+        plain(config.catalog),
+        plain(config.sources),
+        plain(config.merge),
+        plain(config.slate),
+        [config.users.history_max_items, config.users.profile_max_values],
+        plain(config.train.positives),
+        [section.label_days, config.train.profile, config.train.half_life_days, config.train.seed],
+    ]
+    return stages.run(f"rows-{moment}", inputs=inputs, total=n_users, make=make)
+
+
+def columns_of(*folders: Path) -> tuple[str, ...]:
+    """The columns of the rows in these folders, which have to be the same in all."""
+    columns, *others = (msgspec.json.decode((folder / _COLUMNS).read_bytes(), type=tuple[str, ...]) for folder in folders)
+    assert all(other == columns for other in others), "rows of different moments have different columns"
+    return columns
