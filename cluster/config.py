@@ -6,6 +6,7 @@ system is handed its own section and never the whole; nothing below `deploy/` re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from cluster.section import Fraction, Positive, Section, TimeoutMs
 from cluster.slate_sections import SlateSection as SlateSection
 from cluster.source_sections import AnnSource as AnnSource
 from cluster.source_sections import ScoreAllSource as ScoreAllSource
+from cluster.source_sections import SourceName as SourceName
 from cluster.source_sections import SourcesSection as SourcesSection
 from cluster.source_sections import TopsSource as TopsSource
 from cluster.train_sections import AlsSection as AlsSection
@@ -105,6 +107,10 @@ class MergeSection(Section):
     """From shard replies to one list of candidates."""
 
     rrf_rank_constant: Annotated[float, Field(gt=0, le=1000, description="k of reciprocal rank fusion")] = 60.0
+    weights: Annotated[
+        Mapping[SourceName, Annotated[float, Field(gt=0, le=1000)]],
+        Field(description="source -> how much its ranks count in the fusion; 1 if not named"),
+    ] = {}
     exact_probability: Annotated[
         float, Field(ge=0.5, lt=1, description="that no shard must be asked twice, which sets the rows a shard sends")
     ] = 0.9999

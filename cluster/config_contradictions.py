@@ -90,6 +90,9 @@ def _sources(config: Config) -> Iterator[tuple[Key, Key, str]]:
                 ("sources", "tops", "kinds"),
                 f"{toml_value(name)} is no source of sources.tops.kinds",
             )
+    for name in config.merge.weights:
+        if name not in FIXED_SOURCES and name not in sources.item_lists:
+            yield ("merge", "weights"), ("sources",), f"there is no source {toml_value(name)}"
     for name, section in sources.item_lists.items():
         key = ("sources", "item_lists", name)
         if name in FIXED_SOURCES:

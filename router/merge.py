@@ -40,8 +40,8 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
     """Fuse the replies of one query, each shard's at most once, in any order; at least one.
 
     Per source: the top `budget` of all hits, ranked from 1. Fused score: sum over sources, in the generation's order, of
-    1 / (rank_constant + rank) (reciprocal rank fusion, Cormack et al. 2009), summed in float64 and rounded to float32. The
-    best `plan.n_candidates` by (fused score, key) remain.
+    weight / (rank_constant + rank) (reciprocal rank fusion, Cormack et al. 2009; the weights are the plan's), summed in
+    float64 and rounded to float32. The best `plan.n_candidates` by (fused score, key) remain.
     """
     names = tuple(source.name for source in spec.sources)
     sizes = [len(reply.keys) for reply in replies]
@@ -51,7 +51,8 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
     uncertified = _uncertified(lists, tops, replies)
 
     cells = tops.members * len(names) + tops.columns
-    fused = np.bincount(tops.members, _reciprocal_ranks(tops.sizes, rank_constant), len(keys)).astype(np.float32)
+    weights = tuple(lst.weight for lst in lists)
+    fused = np.bincount(tops.members, _reciprocal_ranks(tops.sizes, weights, rank_constant), len(keys)).astype(np.float32)
     n_unique = int(np.count_nonzero(fused))
     chosen = top_k(fused, keys, min(plan.n_candidates, n_unique))  # what no source kept has 0 and comes last
     n_cut = n_unique - len(chosen)
@@ -84,6 +85,7 @@ class _List:
 
     column: int
     budget: int
+    weight: float
     exact: bool
     hits: list[SourceHits | None]
 
@@ -106,9 +108,12 @@ class _Tops:
 def _lists(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec) -> list[_List]:
     """The asked sources, in the generation's order."""
     budgets = {ask.source: budget for ask, budget in zip(plan.query.asks, plan.budgets, strict=True)}
+    weights = {ask.source: weight for ask, weight in zip(plan.query.asks, plan.weights, strict=bool(plan.weights))}
     found = [{hits.source: hits for hits in reply.sources} for reply in replies]
     return [
-        _List(column, budgets[source.name], source.exact, [hits.get(source.name) for hits in found])
+        _List(
+            column, budgets[source.name], weights.get(source.name, 1.0), source.exact, [hits.get(source.name) for hits in found]
+        )
         for column, source in enumerate(spec.sources)
         if source.name in budgets
     ]
@@ -174,6 +179,6 @@ def _ranks(sizes: tuple[int, ...]) -> Floats:
 
 
 @lru_cache(maxsize=256)
-def _reciprocal_ranks(sizes: tuple[int, ...], rank_constant: float) -> NDArray[np.float64]:
-    """1 / (rank_constant + rank) for each entry of each list."""
-    return 1 / (rank_constant + _ranks(sizes).astype(np.float64))
+def _reciprocal_ranks(sizes: tuple[int, ...], weights: tuple[float, ...], rank_constant: float) -> NDArray[np.float64]:
+    """weight / (rank_constant + rank) for each entry of each list."""
+    return np.repeat(np.array(weights, np.float64), sizes) / (rank_constant + _ranks(sizes).astype(np.float64))

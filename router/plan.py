@@ -34,7 +34,8 @@ class Plan:
     """What to ask and what to make of the replies.
 
     budgets: the global k of each of the query's asks, aligned with them.  floors: what each may shrink to, aligned.
-    n_candidates: how many the merge lets through.  pins: place from 0 -> item key.
+    n_candidates: how many the merge lets through.  pins: place from 0 -> item key.  weights: how much the ranks of each count
+    in the merge, aligned, all alike if empty.
     """
 
     query: Query
@@ -43,6 +44,7 @@ class Plan:
     n_candidates: int
     degraded: tuple[Degradation, ...]
     pins: Mapping[int, int] = field(default_factory=dict)
+    weights: tuple[float, ...] = ()
 
     def covering(self, ratio: float) -> Plan:
         """The plan for that share of the catalogue, when the rest did not answer.
@@ -111,6 +113,7 @@ def plan(
         marks=sections.slate.marks,
         include=_unique(np.array(list(pins.values()), np.int64)) if pins else NO_KEYS,
     )
+    weights = sections.merge.weights
     return Plan(
         query,
         budgets=budgets,
@@ -118,6 +121,7 @@ def plan(
         n_candidates=max(sections.merge.n_light, demand(request.k)),
         degraded=_degraded(offers, wants, vectors, record, unknown=unknown),
         pins=pins,
+        weights=tuple([weights.get(w.offer.source.name, 1.0) for w in wants]) if weights else (),
     )
 
 

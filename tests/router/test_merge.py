@@ -143,3 +143,19 @@ def test_no_hits_at_all_is_an_empty_list() -> None:
     assert len(merged.candidates) == 0
     assert merged.exact
     assert merged.candidates.match.shape == (0, 2)
+
+
+def test_a_source_counts_by_its_weight() -> None:
+    catalogue, weights = Catalogue.random(200), {"tops": 0.25, "history": 2.5}
+    p = plan(
+        Request("u", 20),
+        user(history={int(key): 1.0 for key in catalogue.keys[:30]}),
+        catalogue.spec(2),
+        sections(merge={"weights": weights}),
+    )
+    replies = [shard.answer(p.query) for shard in catalogue.shards(2)]
+    found = merge(replies, p, catalogue.spec(2), rank_constant=CONSTANT).candidates
+    by_source = np.array([weights.get(name, 1.0) for name in found.sources])
+    expected = np.nansum(by_source / (CONSTANT + found.source_ranks.astype(np.float64)), axis=1)
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-6)
+    assert len(found) and (np.diff(found.scores) <= 0).all()
