@@ -111,6 +111,7 @@ def encode_query(query: Query) -> bytes:
             query.include.tobytes(),
             query.group_by,
             tuple([_wire_filter(mark) for mark in query.marks]),
+            query.cap,
         )
     )
 
@@ -119,6 +120,7 @@ def encode_query(query: Query) -> bytes:
 def decode_query(body: bytes) -> Query:
     """The query. Raises InvalidQuery or MalformedFrame."""
     wire = _QUERY.decode(body)
+    require(wire.cap == 0 or len(wire.group_by) > 0, "a cap needs an attribute whose groups it caps")
     for source, _, lists in wire.asks:
         if not all(math.isfinite(weight) for _, weight in lists):
             raise ValidationError(f"a list of {source!r} has a weight that is not finite")
@@ -135,6 +137,7 @@ def decode_query(body: bytes) -> Query:
         include=ascending(array_of(wire.include, np.int64, "include"), "include"),
         group_by=wire.group_by,
         marks=tuple([_filter_of(mark) for mark in wire.marks]),
+        cap=wire.cap,
     )
     seed_keys.end()
     floats.end()

@@ -121,6 +121,13 @@ class SlateSection(Section):
         return (*((Cap(attribute=self.cap_by, max=self.cap),) if self.cap_by else ()), *self.caps)
 
     @cached_property
+    def only_cap(self) -> int:
+        """The one cap over the whole slate, if there is no rule but it; else 0."""
+        others = self.pins or self.selections or self.diversity.method != "off"
+        one = len(self.all_caps) == 1 and self.all_caps[0].first == 0
+        return self.all_caps[0].max if one and not others else 0
+
+    @cached_property
     def selections(self) -> tuple[Selection, ...]:
         """Of every rule that has one."""
         return (*self.boosts, *self.quotas, *((self.explore,) if self.explore.method != "off" else ()))

@@ -117,7 +117,8 @@ class Query:
     seeds: by name, "history", "basket" and the record's further ones.  profile: as in the user record.
     include: item keys that are candidates if they are eligible, proposed by a source or not; ascending and unique.
     group_by: category attributes, and marks: filters, of which the slate must know what each candidate has of them;
-    replies then carry `facts`.
+    replies then carry `facts`.  cap: at most this many of a source's hits have one value of the first attribute of
+    `group_by`, the others are left out (`cluster/capping.py`); 0 = no cap.
     """
 
     generation: str
@@ -130,10 +131,12 @@ class Query:
     include: Keys = field(default_factory=lambda: NO_KEYS)
     group_by: tuple[str, ...] = ()
     marks: tuple[Filter, ...] = ()
+    cap: int = 0
 
     def __post_init__(self) -> None:
         _check(self.exclude, INT64, "exclude")
         _check(self.include, INT64, "include")
+        assert self.cap == 0 or self.group_by, "a cap needs an attribute whose groups it caps"
         for vector in self.vectors.values():
             _check(vector, FLOAT32, "vector")
 

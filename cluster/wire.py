@@ -48,6 +48,7 @@ class WireQuery(msgspec.Struct, array_like=True):
     include: bytes = b""
     group_by: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
     marks: Annotated[tuple[WireFilter, ...], Meta(max_length=64)] = ()
+    cap: Count = 0
 
 
 class WireHits(msgspec.Struct, array_like=True):

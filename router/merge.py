@@ -14,6 +14,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.capping import within_cap
 from cluster.order import best_first, best_first_within, precedes, top_k
 from cluster.spec import GenerationSpec
 from cluster.types import NO_FLOATS, NO_ROWS, Candidates, Floats, Keys, ShardReply, SourceHits
@@ -47,7 +48,8 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
     sizes = [len(reply.keys) for reply in replies]
     keys = np.concatenate([reply.keys for reply in replies])
     lists = _lists(replies, plan, spec)
-    tops = _tops(lists, list(accumulate(sizes, initial=0)), keys)
+    groups = _facts(replies)[:, 0] if plan.query.cap else None
+    tops = _tops(lists, list(accumulate(sizes, initial=0)), keys, groups=groups, cap=plan.query.cap)
     uncertified = _uncertified(lists, tops, replies)
 
     cells = tops.members * len(names) + tops.columns
@@ -119,8 +121,11 @@ def _lists(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec) -> l
     ]
 
 
-def _tops(lists: Sequence[_List], starts: Sequence[int], keys: Keys) -> _Tops:
-    """All lists are sorted in one call: for a few hundred hits numpy's price is the number of calls."""
+def _tops(lists: Sequence[_List], starts: Sequence[int], keys: Keys, *, groups: Keys | None, cap: int) -> _Tops:
+    """All lists are sorted in one call: for a few hundred hits numpy's price is the number of calls.
+
+    groups: of every key if the query has a cap, which leaves it one list: each shard kept the cap alone, here all together do.
+    """
     runs = [(hits, start) for lst in lists for hits, start in zip(lst.hits, starts[:-1], strict=True) if hits]
     lengths = [len(hits.members) for hits, _ in runs]
     counts = [sum(len(hits.members) for hits in lst.hits if hits) for lst in lists]
@@ -131,6 +136,9 @@ def _tops(lists: Sequence[_List], starts: Sequence[int], keys: Keys) -> _Tops:
     members = np.concatenate([NO_ROWS, *(hits.members for hits, _ in runs)]) + offsets
     scores = np.concatenate([NO_FLOATS, *(hits.scores for hits, _ in runs)])
     order = best_first_within(np.repeat(np.array(columns, np.int16), counts), scores, keys.take(members))
+    if groups is not None:
+        order = order[within_cap(groups.take(members.take(order)), cap)]
+        sizes = tuple(min(lst.budget, len(order)) for lst in lists)
     begins = accumulate(counts, initial=0)
     kept = np.concatenate([order[:0], *(order[begin : begin + size] for begin, size in zip(begins, sizes, strict=False))])
     members, scores = members.take(kept), scores.take(kept)

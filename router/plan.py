@@ -112,6 +112,7 @@ def plan(
         group_by=sections.slate.group_by,
         marks=sections.slate.marks,
         include=_unique(np.array(list(pins.values()), np.int64)) if pins else NO_KEYS,
+        cap=_pushed_cap(wants, sections) if sections.slate.group_by and len(wants) == 1 and not pins else 0,
     )
     weights = sections.merge.weights
     return Plan(
@@ -129,8 +130,18 @@ def deeper(plan: Plan, spec: GenerationSpec, known: Keys, *, shortage: int) -> P
     """A second plan, for `shortage` items beyond the `known` ones: the sources that promise k, every shard in full."""
     asks = tuple(a for a in plan.query.asks if (s := spec.source(a.source)) is not None and s.promises_k)
     budgets = (demand(shortage),) * len(asks)
-    query = replace(plan.query, asks=_with_k(asks, budgets), exclude=_unique(plan.query.exclude, known))
+    query = replace(plan.query, asks=_with_k(asks, budgets), exclude=_unique(plan.query.exclude, known), cap=0)
     return Plan(query, budgets, budgets, demand(shortage), ())
+
+
+def _pushed_cap(wants: list[_Want], sections: RouterSections) -> int:
+    """The slate's cap, if shards can keep it exactly: it is all that the slate does to the list of one exact source.
+
+    Then the slate is made of the best of all eligible items under the cap, not only of those that the budget let through.
+    """
+    slate, ranker = sections.slate, sections.ranker
+    ranked = ranker.light.enabled or ranker.heavy.enabled
+    return slate.only_cap if wants[0].offer.source.exact and not ranked else 0
 
 
 def demand(k: int) -> int:

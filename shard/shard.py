@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.capping import within_cap
 from cluster.errors import GenerationMismatch, InvalidQuery
 from cluster.generation import Generation
 from cluster.order import require_finite
@@ -29,6 +30,7 @@ from shard.payload import Payloads
 from shard.row_sets import located, united
 from shard.snapshot import read_snapshot
 from shard.sources import make_sources
+from shard.sources.source import Source
 from shard.space import Space
 
 
@@ -158,9 +160,20 @@ class Shard:
         source = self.sources.get(ask.source)
         if source is None:
             raise InvalidQuery(f"no source {ask.source!r}", field="source", allowed=", ".join(self.sources))
-        found = source.retrieve(query, ask, eligible, ask.k + 1)
+        found = self._capped(source, query, ask, eligible) if query.cap else source.retrieve(query, ask, eligible, ask.k + 1)
         require_finite(found.scores, ask.source)
         return found, _us_since(began)
+
+    def _capped(self, source: Source, query: Query, ask: Ask, eligible: Eligible) -> Found:
+        """The best of what the cap leaves, one more than asked for: from ever more of the source until they are enough."""
+        n = 2 * (ask.k + 1)
+        while True:
+            found = source.retrieve(query, ask, eligible, n)
+            groups = self._groups(query.group_by[0], found.rows)
+            kept = np.flatnonzero(within_cap(groups, query.cap))[: ask.k + 1]
+            if len(kept) > ask.k or len(found) < n:
+                return Found(found.rows[kept], found.scores[kept], found.strategy)
+            n *= 4
 
     def _hits(self, ask: Ask, found: Found, took_us: float, members: Rows) -> SourceHits:
         more = len(found) > ask.k
@@ -184,13 +197,18 @@ class Shard:
     def _facts(self, query: Query, rows: Rows) -> NDArray[np.int64]:
         facts = np.empty((len(rows), len(query.group_by) + len(query.marks)), np.int64)
         for at, attribute in enumerate(query.group_by):
-            column = self.columns.attributes.get(attribute)
-            if not isinstance(column, CategoryColumn):
-                raise InvalidQuery(f"cannot group by {attribute!r}", field="group_by", allowed=", ".join(self._group_codes))
-            facts[:, at] = self._group_codes[attribute].take(column.codes.take(rows))
+            facts[:, at] = self._groups(attribute, rows)
         for at, mark in enumerate(query.marks, len(query.group_by)):
             facts[:, at] = self.filters.mask(mark).bits.take(rows)
         return facts
+
+    def _groups(self, attribute: str, rows: Rows) -> Keys:
+        """(r,) int64: the key of each row's value of the attribute, 0 where it has none."""
+        column = self.columns.attributes.get(attribute)
+        if not isinstance(column, CategoryColumn):
+            raise InvalidQuery(f"cannot group by {attribute!r}", field="group_by", allowed=", ".join(self._group_codes))
+        groups: Keys = self._group_codes[attribute].take(column.codes.take(rows))
+        return groups
 
     def _vectors(self, space: str, rows: Rows) -> NDArray[np.float32]:
         if space not in self.columns.vectors:

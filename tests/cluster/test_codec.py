@@ -153,6 +153,7 @@ f32 = np.float32
         (spoil("query", at1=[["ann", 1.5, []]]), "int"),
         (spoil("query", at1=[["tops", 1, [["7d", float("nan")]]]]), "not finite"),
         (spoil("query", at1=[["ann", 1, []]] * 257), "length"),
+        (spoil("query", at12=2), "a cap needs an attribute"),
         (spoil("query", at2=[[["a", "eq", [1, 2]]], []]), "takes one value"),
         (spoil("query", at2=[[["a", "like", ["x"]]], []]), "like"),
         (spoil("query", at2=[[["a", "gt", [float("inf")]]], []]), "not finite"),
@@ -176,7 +177,7 @@ f32 = np.float32
     ],
 )
 def test_queries_that_ask_the_impossible_are_invalid(body: bytes, complaint: str) -> None:
-    decode = {12: codec.decode_query, 4: codec.decode_fetch_query, 11: codec.decode_rank_query}[len(msgpack.unpackb(body))]
+    decode = {13: codec.decode_query, 4: codec.decode_fetch_query, 11: codec.decode_rank_query}[len(msgpack.unpackb(body))]
     with pytest.raises(InvalidQuery, match=complaint):
         decode(body)
 
@@ -214,6 +215,11 @@ ONE_MEMBER = {"at7": np.array([1], np.int32).tobytes(), "at8": np.array([1], f32
 def test_replies_that_contradict_themselves_are_malformed(name: str, body: bytes, complaint: str) -> None:
     with pytest.raises(MalformedFrame, match=complaint):
         DECODERS[name](body)
+
+
+def test_a_cap_comes_back_with_its_groups() -> None:
+    query = Query("g", (), group_by=("brand", "color"), cap=3)
+    assert same(codec.decode_query(codec.encode_query(query)), query)
 
 
 def test_a_fan_out_encodes_once() -> None:

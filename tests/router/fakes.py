@@ -13,6 +13,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.capping import within_cap
 from cluster.clients import Fleet, RankerClient, ShardClient
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError, ShardLoading, ShardUnavailable
@@ -147,7 +148,9 @@ class FixedShard:
         for ask in query.asks:
             scores = self._scores(ask.source, query)
             known = np.flatnonzero(eligible & np.isfinite(scores))
-            best = known[top_k(scores[known], keys[known], ask.k + 1)]
+            best = known[top_k(scores[known], keys[known], len(known) if query.cap else ask.k + 1)]
+            if query.cap:
+                best = best[within_cap(self._facts(query)[best, 0], query.cap)][: ask.k + 1]
             found.append((ask, best, scores))
         included = np.flatnonzero(eligible & np.isin(keys, query.include))
         union = np.unique(np.concatenate([included, *(best[: ask.k] for ask, best, _ in found)]))

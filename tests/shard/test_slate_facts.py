@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -51,3 +52,25 @@ def test_vectors_instead_of_payloads() -> None:
     assert WORLD.whole.fetch(FetchQuery("tiny-1", rows)).vectors is None
     with pytest.raises(InvalidQuery, match="no space 'colour'"):
         WORLD.whole.fetch(FetchQuery("tiny-1", rows, vectors="colour"))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_a_capped_source_sends_the_best_that_the_cap_leaves(data: st.DataObject) -> None:
+    world = data.draw(worlds())
+    question = data.draw(asked(world))
+    k, cap = data.draw(st.integers(0, 6)), data.draw(st.integers(1, 3))
+    (everything,) = world.whole.retrieve(replace(question.query, asks=(Ask("score_all", len(world)),))).sources
+    all_rows = world.whole.retrieve(replace(question.query, asks=(Ask("score_all", len(world)),))).rows[everything.members]
+    reply = world.whole.retrieve(replace(question.query, asks=(Ask("score_all", k),), group_by=("brand",), cap=cap))
+    kept, counts = [], Counter[object]()
+    for row in all_rows.tolist():
+        brand = world.attributes["brand"][row]
+        if brand is None or counts[brand] < cap:
+            kept.append(row)
+        counts[brand] += 1
+    (hits,) = reply.sources
+    assert reply.rows[hits.members].tolist() == kept[:k]
+    assert hits.more == (len(kept) > k)
+    if hits.more:
+        assert hits.next_key == world.keys[kept[k]]
