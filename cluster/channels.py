@@ -16,7 +16,9 @@ from cluster.codec import (
 from cluster.deadline import Deadline
 from cluster.errors import InvalidQuery
 from cluster.local import failed
-from cluster.services import FETCH, RANK, RETRIEVE
+from cluster.probe import ProbeQuery, ProbeReply
+from cluster.probe_codec import decode_probe_reply, encode_probe_query
+from cluster.services import FETCH, PROBE, RANK, RETRIEVE
 from cluster.transport.channel import Channel
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
@@ -41,6 +43,13 @@ class ShardChannel:
         except InvalidQuery as error:
             return failed(error)
         return self.channel.call(FETCH, body, deadline, partial(decode_fetch_reply, n_rows=len(query.rows)))
+
+    def probe(self, query: ProbeQuery, deadline: Deadline) -> asyncio.Future[ProbeReply]:
+        try:
+            body = encode_probe_query(query)
+        except InvalidQuery as error:
+            return failed(error)
+        return self.channel.call(PROBE, body, deadline, decode_probe_reply)
 
 
 class RankerChannel:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.deadline import Deadline
+from cluster.probe import ProbeQuery, ProbeReply
 from cluster.spec import GenerationSpec
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
@@ -29,6 +30,10 @@ class ShardClient(Protocol):
 
     def fetch(self, query: FetchQuery, deadline: Deadline) -> Awaitable[FetchReply]:
         """Payloads of some of this shard's rows."""
+        ...
+
+    def probe(self, query: ProbeQuery, deadline: Deadline) -> Awaitable[ProbeReply]:
+        """How one item stands in this shard, or among its items."""
         ...
 
 

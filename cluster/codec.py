@@ -72,7 +72,7 @@ _RANK_REPLY = msgspec.msgpack.Decoder(WireRankReply)
 _ERROR = msgspec.msgpack.Decoder(WireError)
 
 
-def _refusing(refusal: type[OskolokError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def refusing(refusal: type[OskolokError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decoders of bodies that do not fit raise `refusal`; of bodies that are not even msgpack, MalformedFrame."""
 
     def wrap(decode: Callable[P, T]) -> Callable[P, T]:
@@ -97,7 +97,7 @@ def encode_query(query: Query) -> bytes:
     floats = [*query.vectors.values()]
     floats += [array for s in seeds for array in (s.weights, s.ages_days)]
     floats += [affinity.weights for affinity in query.profile.values()]
-    return _encode_query(
+    return sent_query(
         WireQuery(
             query.generation,
             [(ask.source, ask.k, ask.lists) for ask in query.asks],
@@ -116,7 +116,7 @@ def encode_query(query: Query) -> bytes:
     )
 
 
-@_refusing(InvalidQuery)
+@refusing(InvalidQuery)
 def decode_query(body: bytes) -> Query:
     """The query. Raises InvalidQuery or MalformedFrame."""
     wire = _QUERY.decode(body)
@@ -147,7 +147,7 @@ def decode_query(body: bytes) -> Query:
 def encode_shard_reply(reply: ShardReply, *, queue_us: float) -> bytes:
     """The reply's bytes, with the time its query waited before the shard saw it."""
     sources = reply.sources
-    return _encode_reply(
+    return sent_reply(
         WireShardReply(
             reply.generation,
             reply.shard,
@@ -167,7 +167,7 @@ def encode_shard_reply(reply: ShardReply, *, queue_us: float) -> bytes:
     )
 
 
-@_refusing(MalformedFrame)
+@refusing(MalformedFrame)
 def decode_shard_reply(body: bytes) -> ShardReply:
     """The reply. Raises MalformedFrame."""
     wire = _SHARD_REPLY.decode(body)
@@ -210,10 +210,10 @@ def decode_shard_reply(body: bytes) -> ShardReply:
 
 
 def encode_fetch_query(query: FetchQuery) -> bytes:
-    return _encode_query(WireFetchQuery(query.generation, query.rows.tobytes(), _encode_filter(query.filter), query.vectors))
+    return sent_query(WireFetchQuery(query.generation, query.rows.tobytes(), _encode_filter(query.filter), query.vectors))
 
 
-@_refusing(InvalidQuery)
+@refusing(InvalidQuery)
 def decode_fetch_query(body: bytes) -> FetchQuery:
     """The query. Raises InvalidQuery or MalformedFrame."""
     wire = _FETCH_QUERY.decode(body)
@@ -223,10 +223,10 @@ def decode_fetch_query(body: bytes) -> FetchQuery:
 def encode_fetch_reply(reply: FetchReply) -> bytes:
     payloads: tuple[dict[str, Any], ...] = reply.payloads
     vectors = () if reply.vectors is None else (reply.vectors.shape[1], reply.vectors.tobytes())
-    return _encode_reply(WireFetchReply(reply.generation, reply.item_ids, payloads, reply.eligible.tobytes(), *vectors))
+    return sent_reply(WireFetchReply(reply.generation, reply.item_ids, payloads, reply.eligible.tobytes(), *vectors))
 
 
-@_refusing(MalformedFrame)
+@refusing(MalformedFrame)
 def decode_fetch_reply(body: bytes, n_rows: int) -> FetchReply:
     """The reply to a query of n_rows rows. Raises MalformedFrame."""
     wire = _FETCH_REPLY.decode(body)
@@ -240,7 +240,7 @@ def decode_fetch_reply(body: bytes, n_rows: int) -> FetchReply:
 
 
 def encode_rank_query(query: RankQuery) -> bytes:
-    return _encode_query(
+    return sent_query(
         WireRankQuery(
             query.generation,
             query.schema_hash,
@@ -257,7 +257,7 @@ def encode_rank_query(query: RankQuery) -> bytes:
     )
 
 
-@_refusing(InvalidQuery)
+@refusing(InvalidQuery)
 def decode_rank_query(body: bytes) -> RankQuery:
     """The query. Raises InvalidQuery or MalformedFrame."""
     wire = _RANK_QUERY.decode(body)
@@ -278,10 +278,10 @@ def decode_rank_query(body: bytes) -> RankQuery:
 def encode_rank_reply(reply: RankReply, *, queue_us: float) -> bytes:
     """The reply's bytes, with the time its query waited before the ranker saw it."""
     order, scores = reply.order.tobytes(), reply.scores.tobytes()
-    return _encode_reply(WireRankReply(order, scores, reply.n_heavy, reply.skipped, reply.light_us, reply.heavy_us, queue_us))
+    return sent_reply(WireRankReply(order, scores, reply.n_heavy, reply.skipped, reply.light_us, reply.heavy_us, queue_us))
 
 
-@_refusing(MalformedFrame)
+@refusing(MalformedFrame)
 def decode_rank_reply(body: bytes, n_candidates: int) -> RankReply:
     """The reply to a query of n_candidates candidates. Raises MalformedFrame."""
     wire = _RANK_REPLY.decode(body)
@@ -306,7 +306,7 @@ def encode_error(error: BaseException) -> bytes:
     return body
 
 
-@_refusing(MalformedFrame)
+@refusing(MalformedFrame)
 def decode_error(body: bytes) -> OskolokError:
     """The error, of the class it had where it was raised. Raises MalformedFrame."""
     wire = _ERROR.decode(body)
@@ -316,7 +316,7 @@ def decode_error(body: bytes) -> OskolokError:
 def _encode_filter(chosen: Filter) -> Raw:
     if chosen is EVERYTHING:
         return _RAW_EVERYTHING
-    return Raw(_encode_query(_wire_filter(chosen)))
+    return Raw(sent_query(_wire_filter(chosen)))
 
 
 def _wire_filter(chosen: Filter) -> WireFilter:
@@ -349,14 +349,16 @@ def _filter_of(wire: WireFilter) -> Filter:
     return Filter(tuple(Condition(*c) for c in wire.must), tuple(Condition(*c) for c in wire.must_not))
 
 
-def _encode_query(wire: msgspec.Struct) -> bytes:
+def sent_query(wire: msgspec.Struct) -> bytes:
+    """A query's bytes. InvalidQuery for what has none."""
     try:
         return _ENCODER.encode(wire)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidQuery(f"cannot be sent: {error}") from None
 
 
-def _encode_reply(wire: msgspec.Struct) -> bytes:
+def sent_reply(wire: msgspec.Struct) -> bytes:
+    """A reply's bytes. InternalError for what has none."""
     try:
         return _ENCODER.encode(wire)
     except (TypeError, ValueError, OverflowError) as error:

@@ -4,7 +4,8 @@ OskolokError
 ├── ConfigError              a configuration file or value is wrong
 ├── InvalidQuery             the caller asked for something malformed
 │   ├── LimitExceeded        ... or for more than a configured limit allows
-│   └── UnknownFilterField   ... or filters on an attribute the catalogue does not have
+│   ├── UnknownFilterField   ... or filters on an attribute the catalogue does not have
+│   └── UnknownItem          ... or asks about an item the catalogue does not have
 ├── GenerationError          a generation on disk cannot be used
 │   ├── GenerationMissing    ... it is not there
 │   ├── GenerationCorrupt    ... its bytes are not the bytes that were published
@@ -57,6 +58,10 @@ class LimitExceeded(InvalidQuery):
 
 class UnknownFilterField(InvalidQuery):
     """`details`: field, allowed (the names the catalogue has)."""
+
+
+class UnknownItem(InvalidQuery):
+    """`details`: field."""
 
 
 class GenerationError(OskolokError):

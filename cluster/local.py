@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from cluster.deadline import Deadline
 from cluster.errors import InternalError, OskolokError
+from cluster.probe import ProbeQuery, ProbeReply
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ class LocalShard(Protocol):
     def retrieve(self, query: Query) -> ShardReply: ...
 
     def fetch(self, query: FetchQuery) -> FetchReply: ...
+
+    def probe(self, query: ProbeQuery) -> ProbeReply: ...
 
 
 class LocalRanker(Protocol):
@@ -45,6 +48,9 @@ class LocalShardClient:
 
     def fetch(self, query: FetchQuery, deadline: Deadline) -> asyncio.Future[FetchReply]:
         return _done(lambda: self._shard.fetch(query), deadline)
+
+    def probe(self, query: ProbeQuery, deadline: Deadline) -> asyncio.Future[ProbeReply]:
+        return _done(lambda: self._shard.probe(query), deadline)
 
 
 class LocalRankerClient:

@@ -20,6 +20,7 @@ from cluster.codec import (
 )
 from cluster.errors import InternalError, InvalidQuery, OskolokError
 from cluster.local import LocalRanker, LocalShard
+from cluster.probe_codec import decode_probe_query, encode_probe_reply
 from cluster.transport.service import Call, Service
 from cluster.types import RankQuery
 
@@ -28,10 +29,11 @@ _LOG = logging.getLogger(__name__)
 RETRIEVE = 1
 FETCH = 2
 RANK = 3
+PROBE = 4
 
 
 def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
-    """Serves RETRIEVE and FETCH, one call after the other."""
+    """Serves RETRIEVE, FETCH and PROBE, one call after the other."""
 
     def retrieve(call: Call) -> bytes:
         query = decode_query(call.body)
@@ -41,7 +43,11 @@ def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
         query = decode_fetch_query(call.body)
         return encode_fetch_reply(lookup(query.generation).fetch(query))
 
-    methods = {RETRIEVE: retrieve, FETCH: fetch}
+    def probe(call: Call) -> bytes:
+        query = decode_probe_query(call.body)
+        return encode_probe_reply(lookup(query.query.generation).probe(query))
+
+    methods = {RETRIEVE: retrieve, FETCH: fetch, PROBE: probe}
 
     def serve(calls: Sequence[Call]) -> None:
         for call in calls:

@@ -91,6 +91,13 @@ class Filters:
             self.misses += 1
             return self._keep(key, made)
 
+    def failing(self, filter: Filter, row: int) -> tuple[str, ...]:
+        """JSON pointers to the conditions that keep a row out. Raises UnknownFilterField or InvalidQuery."""
+        check_filter(filter, self._spec)
+        failed = [f"/filter/must/{at}" for at, c in enumerate(filter.must) if not self._tests[c.field].passing(c)[row]]
+        failed += [f"/filter/must_not/{at}" for at, c in enumerate(filter.must_not) if self._tests[c.field].passing(c)[row]]
+        return tuple(failed)
+
     def _evaluate(self, filter: Filter) -> Bits:
         bits = np.ones(self._n_rows, np.bool_)
         for condition in filter.must:

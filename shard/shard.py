@@ -17,6 +17,7 @@ from cluster.errors import GenerationMismatch, InvalidQuery
 from cluster.generation import Generation
 from cluster.order import require_finite
 from cluster.partition import item_keys
+from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.spec import GenerationSpec
 from cluster.types import Ask, FetchQuery, FetchReply, Filter, Keys, Query, Rows, ShardReply, SourceHits
 from shard.attributes import CategoryColumn
@@ -27,6 +28,7 @@ from shard.found import Found
 from shard.integrity import check_columns
 from shard.match import MatchFeatures
 from shard.payload import Payloads
+from shard.probe import Probe, values_of
 from shard.row_sets import located, united
 from shard.snapshot import read_snapshot
 from shard.sources import make_sources
@@ -142,6 +144,34 @@ class Shard:
             eligible=self.filters.mask(query.filter).bits.take(rows),
             vectors=self._vectors(query.vectors, rows) if query.vectors else None,
         )
+
+    def probe(self, query: ProbeQuery) -> ProbeReply:
+        """How one item of this shard, or of another, stands under a query. Raises GenerationMismatch or InvalidQuery."""
+        began = time.perf_counter()
+        asked = query.query
+        self._require_generation(asked.generation)
+        eligible = self._eligible(asked.filter, asked.exclude)
+        at = located(self.columns.keys, np.array([query.key]))[0]
+        probe = Probe(
+            asked, query.key, eligible, keys=self.columns.keys, spaces=self.spaces, sources=self.sources, spec=self.spec
+        )
+        if len(at) == 0:
+            before, held = probe.among(query.scores)
+            return ProbeReply(self.generation, self.shard, None, before, held, _us_since(began))
+        row, rows = int(at[0]), at.astype(np.int32)
+        scores, before, held = probe.own(row)
+        item = ProbedItem(
+            row=row,
+            item_id=self._payloads.ids(rows)[0],
+            payload=self._payloads.shown(rows)[0],
+            failed=self.filters.failing(asked.filter, row),
+            excluded=bool(np.isin(query.key, asked.exclude)),
+            values=values_of(asked.filter, self.columns.attributes, row),
+            scores=scores,
+            match=self._match.matrix(asked, rows, self.columns.keys[rows])[0],
+            facts=self._facts(asked, rows)[0] if asked.group_by or asked.marks else None,
+        )
+        return ProbeReply(self.generation, self.shard, item, before, held, _us_since(began))
 
     def _require_generation(self, asked: str) -> None:
         if asked != self.generation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cluster.errors import InvalidQuery
+from cluster.probe import ProbeQuery, ProbeReply
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
 
@@ -29,6 +30,11 @@ class FakeShard:
         n = len(query.rows)
         ids, payloads = tuple(range(n)), tuple({"row": int(row)} for row in query.rows)
         return FetchReply(query.generation, ids, payloads, np.ones(n, np.bool_))
+
+    def probe(self, query: ProbeQuery) -> ProbeReply:
+        if self.error is not None:
+            raise self.error
+        return ProbeReply(query.query.generation, 0, None, {"ann": self.key}, {"ann": 9}, 1.0)
 
 
 class FakeRanker:
@@ -59,6 +65,10 @@ def query(generation: str = "g") -> Query:
 
 def fetch_query(generation: str = "g") -> FetchQuery:
     return FetchQuery(generation, np.array([3, 1], np.int32))
+
+
+def probe_query(generation: str = "g") -> ProbeQuery:
+    return ProbeQuery(Query(generation, ()), 5, {"ann": 0.5})
 
 
 def rank_query(generation: str = "g", m: int = 3) -> RankQuery:

@@ -22,7 +22,7 @@ from cluster.local import LocalRankerClient, LocalShardClient
 from cluster.pool import RankerPool, ShardReplicas
 from cluster.services import ranker_service, shard_service
 from cluster.types import Condition, FetchQuery, Filter
-from tests.cluster.parts import FakeRanker, FakeShard, fetch_query, query, rank_query
+from tests.cluster.parts import FakeRanker, FakeShard, fetch_query, probe_query, query, rank_query
 from tests.cluster.serving import channel_to, run, serving, soon
 
 ROADS = ["local", "channel", "one replica", "two replicas"]
@@ -59,6 +59,8 @@ def test_a_shard_answers(road: str) -> None:
             assert (reply.generation, reply.keys.tolist(), reply.n_eligible) == ("g7", [42], 4)
             fetched = await client.fetch(fetch_query("g7"), soon())
             assert fetched.payloads == ({"row": 3}, {"row": 1})
+            probed = await client.probe(probe_query("g7"), soon())
+            assert (probed.generation, probed.before) == ("g7", {"ann": 42})
             assert client.name
 
     run(check())
@@ -90,7 +92,11 @@ def test_a_ranker_answers(road: str) -> None:
 def test_errors_arrive_as_what_they_are(road: str, raised: Exception, arrives: type[Exception]) -> None:
     async def check() -> None:
         async with shard_client(road, FakeShard(error=raised)) as client:
-            for call in (client.retrieve(query(), soon()), client.fetch(fetch_query(), soon())):
+            for call in (
+                client.retrieve(query(), soon()),
+                client.fetch(fetch_query(), soon()),
+                client.probe(probe_query(), soon()),
+            ):
                 with pytest.raises(arrives) as caught:
                     await call
                 assert type(caught.value) is arrives

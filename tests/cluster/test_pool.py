@@ -22,7 +22,7 @@ from cluster.errors import (
     ShardUnavailable,
 )
 from cluster.pool import RankerPool, Retried, ShardReplicas, choose
-from tests.cluster.parts import fetch_query, query, rank_query
+from tests.cluster.parts import fetch_query, probe_query, query, rank_query
 from tests.cluster.serving import run, soon
 
 
@@ -146,7 +146,12 @@ def test_cancelling_cancels_the_attempt_that_runs() -> None:
 
 def test_a_group_with_nobody_in_it_fails_by_name() -> None:
     async def check() -> None:
-        for call in (ShardReplicas(3, []).retrieve(query(), soon()), ShardReplicas(3, []).fetch(fetch_query(), soon())):
+        nobody = ShardReplicas(3, [])
+        for call in (
+            nobody.retrieve(query(), soon()),
+            nobody.fetch(fetch_query(), soon()),
+            nobody.probe(probe_query(), soon()),
+        ):
             with pytest.raises(ShardUnavailable, match="shard-3 has no replica"):
                 await call
         with pytest.raises(RankerUnavailable, match="no ranker is alive"):

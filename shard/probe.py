@@ -1,0 +1,118 @@
+"""Where one item stands among a shard's own, source by source, under one query's mask: exactly, whatever a retrieval would do.
+
+An item that is not eligible is looked at as if it alone were let in. Every eligible item is scored, so this is for the single
+questions of people, not for traffic: 23,000 items under ten sources take some 10 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cluster.errors import InvalidQuery
+from cluster.probe import Value
+from cluster.spec import GenerationSpec
+from cluster.types import NO_FLOATS, NO_ROWS, Ask, Filter, Floats, Keys, Query, Rows
+from shard.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column
+from shard.eligible import Eligible, Mask
+from shard.sources import Source
+from shard.space import Space
+
+
+class Probe:
+    """One query and one item's key, over one shard."""
+
+    def __init__(
+        self,
+        query: Query,
+        key: int,
+        eligible: Eligible,
+        *,
+        keys: Keys,
+        spaces: Mapping[str, Space],
+        sources: Mapping[str, Source],
+        spec: GenerationSpec,
+    ) -> None:
+        self._query = query
+        self._key = key
+        self._eligible = eligible
+        self._keys = keys
+        self._spaces = spaces
+        self._sources = sources
+        self._spec = spec
+
+    def own(self, row: int) -> tuple[dict[str, float], dict[str, int], dict[str, int]]:
+        """For an item of this shard: its score in each source that holds it; how many eligible others stand before it there;
+        how many eligible ones each source holds.
+        """
+        eligible = _with(self._eligible, row)
+        is_extra = not bool(self._eligible.keep(np.array([row]))[0])
+        scores: dict[str, float] = {}
+        before: dict[str, int] = {}
+        held: dict[str, int] = {}
+        for ask in self._query.asks:
+            rows, values = self._all(ask, eligible)
+            at = np.flatnonzero(rows == row)
+            held[ask.source] = len(rows) - (len(at) if is_extra else 0)
+            if len(at):
+                scores[ask.source] = float(values[at[0]])
+                before[ask.source] = self._before(rows, values, scores[ask.source])
+        return scores, before, held
+
+    def among(self, scores: Mapping[str, float]) -> tuple[dict[str, int], dict[str, int]]:
+        """For an item of another shard that has these scores: how many stand before it here, how many each source holds."""
+        before: dict[str, int] = {}
+        held: dict[str, int] = {}
+        for ask in self._query.asks:
+            rows, values = self._all(ask, self._eligible)
+            held[ask.source] = len(rows)
+            if ask.source in scores:
+                before[ask.source] = self._before(rows, values, scores[ask.source])
+        return before, held
+
+    def _all(self, ask: Ask, eligible: Eligible) -> tuple[Rows, Floats]:
+        """Every eligible row that the source holds, and its score; in any order."""
+        source, told = self._sources.get(ask.source), self._spec.source(ask.source)
+        if source is None or told is None:
+            raise InvalidQuery(f"no source {ask.source!r}", field="source", allowed=", ".join(self._sources))
+        if told.kind == "ann":
+            vector = self._query.vectors.get(told.space)
+            rows = eligible.rows()
+            if vector is None or len(rows) == 0:
+                return NO_ROWS, NO_FLOATS
+            return rows, self._spaces[told.space].scores(vector, rows)
+        found = source.retrieve(self._query, ask, eligible, eligible.count)
+        return found.rows, found.scores
+
+    def _before(self, rows: Rows, scores: Floats, score: float) -> int:
+        """How many stand before an item of this score in canonical order."""
+        tied = rows[scores == np.float32(score)]
+        return int(np.count_nonzero(scores > np.float32(score))) + int(np.count_nonzero(self._keys[tied] < self._key))
+
+
+def values_of(filter: Filter, attributes: Mapping[str, Column], row: int) -> dict[str, Value]:
+    """What a row has of the attributes that a checked filter names."""
+    return {c.field: _value(attributes[c.field], row) for c in (*filter.must, *filter.must_not)}
+
+
+def _value(column: Column, row: int) -> Value:
+    if isinstance(column, CategoryColumn):
+        code = int(column.codes[row])
+        return column.values[code] if code >= 0 else None
+    if isinstance(column, CategoriesColumn):
+        codes = column.codes[column.indptr[row] : column.indptr[row + 1]]
+        return [column.values[code] for code in codes.tolist()] or None
+    if isinstance(column, BooleanColumn):
+        return bool(column.values[row]) if column.present[row] else None
+    number = float(column.values[row])
+    return None if np.isnan(number) else number
+
+
+def _with(eligible: Eligible, row: int) -> Eligible:
+    """The same rows and this one."""
+    if eligible.keep(np.array([row]))[0]:
+        return eligible
+    bits = eligible.mask.bits.copy()
+    bits[row] = True
+    return Eligible(Mask(bits), eligible.excluded[eligible.excluded != row])
