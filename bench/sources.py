@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,10 @@ from train.describe import describe
 from train.evaluate import past
 from train.evaluation import Terms, measure, trial
 from train.event_log import DAY_S
-from train.hits import UNION, Searchers, Visit
+from train.hits import UNION, Searchers
 from train.progress import Lines
 from train.signals import Signals
+from train.visits import Visit
 from train.wheel import cache_folder
 from train.worth_plots import draw
 
@@ -65,7 +67,8 @@ def main(argv: Sequence[str]) -> None:
     bench = Bench.from_arguments("sources", packages=("numpy", "hnswlib", "pyarrow"), argv=rest)
     folder = CACHE / f"sources-{bench.size(full='full', quick='quick')}"
     items, events = _journey(folder, last_days=bench.size(full=0, quick=QUICK_DAYS))
-    config = load(CONFIG, overrides=[f"storage.path={folder}"]).config
+    towers = str(find_spec("torch") is not None).lower()  # the one source that needs the extra `neural`
+    config = load(CONFIG, overrides=[f"storage.path={folder}", f"sources.two_tower.enabled={towers}"]).config
     terms = Terms(n_users=bench.size(full=1_000, quick=150))
     progress = Lines(bench.say, time.monotonic)
     with past(config, items, events, days=terms.days, progress=progress, now=NOW) as then:
