@@ -199,6 +199,7 @@ def test_tables_and_values_in_each_others_place(tmp_path: Path) -> None:
         (["train.content.weights={brand = 1.0}"], "train.content.weights"),
         (["sources.item_lists.new={table = 'npmi', seeds = 'basket'}"], "sources.item_lists.new"),
         (["sources.item_lists.towers={table = 'two_tower', seeds = 'basket'}"], "sources.item_lists.towers.table"),
+        (["merge.weights={popular = 2.0}"], "merge.weights"),
     ],
 )
 def test_keys_that_contradict_each_other(overrides: list[str], key: str) -> None:
