@@ -1,0 +1,56 @@
+"""docs/ranking.md says what is so: its configuration loads, its example runs, its files, numbers and names are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster.config_file import load
+from cluster.types import NO_KEYS
+from router.request import DEGRADATIONS
+from router.slate.compose import compose
+from tests.router.slate.making import candidates_of, ranked, rules_of
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "ranking.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_the_configuration_loads(tmp_path: Path) -> None:
+    (block,) = blocks("toml")
+    catalog = '[catalog]\ncategory = ["brand", "department"]\nboolean = ["own_brand"]\n'
+    (tmp_path / "oskolok.toml").write_text(catalog + block)
+    slate = load(tmp_path / "oskolok.toml").config.slate
+    assert (len(slate.caps), len(slate.pins), len(slate.boosts), len(slate.quotas)) == (2, 1, 1, 2)
+    assert (slate.diversity.method, slate.explore.method) == ("mmr", "thompson")
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_example_runs(code: str) -> None:
+    exec(compile(code, "docs/ranking.md", "exec"), {})
+
+
+@pytest.mark.parametrize("place", [8, 24, 99])
+def test_a_boost_moves_an_item_as_far_as_it_says(place: int) -> None:
+    n = 120
+    candidates = candidates_of(range(n), sources=[(at != place - 1, at == place - 1) for at in range(n)])
+    rules = rules_of(boosts=({"source": "new", "multiply": 2.0},))
+    slate = compose(candidates, ranked(range(n)), 20, exclude=NO_KEYS, rules=rules)
+    moved_to = int(np.flatnonzero(slate.sequence == place - 1)[0]) + 1
+    said = dict(re.findall(r"(?:place|from) (\d+) to (?:place )?(\d+)", " ".join(TEXT.split())))
+    assert moved_to == int(said[str(place)])
+
+
+def test_what_it_names_is_there() -> None:
+    for path in set(re.findall(r"\]\(\.\./([\w/.]+)\)", TEXT)) | set(re.findall(r"(tests/[\w/]+\.py)", TEXT)):
+        assert (ROOT / path).exists(), path
+    for name in set(re.findall(r"\| `(\w+\.py)` \|", TEXT)):
+        assert (ROOT / "router" / "slate" / name).exists(), name
+    for reason in ("cap_relaxed", "quota_missed", "diversity_skipped"):
+        assert f"`{reason}`" in TEXT and reason in DEGRADATIONS
