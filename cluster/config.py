@@ -122,8 +122,15 @@ class LightSection(Section):
 
 
 class HeavySection(Section):
+    """Under load fewer than n_heavy are asked for, so that `percentile` of the calls to rankers take target_ms at most."""
+
     enabled: bool = True
     n_heavy: Annotated[int, Field(ge=1, le=10_000, description="candidates that reach the heavy model")] = 100
+    adaptive: Annotated[bool, Field(description="false = n_heavy whatever the load")] = True
+    n_heavy_min: Annotated[int, Field(ge=1, le=10_000, description="never fewer than these, however high the load")] = 10
+    target_ms: TimeoutMs = 30
+    percentile: Annotated[float, Field(ge=50, le=99.9)] = 95.0
+    step: Annotated[float, Field(gt=0, le=0.1, description="share of n_heavy that a call in time wins back")] = 0.002
 
 
 class RankerSection(Section):

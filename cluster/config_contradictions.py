@@ -36,11 +36,17 @@ def contradictions(config: Config) -> Iterator[tuple[Key, Key, str]]:
 
 
 def _limits(config: Config) -> Iterator[tuple[Key, Key, str]]:
+    heavy = config.ranker.heavy
+    adapting = (
+        (("ranker", "heavy", "n_heavy_min"), ("ranker", "heavy", "n_heavy")),
+        (("ranker", "heavy", "target_ms"), ("ranker", "timeout_ms")),
+    )
     at_most = (
         (("deadline", "default_ms"), ("deadline", "max_ms")),
         (("slate", "k_default"), ("limits", "k")),
         (("ranker", "heavy", "n_heavy"), ("merge", "n_light")),
         (("transport", "reconnect_min_ms"), ("transport", "reconnect_max_ms")),
+        *(adapting if heavy.enabled and heavy.adaptive else ()),
     )
     values = leaves(config)
     for small, large in at_most:

@@ -266,13 +266,17 @@ class RankQuery:
     n_heavy: int
 
 
+LATE = "deadline"
+"""Why the heavy model was skipped: it could not have answered in time."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RankReply:
     """The order of a RankQuery's rows, best first: what the heavy model scored, then the rest by the light one.
 
     order: (m,) int32, a permutation.  scores: (m,) float32, aligned with order; scores of the two phases are not
     comparable with each other.  n_heavy: how many leading rows the heavy model scored.  skipped: why it scored
-    none ("deadline"), or "".
+    none (LATE, "failed", "nonfinite"), or "".
     """
 
     order: Rows

@@ -114,6 +114,7 @@ def _explained(answer: Recommendation) -> ExplainBody:
             ShardRow(t.shard, t.replica, t.took_ms, t.queue_ms, t.n_rows, t.n_eligible, t.strategies, t.asked_again)
             for t in answer.shards
         ),
+        rank=answer.rank,
         slate=answer.slate,
     )
 

@@ -22,13 +22,14 @@ from cluster.topology import Topology
 from cluster.types import MissingShard, ShardReply, StageStats
 from deploy.instruments import Count, Instruments, Spread
 from deploy.problems import KINDS
-from router.request import DEGRADATIONS, STAGES, Recommendation
+from router.request import DEGRADATIONS, STAGES, RankTrace, Recommendation
 
 ROUTES = ("/v1/recommend", "/v1/recommend/batch", "/v1/cluster", "/livez", "/readyz", "/metrics", "/version", "other")
 OUTCOMES = ("full", "degraded", "invalid", "overloaded", "unavailable", "deadline_exceeded", "internal")
 STRATEGIES = ("exact", "exact_fallback", "hnsw", "hnsw_overfetch", "empty")
 REMOVALS = ("duplicate", "beyond_k", "below_cutoff", "excluded", "displaced", "stock_leak", "fill_failed")
 STATES = ("loading", "ready", "dead")
+PHASES = ("queue", "light", "heavy")
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015),
@@ -87,6 +88,19 @@ class Metrics:
         self.decisions = made.counters(
             "oskolok_planner_decisions_total", "How a source found its hits.", "shard", "source", "strategy"
         )
+        self.heavy_quality = made.gauges(
+            "oskolok_heavy_quality", "Share of ranker.heavy.n_heavy that the load lets the heavy model order; 1 is all."
+        )
+        self.heavy_candidates = made.counters("oskolok_heavy_candidates_total", "Candidates that the heavy model ordered.")
+        self.heavy_withheld = made.counters(
+            "oskolok_heavy_withheld_total", "Candidates that the heavy model should have ordered and did not."
+        )
+        self.ranker_seconds = made.spreads(
+            "oskolok_ranker_duration_seconds",
+            "Time of a request in a ranker: waiting, in the light model, and in the heavy call it shared.",
+            _SECONDS,
+            "phase",
+        )
         self.shard_replicas = made.gauges("oskolok_shard_replicas", "Replicas of a shard by state.", "shard", "state")
         self.ranker_replicas = made.gauges("oskolok_ranker_replicas", "Rankers by state.", "state")
         self.topology_version = made.gauges("oskolok_topology_version", "Version of the topology this router uses.")
@@ -144,6 +158,14 @@ class Metrics:
     def shard_missing(self, missing: MissingShard) -> None:
         self.shard_requests[str(missing.shard), missing.reason].value += 1
 
+    def ranked(self, trace: RankTrace) -> None:
+        self.heavy_quality[()].value = trace.quality
+        self.heavy_candidates[()].value += trace.n_heavy
+        self.heavy_withheld[()].value += trace.n_heavy_full - trace.n_heavy
+        if trace.light_ms:
+            for phase, took_ms in zip(PHASES, (trace.queue_ms, trace.light_ms, trace.heavy_ms), strict=True):
+                self.ranker_seconds[phase].add(took_ms / 1000)
+
     def answered(self, recommendation: Recommendation) -> None:
         self.outcomes["degraded" if recommendation.degraded else "full"].value += 1
         for reason in recommendation.degraded:
@@ -199,6 +221,10 @@ class Metrics:
         for family in (self.stage_seconds, self.stage_in, self.stage_out):
             _touch(family, STAGES)
         _touch(self.ranker_replicas, STATES)
+        for heavy in (self.heavy_candidates, self.heavy_withheld):
+            _ = heavy[()]
+        self.heavy_quality[()].value = 1
+        _touch(self.ranker_seconds, PHASES)
 
     def _create(self, spec: GenerationSpec) -> None:
         names = [source.name for source in spec.sources]

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cluster.types import SlateItem
 from deploy.problems import Problem
-from router.request import Explain, SlateTrace
+from router.request import Explain, RankTrace, SlateTrace
 
 Format = Literal["json", "msgpack"]
 Scalar = str | bool | int | float
@@ -158,6 +158,7 @@ class ExplainBody(Struct, frozen=True):
     funnel: tuple[FunnelRow, ...]
     sources: tuple[SourceRow, ...]
     shards: tuple[ShardRow, ...]
+    rank: RankTrace | None
     slate: SlateTrace | None
 
 

@@ -56,12 +56,18 @@ def summary(answer: Mapping[str, Any]) -> str:
 
 
 def funnel(answer: Mapping[str, Any]) -> str:
-    """The stages with what went in and out, if the answer was explained, else their times."""
+    """The stages with what came out of each, if the answer was explained, else their times.
+
+    >>> rows = [{"stage": "merge", "out": 400}, {"stage": "rank", "out": 400}, {"stage": "slate", "out": 20}]
+    >>> funnel({"explain": {"funnel": rows, "rank": {"n_heavy": 37, "n_heavy_full": 100}}})
+    'merge 400 → rank 400 (heavy 37 of 100) → slate 20'
+    """
     explain = answer.get("explain")
     if not explain:
         return " → ".join(f"{stage} {ms:.1f}" for stage, ms in answer["timings_ms"].items() if stage != "total") + " ms"
     rows = explain["funnel"]
-    return " → ".join(f"{row['stage']} {row['out']}" for row in rows)
+    heavy = {"rank": _heavy(explain["rank"])} if explain.get("rank") else {}
+    return " → ".join(f"{row['stage']} {row['out']}{heavy.get(row['stage'], '')}" for row in rows)
 
 
 def sources_table(answer: Mapping[str, Any]) -> Table:
@@ -77,6 +83,11 @@ def sources_table(answer: Mapping[str, Any]) -> Table:
         silent = row["found"] == 0
         table.add_row(row["source"], *numbers, f"{row['took_ms']:.1f}", _how(row["strategies"]), style="dim" if silent else "")
     return table
+
+
+def _heavy(rank: Mapping[str, Any]) -> str:
+    n, full = rank["n_heavy"], rank["n_heavy_full"]
+    return f" (heavy {n})" if n == full else f" (heavy {n} of {full})"
 
 
 def _fitted(names: Sequence[str], room: int) -> str:

@@ -18,7 +18,7 @@ from cluster.errors import DeadlineExceeded, GenerationMismatch, InvalidQuery, O
 from cluster.generation import Generation
 from cluster.order import best_first
 from cluster.spec import GenerationSpec
-from cluster.types import Floats, RankQuery, RankReply, Rows
+from cluster.types import LATE, Floats, RankQuery, RankReply, Rows
 from ranker.batching import plan_calls
 from ranker.cost import measure
 from ranker.crosses import crosses_of
@@ -154,7 +154,7 @@ class Ranker:
         plan = plan_calls(remaining_us, [lit.n_heavy for lit in waiting], self._heavy_cost)
         self.counts.heavy_late += len(plan.late)
         for i in plan.late:
-            yield waiting[i].at, _light_reply(waiting[i], skipped="deadline")
+            yield waiting[i].at, _light_reply(waiting[i], skipped=LATE)
         for members in plan.calls:
             yield from self._call_heavy([waiting[i] for i in members])
 

@@ -9,17 +9,19 @@ from typing import Protocol
 
 from cluster.errors import OskolokError
 from cluster.types import MissingShard, ShardReply, StageStats
-from router.request import Recommendation
+from router.request import RankTrace, Recommendation
 
 
 class Observer(Protocol):
-    """Told about every stage, every shard's reply or absence, and how every request ended."""
+    """Told about every stage, every shard's reply or absence, every call to a ranker, and how every request ended."""
 
     def stage(self, stats: StageStats) -> None: ...
 
     def shard_answered(self, reply: ShardReply) -> None: ...
 
     def shard_missing(self, missing: MissingShard) -> None: ...
+
+    def ranked(self, trace: RankTrace) -> None: ...
 
     def answered(self, recommendation: Recommendation) -> None: ...
 
@@ -36,6 +38,9 @@ class Silent:
         pass
 
     def shard_missing(self, missing: MissingShard) -> None:
+        pass
+
+    def ranked(self, trace: RankTrace) -> None:
         pass
 
     def answered(self, recommendation: Recommendation) -> None:

@@ -6,7 +6,8 @@ Nothing that happens here fails a request.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from cluster.config import RankerSection
 from cluster.deadline import Deadline
 from cluster.errors import SchemaMismatch
 from cluster.spec import FeatureSchema, GenerationSpec
-from cluster.types import Candidates, Floats, RankQuery, RankReply, Rows, UserRecord
+from cluster.types import LATE, Candidates, Floats, RankQuery, RankReply, Rows, UserRecord
 from router.fanout import Missed, fan_out
-from router.request import Degradation, Request
+from router.quality import Quality
+from router.request import Degradation, RankTrace, Request
 
 _DAY_S = 86_400
 _EPOCH_WEEKDAY = 3  # the first of January 1970 was a Thursday
@@ -25,11 +27,16 @@ _EPOCH_WEEKDAY = 3  # the first of January 1970 was a Thursday
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """order: (m,) int32, positions in the candidates, best first.  scores: (m,) float32, aligned with order."""
+    """order: (m,) int32, positions in the candidates, best first.  scores: (m,) float32, aligned with order.
+
+    trace: None if no ranker was asked.  learnt_ms: what the call tells of the load, None if nothing.
+    """
 
     order: Rows
     scores: Floats
     degraded: tuple[Degradation, ...] = ()
+    trace: RankTrace | None = None
+    learnt_ms: float | None = None
 
 
 async def rank(
@@ -39,9 +46,10 @@ async def rank(
     *,
     fleet: Fleet,
     section: RankerSection,
+    quality: Quality,
     deadline: Deadline,
 ) -> Ranked:
-    """The ranker's order, or the merged one with the reason in `degraded`."""
+    """The ranker's order, or the merged one with the reason in `degraded`. The heavy model gets what `quality` allows."""
     if len(candidates) == 0 or not (section.light.enabled or section.heavy.enabled):
         return as_merged(candidates)
     ranker = fleet.ranker
@@ -49,14 +57,36 @@ async def rank(
         return as_merged(candidates, "ranker_failed")
     if deadline.expired:
         return as_merged(candidates, "ranker_timeout")
-    query = rank_query(candidates, request, record, fleet.spec, section)
+    full = min(section.heavy.n_heavy, len(candidates)) if section.heavy.enabled else 0
+    query = rank_query(candidates, request, record, fleet.spec, section, quality=quality)
+    budget_ms, began = deadline.remaining_ms(), time.perf_counter()
     answers = await fan_out((0,), lambda _: ranker.rank(query, deadline), deadline)
-    if 0 in answers.missed:
-        return as_merged(candidates, _reason(answers.missed[0]))
-    reply = answers.got[0]
-    if not _is_permutation(reply, len(candidates)):
-        return as_merged(candidates, "ranker_failed")
-    return Ranked(reply.order, reply.scores, ("heavy_skipped",) if reply.skipped else ())
+    took_ms = round((time.perf_counter() - began) * 1000, 3)
+    telling = full > 0 and budget_ms >= quality.target_ms  # who had less time than the target says nothing about the load
+    reply = answers.got.get(0)
+    if reply is None or not _is_permutation(reply, len(candidates)):
+        reason = _reason(answers.missed.get(0))
+        return replace(
+            as_merged(candidates, reason),
+            trace=RankTrace(quality.factor, 0, full, reason, took_ms),
+            learnt_ms=inf if telling and reason == "ranker_timeout" else None,
+        )
+    return Ranked(
+        reply.order,
+        reply.scores,
+        _less_than_all(reply, full),
+        trace=RankTrace(
+            quality=quality.factor,
+            n_heavy=reply.n_heavy,
+            n_heavy_full=full,
+            skipped=reply.skipped,
+            took_ms=took_ms,
+            queue_ms=round(reply.queue_us / 1000, 3),
+            light_ms=round(reply.light_us / 1000, 3),
+            heavy_ms=round(reply.heavy_us / 1000, 3),
+        ),
+        learnt_ms=(inf if reply.skipped == LATE else took_ms) if telling else None,
+    )
 
 
 def as_merged(candidates: Candidates, *degraded: Degradation) -> Ranked:
@@ -65,10 +95,20 @@ def as_merged(candidates: Candidates, *degraded: Degradation) -> Ranked:
 
 
 def rank_query(
-    candidates: Candidates, request: Request, record: UserRecord | None, spec: GenerationSpec, section: RankerSection
+    candidates: Candidates,
+    request: Request,
+    record: UserRecord | None,
+    spec: GenerationSpec,
+    section: RankerSection,
+    *,
+    quality: Quality | None = None,
 ) -> RankQuery:
-    """The candidates and what they have in common, laid out in the order of the generation's feature schema."""
+    """The candidates and what they have in common, laid out in the order of the generation's feature schema.
+
+    quality: None asks for all of n_heavy.
+    """
     schema = spec.features
+    n_heavy = section.heavy.n_heavy if section.heavy.enabled else 0
     columns = _columns(candidates.sources, schema)
     return RankQuery(
         generation=spec.id,
@@ -79,7 +119,7 @@ def rank_query(
         source_ranks=candidates.source_ranks if columns is None else candidates.source_ranks[:, columns],
         user=_user_features(record, schema),
         context=_context_features(request, schema),
-        n_heavy=section.heavy.n_heavy if section.heavy.enabled else 0,
+        n_heavy=n_heavy if quality is None else quality.of_rows(n_heavy),
     )
 
 
@@ -107,7 +147,17 @@ def _context_features(request: Request, schema: FeatureSchema) -> Floats:
     return np.array([request.context.get(name, own.get(name, 0.0)) for name in schema.context], np.float32)
 
 
-def _reason(missed: Missed) -> Degradation:
+def _less_than_all(reply: RankReply, n_heavy_full: int) -> tuple[Degradation, ...]:
+    """What the heavy model did not order. A generation without one misses nothing."""
+    if reply.skipped:
+        return ("heavy_skipped",)
+    return ("heavy_narrowed",) if 0 < reply.n_heavy < n_heavy_full else ()
+
+
+def _reason(missed: Missed | None) -> Degradation:
+    """Why there is no order, None if one came and made no sense."""
+    if missed is None:
+        return "ranker_failed"
     if isinstance(missed.error, SchemaMismatch):
         return "ranker_schema"
     return "ranker_timeout" if missed.reason == "timeout" else "ranker_failed"

@@ -27,6 +27,7 @@ Degradation = Literal[
     "ranker_failed",
     "ranker_schema",
     "heavy_skipped",
+    "heavy_narrowed",
     "slate_rule_skipped",
     "diversity_skipped",
     "cap_relaxed",
@@ -38,7 +39,8 @@ Degradation = Literal[
 unknown_user: the store has no such user.  user_store: it could not be asked.  user_generation: it holds the user, but of
 another generation.  no_user_vector: the user is known, but not in a space that is searched.  no_source: nothing could
 propose items.  unknown_playlist: a playlist was named that is not there.  shard_*: a shard's candidates are missing.
-ranker_*: the order is the merged one.  heavy_skipped: the order is the light model's.  slate_rule_skipped: a rule is about
+ranker_*: the order is the merged one.  heavy_skipped: the order is the light model's.  heavy_narrowed: the
+load let the heavy model see fewer candidates than it should.  slate_rule_skipped: a rule is about
 something that the generation does not have.  diversity_skipped: item vectors did not come in time.  cap_relaxed: a group has
 more places than its cap, because nothing else was left.  quota_missed: a quota has too few or too many places, likewise.
 fill_failed: a shard proposed items and then could not deliver them.
@@ -120,6 +122,25 @@ class SourceTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class RankTrace:
+    """How candidates got their order. quality: the share of ranker.heavy.n_heavy that load allowed.
+
+    n_heavy: how many the heavy model ordered, of n_heavy_full that it should have.  skipped: why it ordered none, "" if it
+    had none to order.  took_ms: the whole call; the ranker's own queue_ms, light_ms and heavy_ms are part of it, 0 without
+    an answer.  heavy_ms: of the batch that this request was part of.
+    """
+
+    quality: float
+    n_heavy: int
+    n_heavy_full: int
+    skipped: str
+    took_ms: float
+    queue_ms: float = 0.0
+    light_ms: float = 0.0
+    heavy_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ExploredPlace:
     """A place where the slate explores. tried: whether its item was drawn, or is the one that stands there anyway.
 
@@ -152,7 +173,7 @@ class Recommendation:
 
     degraded: unique, in the order in which they happened.  timings_ms: by stage, and "total".  exact_merge: the exact
     sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards, sources,
-    slate: filled if explained.
+    rank, slate: filled if explained; rank only if a ranker was asked.
     """
 
     items: tuple[SlateItem, ...]
@@ -165,4 +186,5 @@ class Recommendation:
     funnel: tuple[StageStats, ...]
     shards: tuple[ShardTrace, ...] = ()
     sources: tuple[SourceTrace, ...] = ()
+    rank: RankTrace | None = None
     slate: SlateTrace | None = None

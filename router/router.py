@@ -2,8 +2,9 @@
 
     hydrate -> retrieve -> merge -> rank -> slate -> fill
 
-Stateless but for the count of requests in flight. It runs wherever an event loop does and talks to a `Fleet`, so shards in
-this process, behind connections or in a test look the same. It knows neither HTTP nor Ray.
+Stateless but for the count of requests in flight and for how much heavy ranking the load allows (`router/quality.py`). It runs
+wherever an event loop does and talks to a `Fleet`, so shards in this process, behind connections or in a test look the same.
+It knows neither HTTP nor Ray.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from router.funnel import Funnel
 from router.hydrate import hydrate
 from router.observer import Observer, Silent
 from router.plan import plan
-from router.rank import rank
+from router.quality import Quality
+from router.rank import Ranked, rank
 from router.request import Degradation, Recommendation, Request
 from router.retrieve import not_proposed, retrieve
 from router.search import certified_merge
 from router.sections import RouterSections
 from router.slate.rules import RulesInForce
 from router.slate.shape import shape
+from router.trail import Keep, Recorder, Trail
 from router.user_tower import UserTower
 from router.users.store import UserStore
 
@@ -47,7 +50,8 @@ class Router:
     """Answers each request from the fleet that is current when it begins.
 
     fleet_of: the fleet of the newest topology.  users: where the records are.  observer: told what happens.
-    tower_of: the user tower of a generation by its id, None where there is none or it is not loaded.
+    tower_of: the user tower of a generation by its id, None where there is none or it is not loaded.  recorder: keeps how some
+    answers came about.
     """
 
     def __init__(
@@ -58,14 +62,17 @@ class Router:
         *,
         observer: Observer | None = None,
         tower_of: Callable[[str], UserTower | None] = lambda generation: None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._fleet_of = fleet_of
         self._users = users
         self._sections = sections
         self._observer: Observer = observer or Silent()
         self._tower_of = tower_of
+        self._recorder = recorder
         self._rules = RulesInForce(sections.slate)
         self._admission = Admission(sections.admission)
+        self._quality = Quality.of(sections.ranker.heavy)
 
     @property
     def in_flight(self) -> int:
@@ -80,16 +87,23 @@ class Router:
         DeadlineExceeded where a stage cannot begin any more; CoverageTooLow if fewer items were searched than required, or
         none at all.
         """
+        keep: Keep | None = None
+        if self._recorder is not None:
+            request, keep = self._recorder.begin(request)
+        return await self.traced(request, deadline, keep)
+
+    async def traced(self, request: Request, deadline: Deadline, keep: Keep | None) -> Recommendation:
+        """`recommend`, and `keep` is given the answer with everything that led to it."""
         try:
             with self._admission:
-                answer = await self._answer(request, deadline)
+                answer = await self._answer(request, deadline, keep)
         except OskolokError as error:
             self._observer.refused(error)
             raise
         self._observer.answered(answer)
         return answer
 
-    async def _answer(self, request: Request, deadline: Deadline) -> Recommendation:
+    async def _answer(self, request: Request, deadline: Deadline, keep: Keep | None) -> Recommendation:
         config, fleet, funnel = self._sections, self._fleet_of(), Funnel(self._observer)
         spec = fleet.spec
 
@@ -118,9 +132,10 @@ class Router:
 
         certifying = deadline.sooner(deadline.remaining_ms() * config.deadline.retrieve_share)
         searched_share = coverage.ratio
+        covering = planned.covering(searched_share)
         found = await certified_merge(
             answers.got,
-            planned.covering(searched_share),
+            covering,
             fleet,
             rank_constant=config.merge.rrf_rank_constant,
             deadline=certifying,
@@ -129,7 +144,16 @@ class Router:
         funnel.done("merge", found.merged.n_received, len(candidates), removed=found.merged.removed)
 
         ranking = deadline.sooner(min(config.ranker.timeout_ms, deadline.remaining_ms() * config.deadline.rank_share))
-        ranked = await rank(candidates, request, user.record, fleet=fleet, section=config.ranker, deadline=ranking)
+        ranked = await rank(
+            candidates,
+            request,
+            user.record,
+            fleet=fleet,
+            section=config.ranker,
+            quality=self._quality,
+            deadline=ranking,
+        )
+        self._learn(ranked)
         funnel.done("rank", len(candidates), len(candidates), degraded=ranked.degraded)
 
         rules, skipped = self._rules.of(spec)
@@ -156,7 +180,7 @@ class Router:
             require(coverage)
 
         explained = request.explain != "none"
-        return Recommendation(
+        answer = Recommendation(
             items=filled.items,
             coverage=coverage,
             degraded=funnel.degraded,
@@ -167,8 +191,22 @@ class Router:
             funnel=tuple(funnel.stages),
             shards=shard_traces(found, fleet) if explained else (),
             sources=source_traces(planned, found, filled.items, ratio=searched_share) if explained else (),
+            rank=ranked.trace if explained else None,
             slate=slate_trace(filled, rules, seed=shaped.seed) if explained else None,
         )
+        if keep is not None:
+            missed = {**answers.missed, **filled.missed}
+            keep(
+                Trail(request, user.record, fleet, planned, covering, found, missed, ranked, rules, shaped, filled),
+                answer,
+            )
+        return answer
+
+    def _learn(self, ranked: Ranked) -> None:
+        if ranked.learnt_ms is not None:
+            self._quality = self._quality.after(ranked.learnt_ms)
+        if ranked.trace is not None:
+            self._observer.ranked(ranked.trace)
 
     def _observe(self, replies: Iterable[ShardReply], missing: Iterable[MissingShard]) -> None:
         for reply in replies:

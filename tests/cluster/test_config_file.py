@@ -184,6 +184,9 @@ def test_tables_and_values_in_each_others_place(tmp_path: Path) -> None:
     [
         (["slate.k_default=300"], "slate.k_default"),
         (["ranker.heavy.n_heavy=500"], "ranker.heavy.n_heavy"),
+        (["ranker.heavy.n_heavy=5"], "ranker.heavy.n_heavy_min"),
+        (["ranker.heavy.target_ms=100"], "ranker.heavy.target_ms"),
+        (["ranker.timeout_ms=20"], "ranker.heavy.target_ms"),
         (["slate.cap_by=brand"], "slate.cap_by"),
         (["sources.tops.group_by=brand"], "sources.tops.group_by"),
         (["train.profile=['brand']"], "train.profile"),

@@ -13,7 +13,7 @@ from cluster.topology import Address, Replica, ReplicaState, Topology
 from cluster.types import Coverage, MissingShard, SlateItem, StageStats, UserRecord
 from deploy.view import ClusterView, ReplicaView
 from router.observer import Observer, Silent
-from router.request import ExploredPlace, Recommendation, Request, ShardTrace, SlateTrace, SourceTrace
+from router.request import ExploredPlace, RankTrace, Recommendation, Request, ShardTrace, SlateTrace, SourceTrace
 
 SPEC = GenerationSpec(
     id="g-1",
@@ -56,6 +56,9 @@ def view(*states: ReplicaState, rankers: tuple[ReplicaState, ...] = ("ready", "r
     rows = [(r, shard) for shard, group in enumerate(found.shards) for r in group] + [(r, -1) for r in found.rankers]
     replicas = tuple(ReplicaView(r.name, shard, r.state, "node", 1, 1, 0.1, "") for r, shard in rows)
     return ClusterView("test", version, 0.0, found, replicas)
+
+
+RANKED = RankTrace(0.8, 80, 100, "", 2.5, 0.1, 0.3, 0.6)
 
 
 class FakeRouter:
@@ -107,6 +110,7 @@ class FakeRouter:
             funnel=(StageStats("merge", 100, 80, 0.4, {"duplicate": 20}),),
             shards=(ShardTrace(0, "shard-0", 2.0, 0.1, 40, 50, {"ann": "hnsw"}, False),),
             sources=(SourceTrace("ann", 300, 290, 280, 70, 8, 1.5, {"hnsw": 3, "scan": 1}),),
+            rank=RANKED,
             slate=SlateTrace(7, (1,), {2: ("cap.brand",)}, ("quota.new",), (ExploredPlace(2, "item-2", True, 0.25),)),
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from deploy.edge import Edge
 from deploy.metrics import Metrics
 from deploy.view import ClusterView
 from tests.deploy.bad_input import BAD, ODD_BUT_VALID, Bad, asked
-from tests.deploy.fakes import FakeRouter, FakeUsers, view
+from tests.deploy.fakes import RANKED, FakeRouter, FakeUsers, view
 
 CONFIG = Config(admission=AdmissionSection(max_in_flight=4))
 
@@ -127,6 +128,7 @@ def test_an_answer_in_full() -> None:
                     "asked_again": False,
                 }
             ],
+            "rank": asdict(RANKED),
             "slate": {
                 "seed": 7,
                 "pinned": [1],

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cluster.types import MissingShard, ShardReply, SourceHits, StageStats
 from deploy.instruments import Instruments
 from deploy.metrics import REMOVALS, STRATEGIES, Metrics
-from router.request import DEGRADATIONS, STAGES
+from router.request import DEGRADATIONS, STAGES, RankTrace
 from tests.deploy.fakes import topology
 
 
@@ -64,6 +64,19 @@ def test_what_a_shard_answers_and_what_it_does_not() -> None:
     assert found["oskolok_shard_query_duration_seconds_bucket", (("le", "0.001"), ("shard", "1"))] == 0
     assert found["oskolok_stage_duration_seconds_sum", (("stage", "merge"),)] == 0.002
     assert found["oskolok_candidates_removed_total", (("filter", "duplicate"),)] == 10
+
+
+def test_how_much_heavy_ranking_the_load_allows_is_there_to_see() -> None:
+    metrics = Metrics()
+    assert samples(metrics)["oskolok_heavy_quality", ()] == 1
+    metrics.ranked(RankTrace(0.4, 40, 100, "", 12.0, 3.0, 1.0, 2.0))
+    metrics.ranked(RankTrace(0.362, 0, 100, "ranker_timeout", 60.0))
+    found = samples(metrics)
+    assert found["oskolok_heavy_quality", ()] == 0.362
+    assert found["oskolok_heavy_candidates_total", ()] == 40
+    assert found["oskolok_heavy_withheld_total", ()] == 160
+    assert found["oskolok_ranker_duration_seconds_sum", (("phase", "queue"),)] == 0.003
+    assert found["oskolok_ranker_duration_seconds_count", (("phase", "heavy"),)] == 1
 
 
 def test_topology_gauges_follow_the_topology() -> None:

@@ -72,3 +72,16 @@ def test_a_missing_shard_takes_its_part_of_what_is_found() -> None:
 def test_unasked_nothing_is_told() -> None:
     answer = ask(router_over(fleet(CATALOGUE, CATALOGUE.shards(2), ReverseRanker()), STORE))
     assert answer.sources == answer.shards == ()
+
+
+def test_how_candidates_got_their_order_is_told_and_learnt_from() -> None:
+    """A ranker that is late each time: the router asks for ever less, and says so."""
+    slow = ReverseRanker(skipped="deadline")
+    router = router_over(fleet(CATALOGUE, CATALOGUE.shards(2), slow), STORE)
+    for _ in range(100):
+        answer = ask(router, explain="funnel")
+    assert answer.rank is not None and answer.degraded == ("heavy_skipped",)
+    assert (answer.rank.skipped, answer.rank.n_heavy, answer.rank.n_heavy_full) == ("deadline", 0, 100)
+    assert answer.rank.quality == 0.1 and slow.queries[-1].n_heavy == 10
+    assert slow.queries[0].n_heavy == 100
+    assert ask(router).rank is None

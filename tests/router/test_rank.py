@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from math import inf
 
 import msgspec
 import numpy as np
@@ -14,6 +15,7 @@ from cluster.errors import ConnectionLost, RankerUnavailable, SchemaMismatch
 from cluster.types import Candidates, RankQuery, RankReply, UserRecord
 from router.merge import merge
 from router.plan import plan
+from router.quality import Quality
 from router.rank import Ranked, rank, rank_query
 from router.request import Request
 from tests.router.asking import sections
@@ -23,6 +25,7 @@ CATALOGUE = Catalogue.random(300)
 SPEC = CATALOGUE.spec(2)
 REQUEST = Request("u", 10, basket=("i0-1", "i0-2"), context={"hour": 21.0, "weather": 3.0})
 SECTION = RankerSection()
+FULL = Quality.of(SECTION.heavy)
 
 
 def candidates() -> Candidates:
@@ -33,7 +36,13 @@ def candidates() -> Candidates:
 CANDIDATES = candidates()
 
 
-def ranked(ranker: object, record: UserRecord | None = None, section: RankerSection = SECTION, budget_ms: float = 50) -> Ranked:
+def ranked(
+    ranker: object,
+    record: UserRecord | None = None,
+    section: RankerSection = SECTION,
+    quality: Quality = FULL,
+    budget_ms: float = 50,
+) -> Ranked:
     async def run() -> Ranked:
         return await rank(
             CANDIDATES,
@@ -41,6 +50,7 @@ def ranked(ranker: object, record: UserRecord | None = None, section: RankerSect
             record,
             fleet=fleet(CATALOGUE, CATALOGUE.shards(2), ranker),  # type: ignore[arg-type]
             section=section,
+            quality=quality,
             deadline=Deadline.after_ms(budget_ms),
         )
 
@@ -78,6 +88,36 @@ def test_without_a_ranker_the_merged_order_stands_and_the_reason_is_named(ranker
     assert_merged_order(outcome)
     assert outcome.degraded == (reason,)
     assert time.perf_counter() - began < 0.08
+
+
+class HeavyRanker(ReverseRanker):
+    """Claims to have ordered as many as it was asked to."""
+
+    async def rank(self, query: RankQuery, deadline: Deadline) -> RankReply:
+        return replace(await super().rank(query, deadline), n_heavy=query.n_heavy)
+
+
+def test_what_the_load_withholds_from_the_heavy_model_is_named_and_counted() -> None:
+    full = min(SECTION.heavy.n_heavy, len(CANDIDATES))
+    whole = ranked(HeavyRanker())
+    assert whole.degraded == () and whole.trace is not None
+    assert (whole.trace.quality, whole.trace.n_heavy, whole.trace.n_heavy_full) == (1.0, full, full)
+    half = replace(FULL, factor=0.5)
+    narrowed = ranked(HeavyRanker(), quality=half)
+    assert narrowed.degraded == ("heavy_narrowed",) and narrowed.trace is not None
+    assert (narrowed.trace.quality, narrowed.trace.n_heavy, narrowed.trace.n_heavy_full) == (0.5, 50, full)
+    assert ranked(ReverseRanker(), quality=half).degraded == (), "without a heavy model there is nothing to withhold"
+
+
+def test_a_call_tells_of_the_load_if_it_had_time_to() -> None:
+    quick = ranked(HeavyRanker()).learnt_ms
+    assert quick is not None and 0 < quick < 30
+    assert ranked(ReverseRanker(delay_s=5)).learnt_ms == inf
+    assert ranked(ReverseRanker(skipped="deadline")).learnt_ms == inf, "the light order comes early because time was short"
+    assert ranked(ReverseRanker(error=RankerUnavailable("none left"))).learnt_ms is None
+    assert ranked(ReverseRanker(delay_s=5), budget_ms=20).learnt_ms is None, "less than the target: the caller's own haste"
+    light_only = RankerSection.model_validate({"heavy": {"enabled": False}})
+    assert ranked(ReverseRanker(), section=light_only).learnt_ms is None
 
 
 def test_no_time_left_does_not_even_ask() -> None:

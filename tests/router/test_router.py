@@ -15,7 +15,7 @@ from cluster.config import SlateSection
 from cluster.deadline import Deadline
 from cluster.errors import CoverageTooLow, DeadlineExceeded, InvalidQuery, OskolokError, Overloaded, UnknownFilterField
 from cluster.types import EVERYTHING, Condition, Filter, MissingShard, ShardReply, StageStats
-from router.request import STAGES, Recommendation, Request
+from router.request import STAGES, RankTrace, Recommendation, Request
 from router.router import Router
 from tests.router.asking import ask, fused_truth, router_over, sections
 from tests.router.fakes import (
@@ -355,6 +355,7 @@ class Recording:
         self.stages: list[str] = []
         self.ok: list[int] = []
         self.missing: list[tuple[int, str]] = []
+        self.traces: list[RankTrace] = []
         self.ends: list[object] = []
 
     def stage(self, stats: StageStats) -> None:
@@ -365,6 +366,9 @@ class Recording:
 
     def shard_missing(self, missing: MissingShard) -> None:
         self.missing.append((missing.shard, missing.reason))
+
+    def ranked(self, trace: RankTrace) -> None:
+        self.traces.append(trace)
 
     def answered(self, recommendation: Recommendation) -> None:
         self.ends.append(recommendation)
@@ -384,6 +388,7 @@ def test_observers_are_told_everything_once() -> None:
     assert seen.ok == [0, 2]
     assert seen.missing == [(1, "loading")]
     assert seen.ends == [answer]
+    assert seen.traces == []  # nobody ranks here
     with pytest.raises(CoverageTooLow):
         ask(router, min_coverage=1.0)
     assert isinstance(seen.ends[-1], CoverageTooLow)
