@@ -34,6 +34,21 @@ class WireShard:
         return codec.decode_fetch_reply(codec.encode_fetch_reply(reply), len(query.rows))
 
 
+SLATES: tuple[dict[str, object], ...] = (
+    {},
+    {"cap_by": "brand", "cap": 2},
+    {
+        "cap_by": "brand",
+        "boosts": ({"attribute": "stores", "values": ("s2",), "multiply": 2.0},),
+        "quotas": ({"attribute": "organic", "values": (True,), "min": 3},),
+        "pins": ({"item_id": "item-7", "position": 2},),
+        "diversity": {"method": "mmr", "space": "taste", "depth": 20},
+        "explore": {"method": "uniform", "attribute": "brand", "values": ("acme", "crux"), "positions": (3,)},
+    },
+    {"diversity": {"method": "dpp", "space": "taste", "relevance": 0.2, "depth": 20}},
+)
+
+
 def a_user(world: World, seed: int) -> UserRecord:
     rng = np.random.default_rng(seed)
     bought = np.flatnonzero(rng.random(len(world)) < 0.3)
@@ -49,13 +64,13 @@ def a_user(world: World, seed: int) -> UserRecord:
     )
 
 
-def routed(world: World, owner: np.ndarray, n_shards: int, record: UserRecord | None, cap: int) -> Router:
+def routed(world: World, owner: np.ndarray, n_shards: int, record: UserRecord | None, slate: dict[str, object]) -> Router:
     shards = world.shards(owner.tolist(), n_shards)
     fleet = Fleet(1, shards[0].spec, tuple(WireShard(s) for s in shards), None)
     return router_over(
         fleet,
         DictStore(record) if record else DictStore(),
-        slate={"cap_by": "brand", "cap": cap} if cap else {},
+        slate=slate,
         sources={"tops": {"group_by": "brand", "k": 7}, "ann": {"k": 5}},
         merge={"n_light": 5, "exact_probability": 0.5},  # so unsure a bound that shards are often asked twice
         ranker={"light": {"enabled": False}, "heavy": {"enabled": False}},
@@ -69,20 +84,28 @@ def routed(world: World, owner: np.ndarray, n_shards: int, record: UserRecord | 
     n_shards=st.integers(2, 5),
     ties=st.booleans(),
     known=st.booleans(),
-    cap=st.sampled_from([0, 2]),
+    slate=st.sampled_from(SLATES),
     k=st.integers(1, 70),
     chosen=st.one_of(st.just(EVERYTHING), filters()),
     n_excluded=st.integers(0, 10),
 )
 def test_any_partition_any_filter_any_k(
-    seed: int, n_items: int, n_shards: int, ties: bool, known: bool, cap: int, k: int, chosen: Filter, n_excluded: int
+    seed: int,
+    n_items: int,
+    n_shards: int,
+    ties: bool,
+    known: bool,
+    slate: dict[str, object],
+    k: int,
+    chosen: Filter,
+    n_excluded: int,
 ) -> None:
     world = World.drawn(seed, n_items, ties=ties)
     record = a_user(world, seed) if known else None
     excluded = tuple(world.item_ids[:n_excluded])
 
     def answer(owner: np.ndarray, n: int) -> Recommendation:
-        return ask(routed(world, owner, n, record, cap), k=k, filter=chosen, exclude_item_ids=excluded)
+        return ask(routed(world, owner, n, record, slate), k=k, filter=chosen, exclude_item_ids=excluded, seed=seed)
 
     one = answer(np.zeros(n_items, int), 1)
     many = answer(np.random.default_rng(seed).integers(0, n_shards, n_items), n_shards)
