@@ -49,7 +49,8 @@ class Slate:
 
     relaxed: position -> names of the limits that gave way so that it is among the first k.  missed: quotas not reached.
     pinned: positions shown where they were pinned.  draws: what was drawn where the slate explores.
-    removed: ranked items not among the first k, by reason.  without: the slate of the candidates but for some keys.
+    removed: ranked items not among the first k, by reason.  kept_back: position -> the reason, of those that were passed over.
+    without: the slate of the candidates but for some keys.
     """
 
     candidates: Candidates
@@ -62,9 +63,17 @@ class Slate:
     pinned: Sequence[int] = ()
     draws: Sequence[Draw] = ()
     posteriors: Posteriors | None = None
+    kept_back: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sequence)
+
+    def reason(self, position: int, k: int) -> str:
+        """Why the candidate at this position is not among the first k, a key of `removed`; "" if it is."""
+        places = np.flatnonzero(self.sequence == position)
+        if len(places) == 0:
+            return "excluded"
+        return "" if places[0] < k else self.kept_back.get(position, "below_cutoff")
 
 
 def compose(
@@ -140,10 +149,12 @@ def _plain(
         n_passed = n - len(first)
     removed = {"excluded": n_excluded, cap.name: n_passed, "below_cutoff": n - len(first) - n_passed}
     relaxed = {int(sequence[at]): (cap.name,) for at in first[n_within:]}
-    if n_passed or relaxed:
-        order = ahead(first, n)
-        sequence, scores = sequence[order], scores[order]
-    return Slate(candidates, sequence, scores, removed, without, relaxed)
+    if not n_passed and not relaxed:
+        return Slate(candidates, sequence, scores, removed, without)
+    order = ahead(first, n)
+    sequence, scores = sequence[order], scores[order]
+    passed = dict.fromkeys(sequence[len(first) : len(first) + n_passed].tolist(), cap.name)
+    return Slate(candidates, sequence, scores, removed, without, relaxed, kept_back=passed)
 
 
 def _terms(lineup: Lineup, rules: Rules, k: int, shown: Shown | None) -> dict[Family, Sequence[Term]]:
@@ -202,11 +213,14 @@ def _slate(
 ) -> Slate:
     order = ahead(made.picks, len(lineup))
     at = lineup.positions
+    kept_back = _kept_back(lineup, made, terms)
+    removed = {name: len(positions) for name, positions in kept_back.items()}
+    removed["below_cutoff"] = len(lineup) - len(made.picks) - sum(removed.values())
     return Slate(
         lineup.candidates,
         sequence=at[order],
         scores=lineup.scores[order],
-        removed={"excluded": n_excluded, **_removed(lineup, made, terms)},
+        removed={"excluded": n_excluded, **removed},
         without=without,
         relaxed={int(at[pick]): names for pick, names in made.relaxed.items()},
         missed=made.missed,
@@ -216,25 +230,23 @@ def _slate(
             for place, chosen, otherwise, pool, explored in made.draws
         ),
         posteriors=posterior,
+        kept_back={position: name for name, positions in kept_back.items() for position in positions},
     )
 
 
-def _removed(lineup: Lineup, made: Assembly, terms: Terms) -> dict[str, int]:
-    """Why those in line are not shown: passed over because a limit was full, or for others that rules brought forward, or
-    the ranking had them too far back.
+def _kept_back(lineup: Lineup, made: Assembly, terms: Terms) -> dict[str, list[int]]:
+    """Reason -> positions in the candidates: those passed over because a limit was full, and those that the ranking had among
+    the first and that had to make room for others. The rest are just too far back.
     """
     left = np.ones(len(lineup), np.bool_)
     left[made.picks] = False
-    n_shown = len(made.picks)
     passed = left & (np.arange(len(left)) < made.reached)
-    removed: dict[str, int] = {}
+    found: dict[str, list[int]] = {}
     for term in terms.every():
         if isinstance(term, Limit):
             stopped = passed & term.blocked
-            removed[term.name] = removed.get(term.name, 0) + int(np.count_nonzero(stopped))
-            passed = passed & ~term.blocked
+            found.setdefault(term.name, []).extend(lineup.positions[stopped].tolist())
+            passed = passed & ~stopped
             left = left & ~stopped
-    displaced = left & (lineup.places < n_shown)
-    removed["displaced"] = int(np.count_nonzero(displaced))
-    removed["below_cutoff"] = int(np.count_nonzero(left)) - removed["displaced"]
-    return removed
+    found["displaced"] = lineup.positions[left & (lineup.places < len(made.picks))].tolist()
+    return found

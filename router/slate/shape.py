@@ -26,11 +26,12 @@ _VECTORS_SHARE = 0.4  # of the time left: the slate must still be filled
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shaped:
-    """seed: of what was drawn, also where nothing was."""
+    """seed: of what was drawn, also where nothing was.  vectors: that diversity was reckoned with."""
 
     slate: Slate
     seed: int
     degraded: tuple[Degradation, ...] = ()
+    vectors: ItemVectors | None = None
 
 
 async def shape(
@@ -57,7 +58,7 @@ async def shape(
         vectors = await item_vectors(candidates, head, rules.diversity.space, fleet=fleet, deadline=deadline)
         degraded = int(np.count_nonzero(vectors.at >= 0)) < len(head)
     slate = compose(candidates, ranked, k, exclude=exclude, rules=rules, pins=plan.pins, vectors=vectors, seed=seed)
-    return Shaped(slate, seed, ("diversity_skipped",) if degraded else ())
+    return Shaped(slate, seed, ("diversity_skipped",) if degraded else (), vectors)
 
 
 async def item_vectors(

@@ -125,6 +125,9 @@ def test_any_rules_any_candidates(section: dict[str, object], drawn: Candidates,
     assert len(head) == min(k, len(allowed))
     assert len(keys) - sum(slate.removed.values()) == len(head)
     assert min(slate.removed.values()) >= 0
+    reasons = Counter(slate.reason(position, k) for position in range(len(keys)))
+    assert reasons[""] == len(head)
+    assert {name: reasons[name] for name in slate.removed} == slate.removed
     assert made(excluded).sequence.tolist() == slate.sequence.tolist()
 
     at_pin = {key: place for place, key in pins.items()}
