@@ -17,10 +17,11 @@ from cluster.types import EVERYTHING, Filter, UserRecord
 from router.request import Request
 from train.eligibility import eligible_rows
 from train.held_out import HeldOut, hold_out
-from train.hits import Hits, Searchers, Visit, find
+from train.hits import Hits, Searchers, find
 from train.progress import Progress
 from train.ranking_rows import sample_users
 from train.signals import Signals
+from train.visits import Visit
 from train.worth import Table, table
 
 

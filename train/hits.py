@@ -23,6 +23,7 @@ from router.request import Request
 from router.sections import RouterSections
 from router.user_tower import UserTower
 from train.ranking_rows import Retrieve
+from train.visits import Visit
 
 UNION = "union"
 
@@ -87,15 +88,6 @@ class Searchers:
             floors=depths,
             n_candidates=depth * max(1, len(asks)),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Visit:
-    """One user's request and what became of it. wanted: keys of the items bought, (w,) int64, ascending."""
-
-    request: Request
-    record: UserRecord | None
-    wanted: NDArray[np.int64]
 
 
 def find(

@@ -4,9 +4,7 @@ which of them were bought in the window after it.
 Retrieval, merge and feature assembly are the very functions that serve, run over one shard that holds the whole catalogue as of
 that moment. So a feature cannot mean one thing in training and another in production, and nothing later than the moment can
 leak into it: the shard, the records and the vectors were made without it. Rows of a user stand in merged order.
-
-Every other user comes with a basket, some of the first visit of the window, so that the models learn what to make of the
-sources that answer one; what is in it is neither a candidate nor wanted any more.
+Who asks for what is `train/visits.py`.
 """
 
 from __future__ import annotations
@@ -26,13 +24,12 @@ from ranker.model import Model
 from router.merge import merge
 from router.plan import plan
 from router.rank import rank_query
-from router.request import Request
 from router.sections import RouterSections
 from train.event_log import DAY_S, EventLog
-from train.held_out import hold_out
 from train.signals import Signals
+from train.visits import BASKET_ITEMS, past_visits
 
-BASKET_ITEMS = 3
+_ARRAYS = ("features", "labels", "starts", "n_bought", "users")
 
 Retrieve = Callable[[Query], ShardReply]
 
@@ -43,12 +40,14 @@ class RankingRows:
 
     features: (m, n_columns) float32 in schema order.  labels: (m,) float32, 1 if bought in the window, else 0.
     starts: (g + 1,) int64.  n_bought: (g,) int64, distinct items bought in the window, found among the candidates or not.
+    users: (g,) int64, positions in the log.
     """
 
     features: NDArray[np.float32]
     labels: NDArray[np.float32]
     starts: NDArray[np.int64]
     n_bought: NDArray[np.int64]
+    users: NDArray[np.int64]
 
     @property
     def recall(self) -> float:
@@ -69,20 +68,20 @@ class RankingRows:
         ]
         at = np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64)
         starts = np.concatenate(([0], np.cumsum([len(rows) for rows in kept]))).astype(np.int64)
-        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought)
+        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought, self.users)
 
     def halves(self) -> tuple[RankingRows, RankingRows]:
-        """Two groups to the first, two to the second, and so on, so that either has as many with a basket."""
-        first = np.arange(len(self.starts) - 1) // 2 % 2 == 0
+        """Of users by their positions: two in the first half, two in the second, and so on, so that either has baskets."""
+        first = self.users // 2 % 2 == 0
         return self._groups(first), self._groups(~first)
 
     def _groups(self, chosen: NDArray[np.bool_]) -> RankingRows:
         at = np.flatnonzero(chosen[self.groups])
         starts = np.concatenate(([0], np.cumsum(np.diff(self.starts)[chosen]))).astype(np.int64)
-        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought[chosen])
+        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought[chosen], self.users[chosen])
 
     def save(self, folder: Path) -> None:
-        for name in ("features", "labels", "starts", "n_bought"):
+        for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name))
 
     @classmethod
@@ -94,11 +93,12 @@ class RankingRows:
             np.concatenate([part.labels for part in parts]),
             np.concatenate([[0], *(part.starts[1:] + end for part, end in zip(parts, ends, strict=False))]).astype(np.int64),
             np.concatenate([part.n_bought for part in parts]),
+            np.concatenate([part.users for part in parts]),
         )
 
     @classmethod
     def load(cls, folder: Path) -> RankingRows:
-        return cls(*(np.load(folder / f"{name}.npy") for name in ("features", "labels", "starts", "n_bought")))
+        return cls(*(np.load(folder / f"{name}.npy") for name in _ARRAYS))
 
 
 def sample_users(log: EventLog, *, after: int, days: int, n_max: int, seed: int) -> NDArray[np.int64]:
@@ -132,46 +132,27 @@ def ranking_rows(
     wanted nothing beyond their basket, and under `slate.exclude_seen` purchases of what was seen before, are left out.
     """
     sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
-    records = {record.user_id: record for record in signals.records(config, spec.id, users)}
-    held_out = hold_out(
-        signals.log,
-        users,
-        after=signals.pairs.as_of,
-        days=label_days,
-        new_days=label_days,
-        basket_items=basket_items,
-        seed=seed,
-    )
     features: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.float32]] = []
+    kept: list[int] = []
     n_bought: list[int] = []
-    for at, user in enumerate(users):
-        bought = held_out.items[held_out.starts[at] : held_out.starts[at + 1]]
-        basket = held_out.baskets[at]
-        if at % 2:
-            bought, basket = np.union1d(bought, basket), basket[:0]
-        request = Request(
-            user_id=signals.log.user_ids[int(user)].as_py(),
-            k=config.slate.k_default,
-            basket=tuple(catalogue.ids[int(row)].as_py() for row in basket),
-            asked_at=float(held_out.asked_at[at]),
-        )
-        record = records.get(request.user_id)
-        planned = plan(request, record, spec, sections, tower=signals.tower)
-        n_sampled = round(sampled_negatives * len(bought))
+    visits = past_visits(signals, spec, config, users=users, label_days=label_days, basket_items=basket_items)
+    for n_done, (user, visit) in enumerate(zip(users.tolist(), visits, strict=True), 1):
+        planned = plan(visit.request, visit.record, spec, sections, tower=signals.tower)
+        n_sampled = round(sampled_negatives * len(visit.wanted))
         if n_sampled:
-            rng = np.random.default_rng((seed, int(user)))
+            rng = np.random.default_rng((seed, user))
             sampled = np.setdiff1d(rng.choice(catalogue.keys, n_sampled), planned.query.exclude)
             planned = replace(planned, query=replace(planned.query, include=sampled))
-        reply = retrieve(planned.query)
-        candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
-        wanted = np.setdiff1d(catalogue.keys[bought], planned.query.exclude, assume_unique=True)
+        candidates = merge([retrieve(planned.query)], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
+        wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
         if len(candidates) and len(wanted):
-            query = rank_query(candidates, request, record, spec, config.ranker)
+            query = rank_query(candidates, visit.request, visit.record, spec, config.ranker)
             features.append(assemble(spec.features, query))
             labels.append(np.isin(candidates.keys, wanted).astype(np.float32))
+            kept.append(user)
             n_bought.append(len(wanted))
-        on_user(at + 1)
+        on_user(n_done)
     starts = np.concatenate(([0], np.cumsum([len(group) for group in labels]))).astype(np.int64)
     n_columns = len(spec.features.columns())
     return RankingRows(
@@ -179,4 +160,5 @@ def ranking_rows(
         np.concatenate([*labels, np.empty(0, np.float32)]),
         starts,
         np.array(n_bought, np.int64),
+        np.array(kept, np.int64),
     )

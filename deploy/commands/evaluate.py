@@ -1,4 +1,6 @@
-"""`oskolok evaluate`: what each candidate source and their union would have found of what users went on to buy."""
+"""`oskolok evaluate`: what each candidate source and their union would have found of what users went on to buy; and with
+`--stages`, what each stage of ranking makes of it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from cluster.config import Config
     from cluster.types import Condition, Filter
     from train.evaluation import Evaluation, Terms
+    from train.stage_worth import StageWorth
 
 _SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
 
@@ -35,6 +38,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--filter", help="Only these items, in candidates and truth: 'stores in (367)'. Repeatable."),
     ] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Measure merge, light and heavy models and the slate instead of the sources.")
+    ] = False,
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for the pictures; <storage.path>/evaluation-plots if left out.")
     ] = None,
@@ -50,6 +56,10 @@ def evaluate(
     the four weeks before. items: share of the eligible catalogue proposed to anybody. only, new only: of all that the
     sources found together, the share that no other source found. ms: what a request costs one shard.
 
+    --stages fits the ranking models as a build would, and asks users who had no part in it, after each stage. adds: to the
+    ndcg@10 of the stage before. passed on: of the ten that a heavy model would like best, how many the light one lets it see.
+    The window is train.ranker.label_days long; --days, --basket and --filter are of no use there.
+
     [bold]oskolok evaluate --items items.parquet --events events.parquet[/]
 
     [bold]oskolok evaluate --items … --events … --filter 'stores in (367)'[/]   the same where only one store's items may appear
@@ -61,6 +71,11 @@ def evaluate(
     if plots is not None and not can_draw():
         raise ConfigError("--plots needs matplotlib: pip install 'oskolok[bench]'")
     loaded = configuration(config, set).config
+    if stages:
+        if filter:
+            raise ConfigError("--stages measures all items: it takes no --filter")
+        _stages(loaded, items, events, users, playlists, n_users=sample, plots=plots, format=format)
+        return
     terms = Terms(days=days, n_users=sample, basket_items=basket, filter=_filter(filter or [], loaded))
     bars = Bars()
     with bars.shown:
@@ -76,6 +91,60 @@ def evaluate(
         err.print(f"[dim]{path}[/]")
     if not drawn:
         err.print("[dim]no plots without matplotlib: pip install 'oskolok[bench]'[/]", markup=True)
+
+
+def _stages(
+    config: Config,
+    items: Path,
+    events: Path,
+    users: Path | None,
+    playlists: Path | None,
+    *,
+    n_users: int,
+    plots: Path | None,
+    format: Form,
+) -> None:
+    from train.rank_evaluation import evaluate_stages
+    from train.stage_plots import draw_stages
+    from train.worth_plots import can_draw
+
+    bars = Bars()
+    with bars.shown:
+        worth = evaluate_stages(config, items, events, users=users, playlists=playlists, n_users=n_users, progress=bars)
+    drawn = [draw_stages(worth, plots or Path(config.storage.path) / "evaluation-plots")] if can_draw() else []
+    if format is Form.json:
+        print_json({"users": worth.n_users, "n_heavy": worth.n_heavy, "serving": worth.serving, "stages": worth.systems})
+        return
+    out.print(_stage_table(worth))
+    bound = worth.systems["candidates"]["recall"]
+    out.print(
+        f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates; n_heavy {worth.n_heavy}[/]"
+    )
+    for path in drawn:
+        err.print(f"[dim]{path}[/]")
+
+
+def _stage_table(worth: StageWorth) -> Table:
+    grid = Table(box=None, pad_edge=False, header_style="dim")
+    grid.add_column("after")
+    for title in ("ndcg@10", "95 %", "adds", "95 %", "recall@10", "mrr", "passed on", "ms"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    for system, row in worth.systems.items():
+        if "ms" not in row:
+            continue
+        adds = (f"{row['adds']:+.4f}", f"{row['adds_lo']:+.3f} … {row['adds_hi']:+.3f}") if "adds" in row else ("", "")
+        grid.add_row(
+            system,
+            f"{row['ndcg@10']:.4f}",
+            f"{row['ndcg@10_lo']:.3f} … {row['ndcg@10_hi']:.3f}",
+            *adds,
+            f"{row['recall@10']:.4f}",
+            f"{row['mrr']:.4f}",
+            f"{100 * row['light_share']:.1f} %" if "light_share" in row else "",
+            f"{row['ms']:.2f}",
+            style="bold" if system == worth.serving else None,
+        )
+    return grid
 
 
 def _filter(texts: list[str], config: Config) -> Filter:

@@ -26,7 +26,9 @@ class ByColumn:
 def rows_of(light: list[float], heavy: list[float], labels: list[float], starts: list[int]) -> RankingRows:
     features = np.array([light, heavy], np.float32).T
     found = np.add.reduceat(np.array(labels), starts[:-1]).astype(np.int64)
-    return RankingRows(features, np.array(labels, np.float32), np.array(starts), found + 1)  # one purchase was not found
+    return RankingRows(
+        features, np.array(labels, np.float32), np.array(starts), found + 1, np.arange(len(found))
+    )  # one was not found
 
 
 def test_perfect_heavy_order_within_what_light_passes_on() -> None:

@@ -71,7 +71,7 @@ def test_labels_are_what_was_bought_in_the_window(world: tuple[Catalogue, EventL
         for user, item, time in zip(chunk.users.tolist(), chunk.items.tolist(), chunk.times.tolist(), strict=True):
             if user in first and times.setdefault(user, time) == time:
                 first[user].add(item)
-    in_basket = [0 if at % 2 else min(3, len(first[int(user)])) for at, user in enumerate(users)]
+    in_basket = [0 if user % 2 else min(3, len(first[int(user)])) for user in users]
     expected = [sum(1 for u, _ in bought if u == user) - n for user, n in zip(users, in_basket, strict=True)]
     assert rows.n_bought.tolist() == expected
     found = np.add.reduceat(rows.labels, rows.starts[:-1])
@@ -87,7 +87,8 @@ def test_every_other_user_has_a_basket_that_sources_answer(world: tuple[Catalogu
     columns = describe(signals, config, generation="past", created="", shard_items=(1,)).features.columns()
     sizes, answered = (rows.features[:, columns.index(name)] for name in ("basket_size", "with_basket.score"))
     by_user = [(sizes[a], answered[a:b]) for a, b in pairwise(rows.starts)]
-    assert sum(size == 0 for size, _ in by_user) == 10 and max(size for size, _ in by_user) == 3
+    assert [size == 0 for size, _ in by_user] == [user % 2 == 1 for user in rows.users] and len(rows.users) > 15
+    assert max(size for size, _ in by_user) == 3
     assert all(np.isnan(scores).all() == (size == 0) for size, scores in by_user)
 
 
@@ -100,6 +101,26 @@ def test_a_leak_would_be_seen(world: tuple[Catalogue, EventLog], config: Config)
         return make_signals(log, catalogue, Fitted(leaking), config, as_of=MOMENT).users.values
 
     assert not np.array_equal(with_leak(log), with_leak(reshuffled_future(log)))
+
+
+def test_sampled_negatives_are_rows_that_no_source_found(world: tuple[Catalogue, EventLog], config: Config) -> None:
+    catalogue, log = world
+    narrow = config.sources.model_copy(update={"tops": config.sources.tops.model_copy(update={"k": 2})})
+    asked = config.model_copy(update={"sources": narrow})
+    users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=6, seed=0)
+    signals = signals_at(catalogue, log, asked, as_of=MOMENT)
+    spec = describe(signals, asked, generation="past", created="", shard_items=(len(catalogue),))
+    shard = Shard.from_columns(as_columns(signals, asked.catalog), spec=spec, shard=0)
+    plain, more = (
+        ranking_rows(signals, spec, shard.retrieve, asked, users=users, label_days=LABEL_DAYS, sampled_negatives=ratio)
+        for ratio in (0.0, 3.0)
+    )
+    sources = np.array([name.endswith(".rank") for name in spec.features.columns()])
+    sources[spec.features.columns().index("found.rank")] = False
+    unfound = np.isnan(more.features[:, sources]).all(axis=1)
+    assert not np.isnan(plain.features[:, sources]).all(axis=1).any()
+    assert 0 < unfound.sum() <= 3 * plain.n_bought.sum()
+    assert np.array_equal(more.features[~unfound], plain.features, equal_nan=True)
 
 
 def test_seen_items_are_neither_candidates_nor_wanted_where_they_are_excluded(

@@ -1,0 +1,202 @@
+"""What does each stage of ranking add, and what does it cost? Requests of the past through merge, light and heavy model and
+slate, one after the other, by the code that serves, judged after each stage by what the users went on to buy.
+
+One process, one thread, one shard: times are of the work, not of waiting for each other. Where the models come from is
+`train/rank_evaluation.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.clients import Fleet
+from cluster.config import Config
+from cluster.deadline import Deadline
+from cluster.local import LocalShardClient
+from cluster.order import best_first
+from cluster.types import Candidates
+from ranker.features import Features, assemble
+from ranker.model import Model
+from router.rank import Ranked, rank_query
+from router.sections import RouterSections
+from router.slate.rules import RulesInForce
+from router.slate.shape import shape
+from router.user_tower import UserTower
+from shard.shard import Shard
+from train.hits import Searchers
+from train.judge import K, heavy_order, metrics_of
+from train.metrics import PerGroup, interval, mean, per_group
+from train.visits import Visit
+
+SLATE = "slate"
+_AMPLE_MS = 60_000.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StageModels:
+    """light, and heavy ones by system name. serving: the name whose order the slate is made of."""
+
+    light: Model
+    heavy: Mapping[str, Model]
+    serving: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StageWorth:
+    """systems: "merged", "light", the heavy ones, "slate", and "candidates", whose recall bounds all others'.
+
+    ndcg@10, its interval, recall@10, mrr; ms: of the stage alone, the mean over requests, "merged" with retrieval.  adds: to
+    the ndcg@10 of the stage before, with its interval, over the same users.  light_share, of heavy models: of the ten that it
+    would like best among all candidates, how many are in the n_heavy that the light one passes on.
+    """
+
+    systems: dict[str, dict[str, float]]
+    n_users: int
+    n_heavy: int
+    serving: str
+
+
+def measure_stages(
+    visits: Iterable[Visit],
+    shard: Shard,
+    models: StageModels,
+    config: Config,
+    *,
+    tower: UserTower | None = None,
+    on_visit: Callable[[int], None] = lambda n_visits: None,
+) -> StageWorth:
+    """Every visit through all stages. shard: the whole catalogue. Visits whose candidates or wishes are none do not count."""
+    spec, n_heavy = shard.spec, config.ranker.heavy.n_heavy
+    searchers = Searchers((shard.retrieve,), spec, config, tower)
+    rules, _ = RulesInForce(RouterSections.of(config).slate).of(spec)
+    fleet = Fleet(1, spec, (LocalShardClient(shard),), None)
+    tally = _Tally(("merged", "light", *models.heavy, SLATE))
+    with asyncio.Runner() as runner:
+        for n_done, visit in enumerate(visits, 1):
+            watch = _Watch()
+            planned = searchers.plan(visit.request, visit.record)
+            merged, _ = searchers.merged(planned)
+            candidates = merged.candidates
+            retrieved_ms = watch.lap()
+            wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
+            if not len(candidates) or not len(wanted):
+                continue
+            labels = np.isin(candidates.keys, wanted)
+            tally.begin(labels, n_wanted=len(wanted))
+            tally.add("merged", np.arange(len(candidates)), retrieved_ms)
+
+            watch.lap()
+            features = assemble(spec.features, rank_query(candidates, visit.request, visit.record, spec, config.ranker))
+            scores = models.light.score(features)
+            by_light = best_first(scores, candidates.keys)
+            tally.add("light", by_light, watch.lap())
+
+            served = by_light
+            for name, model in models.heavy.items():
+                order, took_ms = _heavy(model, features, by_light, n_heavy)
+                tally.add(name, order, took_ms)
+                tally.share(name, _light_share(model, features, by_light, n_heavy))
+                served = order if name == models.serving else served
+            ranked = _ranked(served, candidates)
+
+            watch.lap()
+            shaped = runner.run(
+                shape(
+                    candidates,
+                    ranked,
+                    visit.request,
+                    plan=planned,
+                    rules=rules,
+                    fleet=fleet,
+                    deadline=Deadline.after_ms(_AMPLE_MS),
+                )
+            )
+            tally.add(SLATE, shaped.slate.sequence, watch.lap())
+            on_visit(n_done)
+    return StageWorth(tally.table(models.serving), tally.n_users, n_heavy, models.serving)
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self._at = time.perf_counter()
+
+    def lap(self) -> float:
+        """Milliseconds since the last lap."""
+        before, self._at = self._at, time.perf_counter()
+        return (self._at - before) * 1e3
+
+
+class _Tally:
+    """Relevance by place of every system, user after user, and what they took."""
+
+    def __init__(self, systems: tuple[str, ...]) -> None:
+        self._labels: list[NDArray[np.bool_]] = []
+        self._by_place: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in systems}
+        self._ms: dict[str, list[float]] = {name: [] for name in systems}
+        self._shares: dict[str, list[float]] = {}
+        self._n_wanted: list[int] = []
+
+    @property
+    def n_users(self) -> int:
+        return len(self._labels)
+
+    def begin(self, labels: NDArray[np.bool_], *, n_wanted: int) -> None:
+        self._labels.append(labels)
+        self._n_wanted.append(n_wanted)
+
+    def add(self, system: str, order: NDArray[np.integer], took_ms: float) -> None:
+        """order: candidates by place; those that are not in it come last, as they stood."""
+        rest = np.setdiff1d(np.arange(len(self._labels[-1])), order)
+        self._by_place[system].append(self._labels[-1][np.concatenate((order, rest))])
+        self._ms[system].append(took_ms)
+
+    def share(self, system: str, share: float) -> None:
+        self._shares.setdefault(system, []).append(share)
+
+    def table(self, serving: str) -> dict[str, dict[str, float]]:
+        starts = np.concatenate(([0], np.cumsum([len(labels) for labels in self._labels]))).astype(np.int64)
+        places = np.concatenate([np.empty(0), *(-np.arange(len(labels)) for labels in self._labels)])
+        n_wanted = np.array(self._n_wanted, np.int64)
+        found: dict[str, PerGroup] = {}
+        for name, parts in self._by_place.items():
+            labels = np.concatenate([np.empty(0, np.float32), *parts])
+            found[name] = per_group(places, labels, starts, K, n_wanted=n_wanted)
+        before = {"light": "merged", **dict.fromkeys(self._shares, "light"), SLATE: serving}
+        table: dict[str, dict[str, float]] = {}
+        for name, groups in found.items():
+            row = metrics_of(groups) | {"ms": float(np.mean(self._ms[name])) if self._ms[name] else 0.0}
+            if name in before:
+                added = groups.ndcg - found[before[name]].ndcg
+                low, high = interval(added)
+                row |= {"adds": mean(added), "adds_lo": low, "adds_hi": high}
+            if name in self._shares:
+                row["light_share"] = float(np.mean(self._shares[name]))
+            table[name] = row
+        recall = [labels.sum() / n for labels, n in zip(self._labels, self._n_wanted, strict=True)]
+        return table | {"candidates": {"recall": float(np.mean(recall)) if recall else 0.0}}
+
+
+def _heavy(model: Model, features: Features, by_light: NDArray[np.intp], n_heavy: int) -> tuple[NDArray[np.intp], float]:
+    """The order, and the milliseconds that scoring the head and sorting it took."""
+    watch = _Watch()
+    scores = np.zeros(len(features), np.float32)
+    head = by_light[:n_heavy]
+    scores[head] = model.score(features.T.take(head, axis=1).T)
+    order = heavy_order(by_light, scores, n_heavy)
+    return order, watch.lap()
+
+
+def _light_share(model: Model, features: Features, by_light: NDArray[np.intp], n_heavy: int) -> float:
+    best = np.argsort(-model.score(features), kind="stable")[:K]
+    return float(np.isin(best, by_light[:n_heavy]).mean())
+
+
+def _ranked(order: NDArray[np.intp], candidates: Candidates) -> Ranked:
+    """As the ranker would answer; the slate reads the order of the scores only where it explores or diversifies."""
+    return Ranked(order.astype(np.int32), np.linspace(1, 0, len(candidates), dtype=np.float32))
