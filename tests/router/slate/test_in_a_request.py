@@ -38,9 +38,10 @@ def ids(answer: Recommendation) -> list[str]:
     method=st.sampled_from(["off", "mmr", "dpp"]),
     n_gone=st.integers(0, 40),
     n_pins=st.integers(0, 4),
+    budget=st.sampled_from([1, 30, 300]),
 )
 def test_never_short_and_the_same_for_any_partition(
-    seed: int, n_items: int, n_shards: int, k: int, method: str, n_gone: int, n_pins: int
+    seed: int, n_items: int, n_shards: int, k: int, method: str, n_gone: int, n_pins: int, budget: int
 ) -> None:
     catalogue = Catalogue.random(n_items, seed=seed)
     gone = frozenset(catalogue.item_ids[:n_gone])
@@ -50,7 +51,9 @@ def test_never_short_and_the_same_for_any_partition(
 
     def answer(n: int) -> Recommendation:
         shards = [StaleShard(shard, gone) for shard in catalogue.shards(n)]
-        return ask(router_over(fleet(catalogue, shards), slate=slate), k=k, filter=filter, pins=pins, seed=seed)
+        sources = {"tops": {"k": budget}, "ann": {"k": budget}}
+        router = router_over(fleet(catalogue, shards), slate=slate, sources=sources, merge={"n_light": budget})
+        return ask(router, k=k, filter=filter, pins=pins, seed=seed)
 
     one, many = answer(1), answer(n_shards)
     assert many.items == one.items
