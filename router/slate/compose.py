@@ -7,7 +7,7 @@ there are k candidates. What may not be shown after all is taken out with `Slate
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
@@ -126,7 +126,7 @@ def compose(
         diverse = np.flatnonzero(rows >= 0)
         unit = vectors.unit[rows[diverse]]
         gains = gains_of(rules.diversity, unit, lineup.values[diverse], n_places=min(k, len(lineup)))
-        terms = Terms(terms.of, terms.precedence, terms.pins, terms.exploration, gains, diverse, terms.start)
+        terms = replace(terms, gains=gains, diverse=diverse)
     made = assemble(len(lineup), k, terms)
     return _slate(lineup, made, terms, posterior, n_excluded=len(candidates) - len(lineup), without=without)
 
@@ -134,7 +134,7 @@ def compose(
 def _plain(
     candidates: Candidates, ranked: Ranked, k: int, exclude: Keys, rules: Rules, without: Callable[[Keys], Slate]
 ) -> Slate:
-    """The common case, without looking at all candidates."""
+    """The common case: at most one cap, over the whole slate. Looks at no more candidates than it takes to fill k places."""
     sequence, scores = allowed_of(candidates, ranked, exclude)
     n = len(sequence)
     n_excluded = len(candidates) - n
