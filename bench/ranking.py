@@ -1,0 +1,186 @@
+"""What ranking is worth: merged order, light model, heavy model of each loss, slate, and models that learnt shuffled labels.
+
+    python -m bench.ranking [--quick] [--json FILE] [--only TEXT] [--plots FOLDER]
+
+complete-journey, ml-100k: models are fitted by the stages of a build to the purchases of windows in the past, and judged in a
+later one, on users who had no part in choosing any (`train/rank_evaluation.py`, which `oskolok evaluate --stages` runs too).
+The negative control, shuffled, is fitted to the same rows with the labels of each request dealt out anew; it must not beat
+the merged order. batching c=16: the requests of the first case through a `Ranker`, 16 that wait together in one batch, and one
+after the other; the orders are compared before any time is taken.
+
+Everything is kept below ~/.cache/oskolok/bench; the first run fits for some minutes. `--quick` asks fewer users.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench.cluster_under_test import CACHE
+from bench.harness import Bench
+from bench.movielens import movielens
+from bench.ranker import one_by_one, orders, requests, together
+from bench.row import Row
+from bench.sources import CONFIG, NOW
+from cluster.config import Config
+from cluster.config_file import load
+from cluster.types import RankQuery
+from ranker.heavy import HeavyModel
+from ranker.light import LightModel
+from ranker.ranker import Ranker
+from router.merge import merge
+from router.plan import plan
+from router.rank import rank_query
+from router.sections import RouterSections
+from train.complete_journey import fetch, prepare
+from train.heavy import fit_heavy
+from train.light import fit_light
+from train.progress import Lines
+from train.rank_evaluation import RankTrial, rank_trial
+from train.ranking_rows import RankingRows
+from train.stage_plots import draw_stages
+from train.stage_worth import StageModels, measure_stages
+from train.stages import Made, Stages, fingerprint
+from train.stages.read import read
+from train.wheel import cache_folder
+
+N_WAITING = 16
+N_ROUNDS = 16
+BATCHING = f"batching c={N_WAITING}"
+SHUFFLED = "shuffled"
+MOVIES = {
+    "catalog": {"categories": ("genres",), "number": ("year",)},
+    "user_table": {"category": ("gender", "occupation"), "number": ("age",)},
+    "slate": {"exclude_seen": True},
+    "train": {"ranker": {"label_days": 28, "moments": 4, "depth": 4}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a case is made of. now: Unix seconds, when its log is read."""
+
+    config: Config
+    items: Path
+    events: Path
+    users: Path | None
+    now: float
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the bench as asked for on the command line."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--plots", type=Path)
+    options, rest = parser.parse_known_args(argv)
+    bench = Bench.from_arguments("ranking", packages=("catboost", "numpy"), argv=rest)
+    for case, made in {"complete-journey": complete_journey, "ml-100k": ml_100k}.items():
+        of_this = [name for name in (case, BATCHING) if bench.wants(name) and (case == "complete-journey" or name == case)]
+        if not of_this:
+            continue
+        data = made(CACHE / f"ranking-{case}")
+        progress = Lines(bench.say, time.monotonic)
+        with Stages(Path(data.config.storage.path) / "build", progress) as stages:
+            created = datetime.fromtimestamp(data.now, UTC)
+            source = read(stages, data.config, items=data.items, events=data.events, users=data.users, created=created)
+            trial = rank_trial(stages, source, data.config, n_users=bench.size(full=10_000, quick=150))
+            if case in of_this:
+                control = shuffled(stages, trial, data.config)
+                worth = measure_stages(trial.visits, trial.shard, trial.stage_models, data.config, tower=trial.tower)
+                wrong = measure_stages(trial.visits, trial.shard, control, data.config, tower=trial.tower)
+                table = worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
+                bound, n_users = table.pop("candidates")["recall"], worth.n_users
+                bench.add(case, table)
+                bench.say(f"{n_users} users, {bound:.3f} of what they bought is among the candidates; {worth.serving} serves")
+                if options.plots:
+                    draw_stages(worth, options.plots / case)
+        if BATCHING in of_this:
+            batching(bench, trial, data.config)
+
+
+def complete_journey(folder: Path) -> Data:
+    """The demo's data and configuration."""
+    prepared = prepare(fetch(cache_folder()), folder / "data", now=NOW)
+    config = load(CONFIG, overrides=[f"storage.path={folder}"]).config
+    return Data(config, prepared.items, prepared.events, None, NOW)
+
+
+def ml_100k(folder: Path) -> Data:
+    """A film is recommended to nobody twice; four weeks are a window, since few users come back sooner."""
+    films = movielens(folder / "data")
+    config = Config.model_validate({**MOVIES, "storage": {"path": str(folder)}})
+    return Data(config, films.items, films.events, films.users, films.last_time + 1.0)
+
+
+def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
+    """Light and heavy model fitted as the ones that serve, to labels dealt out anew within each request."""
+    section, seed, card = config.train.ranker, config.train.seed, trial.models.card
+    columns = trial.models.columns
+
+    def make(folder: Path) -> Made:
+        rows = RankingRows.together([RankingRows.load(path) for path in trial.learning])
+        dealt = np.lexsort((np.random.default_rng(seed).random(len(rows.labels)), rows.groups))
+        rows = RankingRows(rows.features, rows.labels[dealt], rows.starts, rows.n_bought, rows.users)
+        light = fit_light(rows.features, rows.labels, rows.groups, columns, seed=seed)
+        passed = rows.best(light, card.n_heavy)
+        fewer = section.model_copy(update={"n_trees": card.won.n_trees})
+        fitted = fit_heavy(passed.features, passed.labels, passed.groups, columns, section=fewer, seed=seed, loss=card.winner)
+        (folder / "light.json").write_bytes(light.to_json())
+        (folder / "heavy.cbm").write_bytes(fitted.blob)
+        return Made(f"{card.winner}, {card.won.n_trees} trees", len(rows.labels))
+
+    inputs = [fingerprint(trial.models.light), card.winner, card.won.n_trees]
+    folder = stages.run(SHUFFLED, inputs=inputs, total=0, make=make)
+    light = LightModel.from_json((folder / "light.json").read_bytes())
+    return StageModels(light, {SHUFFLED: HeavyModel.from_bytes((folder / "heavy.cbm").read_bytes())}, serving=SHUFFLED)
+
+
+def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
+    """N_ROUNDS rounds of N_WAITING requests; percentiles are of rounds."""
+    models = trial.stage_models
+    ranker = Ranker(trial.shard.spec, light=models.light, heavy=models.heavy[models.serving])
+    queries = rank_queries(trial, config, n=N_WAITING * N_ROUNDS)
+    rounds = [queries[at : at + N_WAITING] for at in range(0, len(queries) - N_WAITING + 1, N_WAITING)]
+    for waiting in rounds:
+        assert orders(together(ranker, waiting)) == orders(one_by_one(ranker, waiting)), "batching changed an answer"
+    calls, repeats = bench.size(full=200, quick=30), bench.size(full=7, quick=3)
+    ways = {"batched": together, "unbatched": one_by_one}
+    bench.run(
+        BATCHING, {name: partial(requests, partial(way, ranker), rounds, calls) for name, way in ways.items()}, repeats=repeats
+    )
+
+
+def rank_queries(trial: RankTrial, config: Config, *, n: int) -> list[RankQuery]:
+    """What the router would send rankers for the first n visits."""
+    spec, sections = trial.shard.spec, RouterSections.of(config)
+    queries = []
+    for visit in trial.visits[:n]:
+        planned = plan(visit.request, visit.record, spec, sections, tower=trial.tower)
+        reply = trial.shard.retrieve(planned.query)
+        candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
+        queries.append(rank_query(candidates, visit.request, visit.record, spec, config.ranker))
+    return queries
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows of one case as the table that docs/ranking.md shows."""
+    lines = ["| order | ndcg@10 | 95 % | adds | recall@10 | mrr | passed on | ms |", "|---" + "|---:" * 7 + "|"]
+    for row in rows:
+        told = row.metrics
+        adds = f"{told['adds']:+.3f} ({told['adds_lo']:+.3f} … {told['adds_hi']:+.3f})" if "adds" in told else ""
+        share = f"{100 * told['light_share']:.1f} %" if "light_share" in told else ""
+        cells = [f"{told['ndcg@10']:.3f}", f"{told['ndcg@10_lo']:.3f} – {told['ndcg@10_hi']:.3f}", adds]
+        cells += [f"{told['recall@10']:.3f}", f"{told['mrr']:.3f}", share, f"{told['ms']:.2f}"]
+        lines.append(f"| `{row.system}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
