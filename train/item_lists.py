@@ -86,10 +86,15 @@ def cut_rows(rows: sparse.csr_array, k: int) -> sparse.csr_array:
 
 
 def strongest_of_dense(rows: NDArray[np.floating], k: int) -> sparse.csr_array:
-    """`strongest` for a dense block (m, n)."""
-    m, n = rows.shape
+    """`strongest` for a dense block (m, n).
+
+    The k-th largest of a quarter of the columns is no larger than that of all of them: finding it costs a quarter, and leaves
+    some 4 k entries of a row to choose from.
+    """
     strengths = np.abs(rows)
-    cuts = np.partition(strengths, n - k, axis=1)[:, n - k] if k < n else np.zeros(m, rows.dtype)
+    some = strengths[:, :: 4 if rows.shape[1] >= 16 * k else 1]
+    m, n = some.shape
+    cuts = np.partition(some, n - k, axis=1)[:, n - k] if k < n else np.zeros(m, rows.dtype)
     inside = strengths >= cuts[:, None]
     inside &= strengths > 0
     columns = np.nonzero(inside)[1].astype(np.int32)
