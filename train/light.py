@@ -26,7 +26,9 @@ from ranker.light import Curve, LightModel
 N_STEPS = 8
 PRIOR_STD = 1.0  # of a step's log-odds
 BEND_STD = 0.05  # of the difference between two neighbouring steps
+N_CURVES_MAX = 32
 N_ROWS_MAX = 300_000
+N_ROWS_TRIED = 50_000
 PASSES_MAX = 30
 TOLERANCE = 1e-7  # of the mean loss
 _BLOCK_ROWS = 8_192
@@ -42,20 +44,34 @@ def fit_light(
     n_steps: int = N_STEPS,
     prior_std: float = PRIOR_STD,
     bend_std: float = BEND_STD,
+    n_curves_max: int = N_CURVES_MAX,
     on_pass: Callable[[int], None] = lambda n_passes: None,
 ) -> LightModel:
     """The model of features (n, n_columns) float32 with NaN for missing, and labels (n,) in [0, 1].
 
     groups: (n,), equal for the rows of one request. A column that is the same in all rows of each group gets no curve, since
-    it cannot change their order. To distil a heavier model, give its probabilities as labels. Beyond N_ROWS_MAX rows,
+    it cannot change their order. Of more than n_curves_max others, those whose curves move the score most in a fit to
+    N_ROWS_TRIED of the rows are kept. To distil a heavier model, give its probabilities as labels. Beyond N_ROWS_MAX rows,
     those with a label below one half are sampled and weighted accordingly.
     """
     expected = (len(labels), len(columns))
     assert features.shape == expected, f"features are {features.shape}, labels and columns {expected}"
-    rows, weights = _sample(labels, seed)
-    x, y = np.ascontiguousarray(features[rows].T), labels[rows].astype(np.float64)
-    basis = _Basis.of(x, y * weights, (1 - y) * weights, _varying(features, groups), n_steps)
-    solution = _maximise(basis, x, y, weights, prior_std, bend_std, on_pass)
+    chosen = _varying(features, groups)
+
+    def fit(
+        at: NDArray[np.intp], rows: NDArray[np.intp], weights: NDArray[np.float64]
+    ) -> tuple[_Basis, NDArray[np.float64], NDArray[np.float32]]:
+        x, y = np.ascontiguousarray(features[rows].T), labels[rows].astype(np.float64)
+        basis = _Basis.of(x, y * weights, (1 - y) * weights, at, n_steps)
+        return basis, _maximise(basis, x, y, weights, prior_std, bend_std, on_pass), x
+
+    if len(chosen) > n_curves_max:
+        n_tried = min(N_ROWS_TRIED, len(labels))
+        tried = np.sort(np.random.default_rng(seed).choice(len(labels), n_tried, replace=False))
+        basis, solution, x = fit(chosen, tried, np.ones(n_tried))
+        strongest = np.argsort(-basis.spreads(solution, x), kind="stable")[:n_curves_max]
+        chosen = np.sort(basis.at[strongest])
+    basis, solution, _ = fit(chosen, *_sample(labels, seed))
     return LightModel(columns, bias=float(solution[-1]), curves=basis.curves(solution, columns))
 
 
@@ -110,6 +126,17 @@ class _Basis:
                 precision[step : step + 2, step : step + 2] += np.array([[1, -1], [-1, 1]]) * bend_std**-2
             begin += len(knots)
         return precision
+
+    def spreads(self, solution: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The standard deviation over rows of what each curve adds to the score. x: (n_columns, n)."""
+        total, squares = np.zeros(len(self.at)), np.zeros(len(self.at))
+        begins = np.cumsum([0, *(len(knots) for knots in self.knots)])[:-1]
+        for _, block in self.blocks(x):
+            added = np.add.reduceat(solution[:-1, None] * block[:-1], begins, axis=0)
+            total += added.sum(axis=1)
+            squares += (added**2).sum(axis=1)
+        n = x.shape[1]
+        return np.asarray(np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0)))
 
     def curves(self, solution: NDArray[np.float64], columns: Sequence[str]) -> list[Curve]:
         """The curves whose values `solution`, (width,), holds."""

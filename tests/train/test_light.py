@@ -94,3 +94,17 @@ def test_columns_that_are_all_missing_or_nearly_constant_do_no_harm() -> None:
     features[0, 5] = np.nextafter(np.float32(1e9), np.float32(2e9))
     scores = fit_light(features, made.labels, made.groups, COLUMNS, seed=0).score(features)
     assert np.isfinite(scores).all()
+
+
+def test_of_many_columns_those_that_move_the_score_are_kept() -> None:
+    learning, unseen = ranking(n_groups=100), ranking(seed=1)
+    rng = np.random.default_rng(3)
+
+    def widened(made: Ranking) -> np.ndarray:
+        return np.concatenate((rng.normal(size=(len(made.labels), 20)).astype(np.float32), made.features), axis=1)
+
+    columns = (*(f"noise-{at}" for at in range(20)), *COLUMNS)
+    model = fit_light(widened(learning), learning.labels, learning.groups, columns, seed=0, n_curves_max=3)
+    assert sorted(curve.column for curve in model.curves) == ["ann.rank", "bump", "dot"]
+    best = ndcg_at_k(unseen.truth, unseen.labels, unseen.starts, 10)
+    assert ndcg_at_k(model.score(widened(unseen)), unseen.labels, unseen.starts, 10) > 0.95 * best
