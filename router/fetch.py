@@ -44,8 +44,8 @@ class Fetched:
     def items(self, *, first_rank: int = 1) -> list[SlateItem]:
         """The shown items, best first."""
         candidates = self.slate.candidates
-        proposed = (~np.isnan(candidates.source_ranks[np.array(self.positions, np.intp)])).tolist()
-        scores = self.slate.scores[np.array(self.places, np.intp)].tolist()
+        proposed = (~np.isnan(candidates.source_ranks.take(np.array(self.positions, np.intp), axis=0))).tolist()
+        scores = self.slate.scores.take(np.array(self.places, np.intp)).tolist()
         return [
             SlateItem(item_id, rank, score, tuple(compress(candidates.sources, by)), payload)
             for rank, (item_id, score, by, payload) in enumerate(
@@ -113,7 +113,7 @@ def _without(slate: Slate, gone: list[int], missed: Mapping[int, Missed]) -> Sla
 
 
 def _by_shard(slate: Slate, positions: list[int]) -> dict[int, list[int]]:
-    owners = slate.candidates.shard[positions].tolist()
+    owners = slate.candidates.shard.take(np.array(positions, np.intp)).tolist()
     grouped: dict[int, list[int]] = {}
     for position, shard in zip(positions, owners, strict=True):
         grouped.setdefault(shard, []).append(position)
@@ -126,11 +126,11 @@ async def _fetch(
     """Ask the owners. A reply about other items than were asked for counts as missed."""
     candidates = slate.candidates
     chosen = {shard: np.array(positions) for shard, positions in by_shard.items()}
-    queries = {shard: FetchQuery(query.generation, candidates.rows[at], query.filter) for shard, at in chosen.items()}
+    queries = {shard: FetchQuery(query.generation, candidates.rows.take(at), query.filter) for shard, at in chosen.items()}
     round_deadline = deadline.sooner(deadline.remaining_ms() * _ROUND_SHARE)
     answers = await fan_out(queries, lambda shard: fleet.shards[shard].fetch(queries[shard], round_deadline), round_deadline)
     for shard, reply in list(answers.got.items()):
-        if not _is_about(reply, query.generation, candidates.keys[chosen[shard]].tolist()):
+        if not _is_about(reply, query.generation, candidates.keys.take(chosen[shard]).tolist()):
             del answers.got[shard]
             wrong = "delivered other items than were asked for"
             answers.missed[shard] = Missed("failed", wrong, 0.0, InternalError(wrong))

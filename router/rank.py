@@ -166,6 +166,8 @@ def _reason(missed: Missed | None) -> Degradation:
 def _is_permutation(reply: RankReply, n: int) -> bool:
     if len(reply.order) != n or len(reply.scores) != n:
         return False
-    if n and (reply.order.min() < 0 or reply.order.max() >= n):
+    if n == 0:
+        return True
+    if reply.order.view(np.uint32).max() >= n:  # a negative position is a large one
         return False
-    return bool((np.bincount(reply.order, minlength=n) == 1).all())
+    return bool(np.bincount(reply.order, minlength=n).min() == 1)  # n positions: with none missing none is there twice
