@@ -10,6 +10,8 @@ from typing import get_args
 
 import pytest
 
+from bench.row import RESULTS, read_rows
+from bench.sources import CASE, markdown
 from cluster.config import Config
 from cluster.source_sections import TOPS_SOURCE, SeedSet, TableName
 
@@ -45,3 +47,8 @@ def test_no_source_is_left_out() -> None:
     named = {*TOPS_SOURCE.values(), *sources.item_lists, *get_args(SeedSet), *get_args(TableName)}
     named |= {name for name in type(sources).model_fields if name not in ("cold_users", "item_lists")}
     assert {name for name in named if f"`{name}`" not in TEXT} == set()
+
+
+def test_the_table_is_the_measured_one() -> None:
+    rows = [row for row in read_rows(RESULTS / "sources.jsonl") if row.case == CASE]
+    assert rows and markdown(rows) in TEXT
