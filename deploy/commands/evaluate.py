@@ -57,7 +57,7 @@ def evaluate(
     sources found together, the share that no other source found. ms: what a request costs one shard.
 
     --stages fits the ranking models as a build would, and asks users who had no part in it, after each stage. adds: to the
-    ndcg@10 of the stage before. passed on: of the ten that a heavy model would like best, how many the light one lets it see.
+    ndcg@10 of the stage before. passed: of the ten that a heavy model likes best, the share that the light one lets it see.
     The window is train.ranker.label_days long; --days, --basket and --filter are of no use there.
 
     [bold]oskolok evaluate --items items.parquet --events events.parquet[/]
@@ -127,24 +127,31 @@ def _stages(
 def _stage_table(worth: StageWorth) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="dim")
     grid.add_column("after")
-    for title in ("ndcg@10", "95 %", "adds", "95 %", "recall@10", "mrr", "passed on", "ms"):
+    for title in ("ndcg@10", "95 %", "adds", "recall", "mrr", "passed", "ms"):
         grid.add_column(title, justify="right", no_wrap=True)
     for system, row in worth.systems.items():
         if "ms" not in row:
             continue
-        adds = (f"{row['adds']:+.4f}", f"{row['adds_lo']:+.3f} … {row['adds_hi']:+.3f}") if "adds" in row else ("", "")
         grid.add_row(
             system,
-            f"{row['ndcg@10']:.4f}",
-            f"{row['ndcg@10_lo']:.3f} … {row['ndcg@10_hi']:.3f}",
-            *adds,
-            f"{row['recall@10']:.4f}",
-            f"{row['mrr']:.4f}",
-            f"{100 * row['light_share']:.1f} %" if "light_share" in row else "",
+            f"{row['ndcg@10']:.3f}",
+            _between(row["ndcg@10_lo"], row["ndcg@10_hi"]),
+            f"{row['adds']:+.3f}" if "adds" in row else "",
+            f"{row['recall@10']:.3f}",
+            f"{row['mrr']:.3f}",
+            f"{row['light_share']:.3f}" if "light_share" in row else "",
             f"{row['ms']:.2f}",
             style="bold" if system == worth.serving else None,
         )
     return grid
+
+
+def _between(low: float, high: float) -> str:
+    """
+    >>> _between(0.3712, 0.4)
+    '.371–.400'
+    """
+    return "–".join(f"{end:.3f}".replace("0.", ".", 1) for end in (low, high))
 
 
 def _filter(texts: list[str], config: Config) -> Filter:

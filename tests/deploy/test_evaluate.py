@@ -31,6 +31,11 @@ max_items = 0
 [train.als]
 dim = 8
 n_sweeps = 2
+[train.ranker]
+label_days = 10
+n_users = 40
+n_trees = 10
+losses = ["Logloss", "LambdaMart"]
 """
 
 
@@ -67,12 +72,26 @@ def test_a_document(arguments: list[str], tmp_path: Path, capsys: pytest.Capture
     assert {"recall@100", "recall_new@500", "coverage", "exclusive", "ms_per_request"} <= said["sources"]["tops"].keys()
 
 
+def test_stages_have_a_table_a_document_and_a_picture(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, "--stages", "--plots", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:6]] == ["after", "merged", "light", "heavy:Logloss", "heavy:LambdaMart", "slate"]
+    assert all(len(line) <= 80 for line in lines)
+    assert [path.name for path in tmp_path.iterdir()] == ["stages.svg"]
+    assert run([*arguments, "--stages", "--format", "json", "--plots", str(tmp_path)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["serving"] in said["stages"] and said["users"] <= 20
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         (["--filter", "color = red"], "no attribute 'color'"),
         (["--filter", "price = red"], "price is a number attribute"),
         (["--filter", "price"], "cannot read the filter"),
+        (["--stages", "--filter", "price > 1"], "--stages measures all items"),
         (["--days", "70"], "holding out 70 leaves nothing to learn from"),
         (["--events", "nowhere.parquet"], "nowhere.parquet: no such file"),
         (["--set", "sources.tops.k=0"], "sources.tops.k"),
