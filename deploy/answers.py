@@ -1,4 +1,4 @@
-"""POST /v1/recommend and /v1/recommend/batch as functions from bytes to bytes: decode, check, ask the router, encode.
+"""POST /v1/recommend, /v1/recommend/batch and /v1/why as functions from bytes to bytes: decode, check, ask the router, encode.
 
 Every failure leaves as an exception that `deploy/problems.py` has words for. Nothing here knows ASGI.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -16,7 +17,8 @@ from msgspec import UNSET
 from cluster.config import Config
 from cluster.deadline import Deadline
 from cluster.errors import DeadlineExceeded, InternalError, LimitExceeded
-from deploy.convert import budget_ms, to_body, to_request
+from cluster.partition import ItemId
+from deploy.convert import budget_ms, to_body, to_item_id, to_request
 from deploy.decoding import decode
 from deploy.problems import Refused, problem_of
 from deploy.schema import (
@@ -26,15 +28,20 @@ from deploy.schema import (
     Format,
     RecommendationBody,
     RecommendBody,
+    WhyAnswer,
+    WhyBody,
     to_json,
     to_msgpack,
 )
 from router.request import Recommendation, Request
+from router.verdict import Why
 
 BATCH_CONCURRENCY = 8
 """Requests of one batch that are worked on at once: enough to hide waiting, too few to crowd out other callers."""
 
 _FENCE_S = 0.05  # the router keeps deadlines itself, to within 20 ms; this fence only stands behind it
+
+T = TypeVar("T")
 
 log = logging.getLogger("oskolok.http")
 
@@ -45,9 +52,15 @@ class Recommender(Protocol):
     async def recommend(self, request: Request, deadline: Deadline) -> Recommendation: ...
 
 
+class Inquirer(Protocol):
+    """Who can tell why."""
+
+    async def why(self, request: Request, item_id: ItemId, deadline: Deadline) -> Why: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An encoded body, and what the headers say about it. recommendation: None for a batch."""
+    """An encoded body, and what the headers say about it. recommendation: None for all but one."""
 
     body: bytes
     form: Format
@@ -55,10 +68,11 @@ class Answer:
 
 
 class Answers:
-    """The two hot routes over one router."""
+    """The routes that ask the router."""
 
-    def __init__(self, router: Recommender, config: Config) -> None:
+    def __init__(self, router: Recommender, inquirer: Inquirer, config: Config) -> None:
         self._router = router
+        self._inquirer = inquirer
         self._config = config
 
     async def recommend(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
@@ -69,6 +83,15 @@ class Answers:
         deadline = Deadline(arrived.at + budget / 1000, arrived.clock)
         recommendation = await self._ask(said, deadline)
         return Answer(_encode(to_body(recommendation, request_id, explain=said.explain), form), form, recommendation)
+
+    async def why(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
+        """Why an item is recommended, or why it is not. It may take as long as a batch."""
+        said = decode(body, form, WhyBody)
+        budget = self._config.deadline.max_ms if said.timeout_ms is UNSET else budget_ms(said.timeout_ms, self._config)
+        deadline = Deadline(arrived.at + budget / 1000, arrived.clock)
+        item_id = to_item_id(said, self._config)
+        found = await _fenced(self._inquirer.why(to_request(said, self._config), item_id, deadline), deadline)
+        return Answer(_encode(WhyAnswer(request_id, found), form), form)
 
     async def batch(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
         """Many recommendations, aligned with the requests; what is wrong with one of them is said in its place."""
@@ -112,12 +135,15 @@ class Answers:
             return BatchResult(problem.status, problem=problem)
 
     async def _ask(self, said: RecommendBody, deadline: Deadline) -> Recommendation:
-        request = to_request(said, self._config)
-        try:
-            async with asyncio.timeout(deadline.remaining_s() + _FENCE_S):
-                return await self._router.recommend(request, deadline)
-        except TimeoutError:
-            raise DeadlineExceeded("the router did not answer in time", stage="router") from None
+        return await _fenced(self._router.recommend(to_request(said, self._config), deadline), deadline)
+
+
+async def _fenced(answering: Coroutine[Any, Any, T], deadline: Deadline) -> T:
+    try:
+        async with asyncio.timeout(deadline.remaining_s() + _FENCE_S):
+            return await answering
+    except TimeoutError:
+        raise DeadlineExceeded("the router did not answer in time", stage="router") from None
 
 
 def _encode(value: msgspec.Struct, form: Format) -> bytes:

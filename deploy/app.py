@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from cluster.config import Config
 from cluster.deadline import Deadline
-from deploy.answers import Answer, Answers, Recommender
+from deploy.answers import Answer, Answers, Inquirer, Recommender
 from deploy.body import Disconnected, format_of, read_body
 from deploy.edge import REQUEST_ID
 from deploy.metrics import ROUTES, Metrics
@@ -37,6 +37,7 @@ class Backend:
     """What answers come from. view_of: the newest view of the cluster, None before the first."""
 
     router: Recommender
+    inquirer: Inquirer
     view_of: Callable[[], ClusterView | None]
     users: UserStore
     metrics: Metrics
@@ -51,13 +52,13 @@ class Application:
     """ASGI."""
 
     def __init__(self, backend: Backend, config: Config, shell: FastAPI) -> None:
-        answers = Answers(backend.router, config)
+        answers = Answers(backend.router, backend.inquirer, config)
         self._metrics = backend.metrics
         self._in_flight = backend.metrics.http_in_flight[()]
         self._bytes_max = config.limits.body_bytes
         self._body_timeout_s = config.deadline.max_ms / 1000
         self._shell = shell
-        self._hot = {"/v1/recommend": answers.recommend, "/v1/recommend/batch": answers.batch}
+        self._hot = {"/v1/recommend": answers.recommend, "/v1/recommend/batch": answers.batch, "/v1/why": answers.why}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -25,6 +25,8 @@ app = typer.Typer(
     [bold]oskolok serve[/]                                                 a cluster that answers on http.host:http.port\n
     [bold]oskolok recommend[/] USER                                        a request, as a table
 
+    [bold]oskolok why[/] --user USER --item ITEM                           what became of an item, shown or not
+
     Settings come from oskolok.toml: [bold]oskolok config schema[/] lists them all.
     """,
 )
@@ -48,8 +50,9 @@ def _verbs() -> None:
     from deploy.commands.recommend import recommend
     from deploy.commands.serve import serve
     from deploy.commands.status import status
+    from deploy.commands.why import why
 
-    for verb in (demo, build, serve, recommend, status, evaluate):
+    for verb in (demo, build, serve, recommend, why, status, evaluate):
         app.command()(verb)
     app.add_typer(config_command.app, name="config")
 

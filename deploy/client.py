@@ -45,6 +45,11 @@ class Client:
         """POST /v1/recommend."""
         return self._json("POST", "/v1/recommend", body)
 
+    def why(self, body: dict[str, Any]) -> dict[str, Any]:
+        """POST /v1/why: the answer itself."""
+        found: dict[str, Any] = self._json("POST", "/v1/why", body)["why"]
+        return found
+
     def cluster(self) -> dict[str, Any]:
         """GET /v1/cluster: state, checks, and the supervisor's view."""
         return self._json("GET", "/v1/cluster")

@@ -29,6 +29,7 @@ from deploy.schema import (
     ShardCounts,
     ShardRow,
     SourceRow,
+    WhyBody,
 )
 from router.request import Pin, Recommendation, Request
 
@@ -44,13 +45,13 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _SEEDS = 2**53  # whole numbers that every JSON reader keeps
 
 
-def to_request(body: RecommendBody, config: Config) -> Request:
+def to_request(body: RecommendBody | WhyBody, config: Config) -> Request:
     """The request. Raises InvalidQuery or LimitExceeded, with `field` as a JSON pointer."""
     limits = config.limits
     k = config.slate.k_default if body.k is UNSET else body.k
     _between(k, 1, limits.k, field="/k", limit_key="limits.k")
     _text(body.user_id, "/user_id", config)
-    min_coverage = None if body.min_coverage is UNSET else body.min_coverage
+    min_coverage = None if isinstance(body, WhyBody) or body.min_coverage is UNSET else body.min_coverage
     if min_coverage is not None and not 0 <= min_coverage <= 1:
         raise InvalidQuery(f"min_coverage is {min_coverage}", field="/min_coverage", allowed="0 to 1")
     excluded = body.exclude_item_ids
@@ -72,8 +73,14 @@ def to_request(body: RecommendBody, config: Config) -> Request:
         min_coverage=min_coverage,
         pins=_pins(body.pins, config),
         seed=_seed(body),
-        explain=body.explain,
+        explain="none" if isinstance(body, WhyBody) else body.explain,
     )
+
+
+def to_item_id(body: WhyBody, config: Config) -> Id:
+    """The item that is asked about. Raises InvalidQuery or LimitExceeded."""
+    _id(body.item_id, config, field="/item_id")
+    return body.item_id
 
 
 def budget_ms(timeout_ms: int, config: Config) -> int:
@@ -182,7 +189,7 @@ def _pins(pins: Sequence[PinBody], config: Config) -> tuple[Pin, ...]:
     return tuple(Pin(pin.item_id, pin.position) for pin in pins)
 
 
-def _seed(body: RecommendBody) -> int | None:
+def _seed(body: RecommendBody | WhyBody) -> int | None:
     if body.seed is UNSET:
         return None
     if not 0 <= body.seed < _SEEDS:

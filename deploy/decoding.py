@@ -15,20 +15,21 @@ import msgpack
 import msgspec
 
 from deploy.problems import Refused
-from deploy.schema import BatchBody, ContextBody, FilterBody, Format, RecommendBody
+from deploy.schema import BatchBody, ContextBody, FilterBody, Format, RecommendBody, WhyBody
 
 T = TypeVar("T")
 
-_JSON: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in (RecommendBody, BatchBody)}
-_MSGPACK: dict[type, msgspec.msgpack.Decoder[Any]] = {t: msgspec.msgpack.Decoder(t) for t in (RecommendBody, BatchBody)}
-_FIELDS = sorted({name for t in (RecommendBody, BatchBody, FilterBody, ContextBody) for name in t.__struct_encode_fields__})
+_BODIES = (RecommendBody, BatchBody, WhyBody)
+_JSON: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in _BODIES}
+_MSGPACK: dict[type, msgspec.msgpack.Decoder[Any]] = {t: msgspec.msgpack.Decoder(t) for t in _BODIES}
+_FIELDS = sorted({name for t in (*_BODIES, FilterBody, ContextBody) for name in t.__struct_encode_fields__})
 
 
 def decode(body: bytes | msgspec.Raw, form: Format, as_type: type[T]) -> T:
     """The struct that the bytes say. Raises Refused: malformed bytes, unknown and repeated fields, values of another type."""
     try:
         decoded: T = (_JSON if form == "json" else _MSGPACK)[as_type].decode(body)
-        if as_type is RecommendBody:  # a batch's elements are still bytes, and are checked one by one
+        if as_type is not BatchBody:  # a batch's elements are still bytes, and are checked one by one
             _refuse_repeated(bytes(body), form)
     except msgspec.ValidationError as error:
         raise _wrong_value(str(error)) from None

@@ -24,7 +24,17 @@ from deploy.instruments import Count, Instruments, Spread
 from deploy.problems import KINDS
 from router.request import DEGRADATIONS, STAGES, RankTrace, Recommendation
 
-ROUTES = ("/v1/recommend", "/v1/recommend/batch", "/v1/cluster", "/livez", "/readyz", "/metrics", "/version", "other")
+ROUTES = (
+    "/v1/recommend",
+    "/v1/recommend/batch",
+    "/v1/why",
+    "/v1/cluster",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/version",
+    "other",
+)
 OUTCOMES = ("full", "degraded", "invalid", "overloaded", "unavailable", "deadline_exceeded", "internal")
 STRATEGIES = ("exact", "exact_fallback", "hnsw", "hnsw_overfetch", "empty")
 REMOVALS = ("duplicate", "beyond_k", "below_cutoff", "excluded", "displaced", "stock_leak", "fill_failed")

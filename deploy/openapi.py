@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from cluster.config import Config
 from deploy.problems import KINDS, Problem
-from deploy.schema import BatchAnswer, BatchBody, RecommendationBody, RecommendBody
+from deploy.schema import BatchAnswer, BatchBody, RecommendationBody, RecommendBody, WhyAnswer, WhyBody
 
 _REF = "#/components/schemas/{name}"
 
@@ -24,6 +24,7 @@ REQUEST_EXAMPLE = {
     "min_coverage": 0.7,
     "explain": "funnel",
 }
+WHY_EXAMPLE = {"user_id": "42", "item_id": "1082185", "k": 10, "filter": {"must": [{"field": "stores", "in": ["367"]}]}}
 
 
 def document(shell: FastAPI, config: Config) -> dict[str, Any]:
@@ -35,26 +36,34 @@ def document(shell: FastAPI, config: Config) -> dict[str, Any]:
         routes=shell.routes,
     )
     bodies, schemas = msgspec.json.schema_components(
-        [RecommendBody, RecommendationBody, BatchBody, BatchAnswer, Problem], schema_hook=_foreign, ref_template=_REF
+        [RecommendBody, RecommendationBody, BatchBody, BatchAnswer, WhyBody, WhyAnswer, Problem],
+        schema_hook=_foreign,
+        ref_template=_REF,
     )
     _state_limits(schemas, config)
     found.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     hot = (
         ("/v1/recommend", "Recommend items to a user", bodies[0], bodies[1], REQUEST_EXAMPLE),
         ("/v1/recommend/batch", "Many requests at once; each succeeds or fails alone", bodies[2], bodies[3], None),
+        ("/v1/why", "Why an item is recommended to a user, or why it is not", bodies[4], bodies[5], WHY_EXAMPLE),
     )
     found["paths"] = {
-        **{path: {"post": _operation(summary, *more, problem=bodies[4])} for path, summary, *more in hot},
+        **{
+            path: {"post": _operation(summary, *more, problem=bodies[6], of_an_item=path == "/v1/why")}
+            for path, summary, *more in hot
+        },
         **found["paths"],
     }
     return found
 
 
-def _operation(summary: str, body: object, answer: object, example: object, *, problem: object) -> dict[str, Any]:
+def _operation(
+    summary: str, body: object, answer: object, example: object, *, problem: object, of_an_item: bool
+) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": body} | ({"example": example} if example else {})
     codes: dict[int, list[str]] = {}
     for code, kind in KINDS.items():
-        if kind.status not in (404, 405):
+        if code not in ("not-found", "method-not-allowed") and (code != "unknown-item" or of_an_item):
             codes.setdefault(kind.status, []).append(code)
     return {
         "summary": summary,
@@ -74,13 +83,15 @@ def _operation(summary: str, body: object, answer: object, example: object, *, p
 
 def _state_limits(schemas: dict[str, Any], config: Config) -> None:
     limits = config.limits
-    body = schemas["RecommendBody"]["properties"]
-    body["user_id"] |= {"minLength": 1, "maxLength": limits.id_length}
-    body["k"] |= {"minimum": 1, "maximum": limits.k, "default": config.slate.k_default}
-    body["timeout_ms"] |= {"minimum": 1, "maximum": config.deadline.max_ms, "default": config.deadline.default_ms}
-    body["min_coverage"] |= {"minimum": 0, "maximum": 1, "default": config.deadline.min_coverage}
-    body["exclude_item_ids"] |= {"maxItems": limits.exclude_item_ids}
-    body["pins"] |= {"maxItems": limits.pins}
+    for name, budget_ms in (("RecommendBody", config.deadline.default_ms), ("WhyBody", config.deadline.max_ms)):
+        body = schemas[name]["properties"]
+        body["user_id"] |= {"minLength": 1, "maxLength": limits.id_length}
+        body["k"] |= {"minimum": 1, "maximum": limits.k, "default": config.slate.k_default}
+        body["timeout_ms"] |= {"minimum": 1, "maximum": config.deadline.max_ms, "default": budget_ms}
+        body["exclude_item_ids"] |= {"maxItems": limits.exclude_item_ids}
+        body["pins"] |= {"maxItems": limits.pins}
+    coverage = {"minimum": 0, "maximum": 1, "default": config.deadline.min_coverage}
+    schemas["RecommendBody"]["properties"]["min_coverage"] |= coverage
     schemas["PinBody"]["properties"]["position"] |= {"minimum": 1, "maximum": limits.k}
     context = schemas["ContextBody"]["properties"]
     context["basket"] |= {"maxItems": limits.basket_items}

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from cluster.types import SlateItem
 from deploy.problems import Problem
 from router.request import Explain, RankTrace, SlateTrace
+from router.verdict import Why
 
 Format = Literal["json", "msgpack"]
 Scalar = str | bool | int | float
@@ -55,8 +56,8 @@ class PinBody(Struct, frozen=True, forbid_unknown_fields=True):
     position: int
 
 
-class RecommendBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/recommend. Whoever the user is: a stranger gets a cold answer and `degraded: ["unknown_user"]`."""
+class WishBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a user wishes for, and how long it may take."""
 
     user_id: str
     k: Annotated[int, Meta(description="how many items; slate.k_default if left out")] | UnsetType = UNSET
@@ -66,8 +67,19 @@ class RecommendBody(Struct, frozen=True, forbid_unknown_fields=True):
     pins: list[PinBody] = []
     seed: Annotated[int, Meta(description="of what is drawn at random; one is drawn if left out")] | UnsetType = UNSET
     timeout_ms: Annotated[int, Meta(description="the time budget; deadline.default_ms if left out")] | UnsetType = UNSET
+
+
+class RecommendBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/recommend. Whoever the user is: a stranger gets a cold answer and `degraded: ["unknown_user"]`."""
+
     min_coverage: Annotated[float, Meta(description="share of the items that must have been searched")] | UnsetType = UNSET
     explain: Explain = "none"
+
+
+class WhyBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/why: the wish, and the item that is asked about. Its time budget is deadline.max_ms if left out."""
+
+    item_id: Id
 
 
 class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,6 +185,13 @@ class RecommendationBody(Struct, frozen=True):
     timings_ms: Mapping[str, float]
     exact_merge: bool
     explain: ExplainBody | None = None
+
+
+class WhyAnswer(Struct, frozen=True):
+    """The answer to POST /v1/why."""
+
+    request_id: str
+    why: Why
 
 
 class BatchResult(Struct, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -34,6 +35,7 @@ from router.sections import RouterSections
 from router.user_tower import UserTower
 from router.user_tower_file import read_tower
 from router.users.opening import open_store
+from router.why import IN_FLIGHT_MAX, Inquiry
 
 APPLICATION = "oskolok"
 
@@ -63,7 +65,9 @@ class RouterReplica:
         tower_of = await asyncio.to_thread(_towers, wiring.generation_path)
         router = Router(self._follower.fleet, users, sections, observer=metrics, tower_of=tower_of)
         self._probe = Router(self._follower.fleet, users, sections)
-        backend = Backend(router, lambda: self._follower.view, users, metrics)
+        asked = replace(sections, admission=config.admission.model_copy(update={"max_in_flight": IN_FLIGHT_MAX}))
+        inquiry = Inquiry(Router(self._follower.fleet, users, asked, tower_of=tower_of), asked)
+        backend = Backend(router, inquiry, lambda: self._follower.view, users, metrics)
         self._app = create_app(backend, config)
         self._following = asyncio.create_task(self._follower.run())
         settle()

@@ -90,6 +90,7 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
 
     @shell.api_route("/v1/recommend", methods=["POST"], include_in_schema=False)
     @shell.api_route("/v1/recommend/batch", methods=["POST"], include_in_schema=False)
+    @shell.api_route("/v1/why", methods=["POST"], include_in_schema=False)
     async def hot() -> None:
         raise AssertionError("hot routes are answered before the shell is asked")
 

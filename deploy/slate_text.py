@@ -22,7 +22,7 @@ def slate_table(answer: Mapping[str, Any], width: int) -> Table:
         (
             str(item["rank"]),
             str(item["item_id"]),
-            _payload(item["payload"]),
+            described(item["payload"]),
             f"{item['score']:.3f}",
             _fitted(item["sources"], width // 3),
         )
@@ -113,7 +113,8 @@ def _how(strategies: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in sorted(strategies.items(), key=lambda one: (-one[1], one[0])))
 
 
-def _payload(payload: Mapping[str, object]) -> str:
+def described(payload: Mapping[str, object]) -> str:
+    """What an item is, on one line: texts first, then sets, then numbers."""
     words = [value for value in payload.values() if isinstance(value, str)]
     sets = [_listed(value) for value in payload.values() if isinstance(value, list)]
     numbers = [

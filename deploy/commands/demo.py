@@ -23,6 +23,7 @@ from deploy.client import Client
 from deploy.commands.build import build_generation
 from deploy.commands.common import SetOption, err, out
 from deploy.commands.serve import addresses, running, tell, wait_for_signal
+from deploy.commands.why import show_why
 from deploy.listeners import require_free
 from deploy.slate_text import funnel, slate_table, sources_table, summary
 
@@ -33,6 +34,7 @@ _FREE_BYTES_MIN = 2 << 30
 _SHOWN = 8
 _DATA = "data-2"  # another name whenever the columns of a data set change: what an older version made is not read
 _BASKET = 2
+_NEARLY = 60  # an item so far down was in the running
 
 
 class Dataset(StrEnum):
@@ -64,6 +66,7 @@ def demo(
         for question in questions:
             answer = _ask(client, question)
         _ask(client, _with_basket(questions[-1], answer))
+        _ask_why(client, questions[0])
         if not once:
             out.print(addresses(config))
             wait_for_signal()
@@ -175,3 +178,12 @@ def _ask(client: Client, question: _Question) -> dict[str, Any]:
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")
     return answer
+
+
+def _ask_why(client: Client, question: _Question) -> None:
+    """Why an item that was in the running is not in the answer."""
+    further = client.recommend(question.body | {"k": _NEARLY})["items"]
+    if len(further) > _SHOWN:
+        item = further[-1]["item_id"]
+        out.print(f"\n[bold]oskolok why --user {question.body['user_id']} --item {item} -k {_SHOWN}[/]")
+        show_why(client.why(question.body | {"item_id": item}))

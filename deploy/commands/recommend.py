@@ -51,16 +51,7 @@ def recommend(
 
     [bold]oskolok recommend somebody --basket 981760 --explain[/]          a stranger with something in the basket
     """
-    body: dict[str, Any] = {"user_id": user, "k": k}
-    if filter:
-        body["filter"] = parse_filter(filter)
-    if exclude:
-        body["exclude_item_ids"] = exclude
-    context = {"basket": basket, "viewed": viewed, "playlists": playlist}
-    if given := {name: values for name, values in context.items() if values}:
-        body["context"] = given
-    if timeout_ms is not None:
-        body["timeout_ms"] = timeout_ms
+    body = wish(user, k, filter=filter, exclude=exclude, basket=basket, viewed=viewed, playlist=playlist, timeout_ms=timeout_ms)
     if explain:
         body["explain"] = "funnel"
     used = client(url, config, set)
@@ -76,3 +67,28 @@ def recommend(
         out.print(sources_table(answer))
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")
+
+
+def wish(
+    user: str,
+    k: int,
+    *,
+    filter: list[str] | None,
+    exclude: list[str] | None,
+    basket: list[str] | None,
+    viewed: list[str] | None,
+    playlist: list[str] | None,
+    timeout_ms: int | None,
+) -> dict[str, Any]:
+    """The body that these options say. Raises ConfigError for a filter that cannot be read."""
+    body: dict[str, Any] = {"user_id": user, "k": k}
+    if filter:
+        body["filter"] = parse_filter(filter)
+    if exclude:
+        body["exclude_item_ids"] = exclude
+    context = {"basket": basket, "viewed": viewed, "playlists": playlist}
+    if given := {name: values for name, values in context.items() if values}:
+        body["context"] = given
+    if timeout_ms is not None:
+        body["timeout_ms"] = timeout_ms
+    return body

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 from cluster.deadline import Deadline
-from cluster.errors import OskolokError, UserStoreUnavailable
+from cluster.errors import OskolokError, UnknownItem, UserStoreUnavailable
 from cluster.filtering import check_filter
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.topology import Address, Replica, ReplicaState, Topology
@@ -14,6 +15,7 @@ from cluster.types import Coverage, MissingShard, SlateItem, StageStats, UserRec
 from deploy.view import ClusterView, ReplicaView
 from router.observer import Observer, Silent
 from router.request import ExploredPlace, RankTrace, Recommendation, Request, ShardTrace, SlateTrace, SourceTrace
+from router.verdict import Place, Standing, Verdict, Why
 
 SPEC = GenerationSpec(
     id="g-1",
@@ -113,6 +115,58 @@ class FakeRouter:
             rank=RANKED,
             slate=SlateTrace(7, (1,), {2: ("cap.brand",)}, ("quota.new",), (ExploredPlace(2, "item-2", True, 0.25),)),
         )
+
+
+def why(verdict: Verdict = "not_proposed", **changes: object) -> Why:
+    """What may be said of an item that nobody proposed, or with changes of another one."""
+    told = Why(
+        item_id="item-7",
+        user_id="42",
+        k=8,
+        verdict=verdict,
+        rank=0,
+        rule="",
+        generation=SPEC.id,
+        shard=1,
+        replica="shard-1",
+        payload={"a": "butter", "price": 2.5},
+        failed=(),
+        excluded_by=(),
+        sources=(
+            Standing("ann", 0.213, 412, 23_000, 300, 0.241, False),
+            Standing("tops", None, None, 1_840, 200, None, False),
+        ),
+        merge=None,
+        hypothetical=True,
+        light=Place(57, 401, 100, -1.5),
+        heavy=Place(23, 101, 8, 0.25),
+        order=Place(23, 401, 8, 0.25),
+        would_be=0,
+        would_rule="below_cutoff",
+        features={"dot.als": 0.213},
+        degraded=(),
+        seed=0,
+        exact=True,
+        pushed_cap=0,
+        timings_ms={"total": 3.0},
+    )
+    return replace(told, **changes)  # type: ignore[arg-type]
+
+
+class FakeInquiry:
+    """Knows nothing of item "nobody", and of others what `why` says."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Request, str | int]] = []
+        self.remaining_ms: list[float] = []
+
+    async def why(self, request: Request, item_id: str | int, deadline: Deadline) -> Why:
+        self.asked.append((request, item_id))
+        self.remaining_ms.append(deadline.remaining_ms())
+        check_filter(request.filter, SPEC)
+        if item_id == "nobody":
+            raise UnknownItem("no item 'nobody' in generation g-1", field="/item_id")
+        return why()
 
 
 class FakeUsers:

@@ -20,7 +20,7 @@ from deploy.edge import Edge
 from deploy.metrics import Metrics
 from deploy.view import ClusterView
 from tests.deploy.bad_input import BAD, ODD_BUT_VALID, Bad, asked
-from tests.deploy.fakes import RANKED, FakeRouter, FakeUsers, view
+from tests.deploy.fakes import RANKED, FakeInquiry, FakeRouter, FakeUsers, view
 
 CONFIG = Config(admission=AdmissionSection(max_in_flight=4))
 
@@ -31,11 +31,12 @@ class World:
     def __init__(self, shown: ClusterView | None = None) -> None:
         self.metrics = Metrics()
         self.router = FakeRouter(observer=self.metrics)
+        self.inquiry = FakeInquiry()
         self.users = FakeUsers()
         self.view: ClusterView | None = shown or view("ready", "ready", "ready", "ready")
         if self.view is not None:
             self.metrics.describe(self.view.topology)
-        self.app = Edge(create_app(Backend(self.router, lambda: self.view, self.users, self.metrics), CONFIG))
+        self.app = Edge(create_app(Backend(self.router, self.inquiry, lambda: self.view, self.users, self.metrics), CONFIG))
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://test")
@@ -265,7 +266,7 @@ def test_a_body_without_length_is_read_no_further_than_the_limit() -> None:
 def test_a_slow_body_runs_out_of_time() -> None:
     config = Config.model_validate({"deadline": {"default_ms": 20, "max_ms": 30}})
     metrics = Metrics()
-    app = Edge(create_app(Backend(FakeRouter(), lambda: None, FakeUsers(), metrics), config))
+    app = Edge(create_app(Backend(FakeRouter(), FakeInquiry(), lambda: None, FakeUsers(), metrics), config))
     messages: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

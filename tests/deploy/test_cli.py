@@ -27,7 +27,7 @@ from deploy.client import Client, ProblemAnswer
 from deploy.commands.common import INTERRUPTED, NOT_READY, OUR_FAULT, USAGE, failure_of
 from deploy.filter_text import parse_filter
 from deploy.schema import to_json
-from tests.deploy.fakes import view
+from tests.deploy.fakes import view, why
 
 ANSWER = {
     "request_id": "r",
@@ -94,6 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((self.path, body))
         answer = ANSWER | {"explain": EXPLAINED} if "explain" in body else ANSWER
+        if self.path == "/v1/why":
+            answer = {"request_id": "r", "why": json.loads(to_json(why()))}
         self._answer(*((400, PROBLEM) if body["k"] == 500 else (200, answer)))
 
     def _answer(self, status: int, body: Any) -> None:
