@@ -1,8 +1,9 @@
 """From what is known of a user at this moment to their vector in a two-tower space: plain numpy, no torch.
 
-The tower of YoutubeDNN (Covington et al., RecSys 2016): the weighted mean of the input vectors of the items that stand for the
-user's taste, beside features of the user, through one hidden layer. It runs for each request, so a stranger with a basket has a
-vector, and one whom the store knows has a vector that their basket has already moved. `train/two_tower.py` fits it,
+The tower of YoutubeDNN (Covington et al., RecSys 2016): the input vectors of the items that stand for the user's taste, pooled,
+beside features of the user, through one hidden layer. It runs for each request, so a stranger with a basket has a vector, and one
+whom the store knows has a vector that their basket has already moved. Vectors v of items that weigh a are pooled as Σ a v / √Σ a:
+the mean of a long history would hardly tell which items are in it. `train/two_tower.py` fits it,
 `router/user_tower_file.py` keeps it, and the item tower's vectors lie in the shards.
 """
 
@@ -57,7 +58,7 @@ class TowerWeights:
     def vectors(self, x: Floats) -> Floats:
         """The network: (..., d + F + 2) inputs to (..., D) vectors; the inputs also go around the hidden layer.
 
-        Inputs: the mean of the seeds' vectors; the features, or zeros; 1 if they are known; log(1 + what the seeds weigh).
+        Inputs: the seeds' vectors, pooled; the features, or zeros; 1 if they are known; log(1 + what the seeds weigh).
         """
         hidden = x @ self.w1
         hidden += self.b1
@@ -101,7 +102,7 @@ class UserTower:
         return vector if np.isfinite(vector).all() else None
 
     def _pool(self, seeds: Mapping[str, Seeds], out: Floats) -> np.float32:
-        """The weighted mean of the seeds' input vectors into `out`; how much they weigh in all."""
+        """The seeds' input vectors, pooled, into `out`; how much they weigh in all."""
         keys, amounts = _counted(seeds, self._weights.n_history_max)
         known_keys = self._weights.keys
         if not len(keys) or not len(known_keys):
@@ -112,7 +113,7 @@ class UserTower:
         amounts = np.where(met, amounts, np.float32(0)) ** np.float32(self._weights.weight_exponent)
         total: np.float32 = amounts.sum()
         if total > 0:
-            np.matmul(amounts / total, self._weights.table[rows], out=out)
+            np.matmul(amounts / np.sqrt(total), self._weights.table[rows], out=out)
         return total
 
 

@@ -1,9 +1,11 @@
 """The two-tower network and one epoch of its training: the only file that imports torch.
 
-User tower: the weighted mean of the history's input vectors beside user features, one hidden layer, and a way around it. Item
-tower: an output vector for each item, whose last coordinate meets a constant 1 and is the item's bias. On both sides an item's
-vector is the sum over its tokens: its own, and one for each of its attribute values, so that an item which nobody bought yet is
-what its attributes are, and has no vector of its own to be wrong.
+User tower: the history's input vectors, pooled, beside user features, one hidden layer, and a way around it. Item tower: an
+output vector for each item, whose last coordinate meets a constant 1 and is the item's bias. On both sides an item's vector is
+the sum over its tokens: its own, and one for each of its attribute values, so that an item which nobody bought yet is what its
+attributes are, and has no vector of its own to be wrong. Both sides begin alike and the way around as the identity, so that the
+first score of an item is its likeness to the history: this start and the pooling brought a tenth more recall@100 on Complete
+Journey than small random vectors and the mean.
 
 Loss: softmax over all items, its denominator estimated from sampled negatives (Bengio and Senécal 2008). A batch shares its
 negatives, drawn with replacement, partly by popularity and partly uniformly (mixed negative sampling, Yang et al., WWW 2020);
@@ -13,6 +15,8 @@ RecSys 2025). What a user bought in the same window is no negative of the user's
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +34,7 @@ Floats = NDArray[np.float32]
 _SEED_EXAMPLES = 0.15  # of the examples are shown as a stranger with a few of their items, each at weight 1, as a basket is
 _SEEDS_MAX = 8
 _HIDE_FEATURES = 0.1  # of the examples are shown without their features, so that the tower can do without
-_INITIAL_SPREAD = 0.05
+_INITIAL_SPREAD = 0.2
 _BETAS = (0.9, 0.999)
 
 
@@ -150,14 +154,20 @@ class Network:
             return torch.from_numpy(normal(n_in, n_out, spread=n_in**-0.5)).requires_grad_()
 
         self.input_table = Table(normal(n_tokens, dim, spread=_INITIAL_SPREAD), rate)
-        self.output_table = Table(normal(n_tokens, dim, spread=_INITIAL_SPREAD), rate)
+        self.output_table = Table(self.input_table.values.copy(), rate)
         self.output_table.values[:, -1] = 0
         self._w1, self._w2 = layer(n_in, hidden), layer(n_in + hidden, dim - 1)
+        with torch.no_grad():
+            self._w2[: dim - 1] += torch.eye(dim - 1)
         self._b1, self._b2 = (torch.zeros(n, requires_grad=True) for n in (hidden, dim - 1))
         self._optimiser = torch.optim.Adam([self._w1, self._b1, self._w2, self._b2], lr=rate)
 
     def epoch(self, examples: Examples, features: Floats, negatives: Negatives, rng: np.random.Generator) -> float:
         """One pass over the examples in random order. features: theirs, standardised.  The mean loss of a user."""
+        with _one_thread():
+            return self._epoch(examples, features, negatives, rng)
+
+    def _epoch(self, examples: Examples, features: Floats, negatives: Negatives, rng: np.random.Generator) -> float:
         order, size = rng.permutation(len(examples)), self.section.batch_examples
         total = 0.0
         for rows in np.split(order, range(size, len(order), size)):
@@ -184,7 +194,7 @@ class Network:
         history = sparse.csr_array((amounts, batch.histories.items, batch.histories.starts), shape=(b, self._n_items))
         history.eliminate_zeros()
         total = np.asarray(history.sum(axis=1), np.float32).reshape(b, 1)
-        history.data /= np.repeat(total[:, 0], np.diff(history.indptr))
+        history.data /= np.repeat(np.sqrt(total[:, 0]), np.diff(history.indptr))
         pooled = self.input_table.product(history @ self._tokens_in)
         inputs = torch.cat(
             (pooled, torch.from_numpy(np.concatenate((features * known, known, np.log1p(total)), axis=1))), dim=1
@@ -197,17 +207,18 @@ class Network:
         labels, which = np.unique(batch.labels.items, return_inverse=True)
         rows = np.concatenate((labels, drawn))
         items, popularity = self.output_table.product(self._tokens_out[rows]), self._popularity[rows]
+        counts, n_labels = np.diff(batch.labels.starts), len(labels)
+        of = np.repeat(np.arange(len(batch)), counts)
 
-        n_labels = len(labels)
+        # What is added to the logits of the negatives, with minus infinity for a user's own labels, is a matrix: indexing into
+        # the logits themselves would cost torch several times the product.
         log_expected = np.log(len(drawn) * negatives.probability[drawn]).astype(np.float32)
-        negative = torch.addmm(torch.from_numpy(popularity[n_labels:] - log_expected), users, items[n_labels:].T)
-        at, columns = _own_labels(batch.labels, drawn)
-        negative[torch.from_numpy(at), torch.from_numpy(columns)] = -torch.inf
-
-        counts = np.diff(batch.labels.starts)
-        of, column = torch.from_numpy(np.repeat(np.arange(len(batch)), counts)), torch.from_numpy(which)
-        positive = (users[of] * items[column]).sum(dim=1) + torch.from_numpy(popularity[which])
-        surprise = softplus(torch.logsumexp(negative, dim=1)[of] - positive)
+        added = np.tile(popularity[n_labels:] - log_expected, (len(batch), 1))
+        added[_own_labels(batch.labels, drawn)] = -np.inf
+        others = torch.logsumexp(torch.addmm(torch.from_numpy(added), users, items[n_labels:].T), dim=1)
+        of_labels = torch.addmm(torch.from_numpy(popularity[:n_labels]), users, items[:n_labels].T)
+        positive = of_labels.reshape(-1)[torch.from_numpy(of * n_labels + which)]
+        surprise = softplus(others[torch.from_numpy(of)] - positive)
         share = torch.from_numpy(np.repeat(1 / (counts * len(batch)), counts).astype(np.float32))
         return (surprise * share).sum()
 
@@ -225,6 +236,19 @@ class Network:
         """w1, b1, w2, b2 as `router.user_tower` has them: a vector's last coordinate is the constant 1."""
         w1, b1, w2, b2 = (p.detach().numpy().copy() for p in (self._w1, self._b1, self._w2, self._b2))
         return w1, b1, np.pad(w2, ((0, 0), (0, 1))), np.append(b2, np.float32(1))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch in one thread: matrices are so small here that two wait for each other longer than they work, on a busy machine
+    five times as long; and the rounding does not depend on how many cores there are.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _few(histories: Ragged, rng: np.random.Generator) -> Floats:

@@ -72,7 +72,7 @@ class TwoTower:
         amounts = weights ** np.float32(self.weights.weight_exponent)
         history = sparse.csr_array((amounts, histories.items, histories.starts), shape=(len(histories), len(self.items)))
         total = np.asarray(history.sum(axis=1), np.float32)[:, None]
-        pooled = (history @ self.weights.table) / np.maximum(total, np.finfo(np.float32).tiny)
+        pooled = (history @ self.weights.table) / np.sqrt(np.maximum(total, np.finfo(np.float32).tiny))
         z = standardised(features, self.weights.mean, self.weights.scale)
         x = np.concatenate((pooled, z, np.ones_like(total), np.log1p(total)), axis=1)
         return self.weights.vectors(x)

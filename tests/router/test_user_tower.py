@@ -53,7 +53,7 @@ def textbook(weights: TowerWeights, seeds: list[tuple[int, float]], features: Fl
     known, z = 0.0, np.zeros(2)
     if features is not None:
         known, z = 1.0, np.clip((features[[2, 1]].astype(np.float64) - weights.mean) / weights.scale, -4, 4)
-    x = np.concatenate((pooled / total if total else pooled, z, [known, np.log1p(total)]))
+    x = np.concatenate((pooled / np.sqrt(total) if total else pooled, z, [known, np.log1p(total)]))
     hidden = np.maximum(x @ weights.w1.astype(np.float64) + weights.b1, 0)
     return np.concatenate((x, hidden)) @ weights.w2.astype(np.float64) + weights.b2
 

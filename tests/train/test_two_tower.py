@@ -57,8 +57,7 @@ def fit(log: EventLog, *, as_of: int = NOW, seed: int = 0, section: TwoTowerSect
 
 @pytest.fixture(scope="module")
 def tower() -> TwoTower:
-    torch = pytest.importorskip("torch")
-    torch.set_num_threads(1)  # threads that wait for each other are slow where other tests run beside
+    pytest.importorskip("torch")
     return fit(world())
 
 

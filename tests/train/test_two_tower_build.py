@@ -33,7 +33,7 @@ TRAIN = {**tiny_config(Path("unused")).train.model_dump(exclude_unset=True), SPA
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Generation, Config, UserTower]:
-    pytest.importorskip("torch").set_num_threads(1)
+    pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("towers")
     config = tiny_config(folder / "store", sources=SOURCES, train=TRAIN)
     built = build_tiny(folder, config=config)
