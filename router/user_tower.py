@@ -1,9 +1,9 @@
 """From what is known of a user at this moment to their vector in a two-tower space: plain numpy, no torch.
 
 The tower of YoutubeDNN (Covington et al., RecSys 2016): the input vectors of the items that stand for the user's taste, pooled,
-beside features of the user, through one hidden layer. It runs for each request, so a stranger with a basket has a vector, and one
-whom the store knows has a vector that their basket has already moved. Vectors v of items that weigh a are pooled as Σ a v / √Σ a:
-the mean of a long history would hardly tell which items are in it. `train/two_tower.py` fits it,
+beside features of the user, through one hidden layer. It runs for each request, so a stranger with a basket has a vector, and
+one whom the store knows has a vector that their basket has already moved. Vectors v of items that weigh a are pooled as
+Σ a v / √Σ a: the mean of a long history would hardly tell which items are in it. `train/two_tower.py` fits it,
 `router/user_tower_file.py` keeps it, and the item tower's vectors lie in the shards.
 """
 
