@@ -16,7 +16,7 @@ import numpy as np
 from cluster.deadline import Clock
 from cluster.errors import DeadlineExceeded, GenerationMismatch, InvalidQuery, OskolokError, SchemaMismatch
 from cluster.generation import Generation
-from cluster.order import best_first
+from cluster.order import best_first, best_first_seldom_tied
 from cluster.spec import GenerationSpec
 from cluster.types import LATE, Floats, RankQuery, RankReply, Rows
 from ranker.batching import plan_calls
@@ -56,11 +56,8 @@ class _Lit:
     features: Features
     order: Rows
     scores: Floats
+    n_heavy: int
     light_us: float
-
-    @property
-    def n_heavy(self) -> int:
-        return min(self.query.n_heavy, len(self.order))
 
 
 class Ranker:
@@ -142,11 +139,12 @@ class Ranker:
             raise InvalidQuery(f"n_heavy is {query.n_heavy}", field="/n_heavy", allowed=">= 0")
         features = assemble(self.spec.features, query)
         scores = self._light.score(features) if self._light is not None else _as_they_came(len(features))
-        if not np.isfinite(scores).all():
+        if not _all_finite(scores):
             self.counts.light_nonfinite += 1
             scores = _as_they_came(len(features))
-        order = best_first(scores, query.keys).astype(np.int32)
-        return _Lit(at, query, features, order, scores[order], self._since_us(started))
+        order = best_first_seldom_tied(scores, query.keys).astype(np.int32)
+        n_heavy = min(query.n_heavy, len(order))
+        return _Lit(at, query, features, order, scores.take(order), n_heavy, self._since_us(started))
 
     def _rank_heavy(self, waiting: Sequence[_Lit], remaining_us: Sequence[float]) -> Iterator[tuple[int, Outcome]]:
         """Light replies for those who have no time left, then the others, call by call."""
@@ -177,7 +175,7 @@ class Ranker:
         for lit in members:
             own = scores[begin : begin + lit.n_heavy]
             begin += lit.n_heavy
-            if np.isfinite(own).all():
+            if _all_finite(own):
                 yield lit.at, _heavy_reply(lit, own, heavy_us)
             else:
                 self.counts.heavy_nonfinite += 1
@@ -185,6 +183,10 @@ class Ranker:
 
     def _since_us(self, started: float) -> float:
         return (self._clock() - started) * 1e6
+
+
+def _all_finite(scores: Floats) -> bool:
+    return b"\0" not in np.isfinite(scores).tobytes()  # a third of the time of .all() for a hundred
 
 
 def _as_they_came(m: int) -> Floats:

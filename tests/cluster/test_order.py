@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import InternalError
-from cluster.order import best_first, best_first_within, precedes, require_finite, top_k
+from cluster.order import best_first, best_first_seldom_tied, best_first_within, precedes, require_finite, top_k
 
 # Few distinct scores, so that ties at the cut are the rule; both zeros, which compare equal.
 scored = st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.sampled_from([-1.5, -0.0, 0.0, 0.5, 2.0, 3e38]), max_size=40)
@@ -45,6 +45,7 @@ def test_top_k_of_many_selects_what_sorting_would(seed: int, n: int, n_scores: i
 def test_best_first_is_the_total_order(items: dict[int, float]) -> None:
     scores, keys = arrays(items)
     assert keys[best_first(scores, keys)].tolist() == reference(items)
+    assert keys[best_first_seldom_tied(scores, keys)].tolist() == reference(items)
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,6 +58,7 @@ def test_many_are_sorted_by_digits_as_few_are_by_value(seed: int, n: int, n_scor
     scores[:2] = 0.0, -0.0
     keys = rng.permutation(n).astype(np.int64) - n // 2
     assert best_first(scores, keys).tolist() == np.lexsort((keys, -scores)).tolist()
+    assert best_first_seldom_tied(scores, keys).tolist() == np.lexsort((keys, -scores)).tolist()
 
 
 @given(scored, st.data())
