@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from cluster.config import Config
 from cluster.config_file import load
+from cluster.features import CONTEXT, cross_columns
+from cluster.train_sections import Loss
 from cluster.types import NO_KEYS
 from router.request import DEGRADATIONS
 from router.slate.compose import compose
@@ -32,7 +36,7 @@ def test_the_configuration_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_the_example_runs(code: str) -> None:
+def test_the_examples_run(code: str) -> None:
     exec(compile(code, "docs/ranking.md", "exec"), {})
 
 
@@ -47,10 +51,25 @@ def test_a_boost_moves_an_item_as_far_as_it_says(place: int) -> None:
     assert moved_to == int(said[str(place)])
 
 
+@pytest.mark.parametrize("key", sorted(set(re.findall(r"`((?:train|ranker|catalog|merge)\.\w[\w.]*)`", TEXT))))
+def test_every_key_exists(key: str) -> None:
+    section: object = Config().model_dump()
+    for part in key.split("."):
+        assert isinstance(section, dict) and part in section, f"no {key}"
+        section = section[part]
+
+
+def test_no_loss_and_no_cross_is_left_out() -> None:
+    crosses = cross_columns(match=("stat.cycle_days", "history.age_days"), sources=("ann",), user=())
+    for name in (*get_args(Loss), *CONTEXT, *crosses):
+        assert f"`{name}`" in TEXT, name
+
+
 def test_what_it_names_is_there() -> None:
     for path in set(re.findall(r"\]\(\.\./([\w/.]+)\)", TEXT)) | set(re.findall(r"(tests/[\w/]+\.py)", TEXT)):
         assert (ROOT / path).exists(), path
     for name in set(re.findall(r"\| `(\w+\.py)` \|", TEXT)):
         assert (ROOT / "router" / "slate" / name).exists(), name
-    for reason in ("cap_relaxed", "quota_missed", "diversity_skipped"):
+    of_ranking = [reason for reason in DEGRADATIONS if reason.startswith(("ranker_", "heavy_"))]
+    for reason in ("cap_relaxed", "quota_missed", "diversity_skipped", *of_ranking):
         assert f"`{reason}`" in TEXT and reason in DEGRADATIONS
