@@ -26,8 +26,8 @@ import numpy as np
 from scipy import sparse
 
 from cluster.config import AlsSection
-from train.fixed_side import FixedSide, gram, ridge
-from train.row_systems import Matrix
+from train.fixed_side import FixedSide, ridge
+from train.row_blocks import Matrix, gram
 
 _INIT_STD = 0.1  # of a vector's length, as in Rendle et al.
 _BLOCK_PAIRS = 1 << 16
@@ -78,9 +78,11 @@ def sweeps(confidence: sparse.csr_array, section: AlsSection, *, seed: int, star
         assert start.users.shape == users.shape and start.items.shape == items.shape, "start is of another shape"
         users, items = start.users, np.where(start.items.any(axis=1, keepdims=True), start.items, items)
     items = np.where(bought[:, None], items, np.float32(0))
-    while True:
-        users = solve_rows(by_user, items, section, start=users)
-        items = solve_rows(by_item, users, section, start=items)
+    while True:  # both sides move on to the fixed one's eigenbasis: inner products stay, and nothing is turned back
+        fixed = FixedSide.of(items, section)
+        users, items = fixed.solve_rotated(by_user, start=users), fixed.rotated
+        fixed = FixedSide.of(users, section)
+        items, users = fixed.solve_rotated(by_item, start=items), fixed.rotated
         yield Factors(users, items)
 
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cluster.config import AlsSection
+from train.row_blocks import gram, times
 from train.row_systems import Matrix, RowSystems, improve, solve_exactly
-
-_BLOCK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,13 +36,17 @@ class FixedSide:
         eigenvalues, basis = np.linalg.eigh(gram(vectors))
         basis = basis.astype(np.float32)
         n_active = int(np.count_nonzero(vectors.any(axis=1)))
-        return cls(section, vectors @ basis, basis, np.maximum(eigenvalues, 0), n_active)
+        return cls(section, times(vectors, basis), basis, np.maximum(eigenvalues, 0), n_active)
 
     def solve(self, pairs: sparse.csr_array, *, start: Matrix | None = None) -> Matrix:
         """The best vector of every row of `pairs` (m, n), confidences > 0: (m, dim) float32, zeros for a row without a pair.
 
         Without `start` (m, dim) the solution is exact; with it and `solver = "cg"`, it is `cg_steps` steps better than `start`.
         """
+        return times(self.solve_rotated(pairs, start=start), self.basis.T)
+
+    def solve_rotated(self, pairs: sparse.csr_array, *, start: Matrix | None = None) -> Matrix:
+        """The same vectors in the eigenbasis, as `rotated` is. `start` is not."""
         a = np.float32(self.section.unobserved_weight)
         systems = RowSystems(
             weights=pairs,
@@ -53,8 +56,8 @@ class FixedSide:
             ridge=ridge(pairs, n_other=self.n_active, section=self.section),
         )
         if start is None or self.section.solver == "exact":
-            return solve_exactly(systems) @ self.basis.T
-        return improve(systems, start @ self.basis, n_steps=self.section.cg_steps) @ self.basis.T
+            return solve_exactly(systems)
+        return improve(systems, times(start, self.basis), n_steps=self.section.cg_steps)
 
     def with_rows(self, rows: NDArray[np.integer], vectors: Matrix) -> FixedSide:
         """The side in which some rows speak by other (m, dim) vectors where they are in a pair.
@@ -71,12 +74,3 @@ def ridge(pairs: sparse.csr_array, *, n_other: int, section: AlsSection) -> NDAr
     degrees = np.diff(pairs.indptr).astype(np.float64)
     scale = (degrees + section.unobserved_weight * n_other) ** section.frequency_exponent
     return (section.regularization * scale).astype(np.float32)
-
-
-def gram(vectors: Matrix) -> NDArray[np.float64]:
-    """VᵀV (dim, dim), accumulated in float64."""
-    total = np.zeros((vectors.shape[1], vectors.shape[1]))
-    for begin in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[begin : begin + _BLOCK_ROWS].astype(np.float64)
-        total += block.T @ block
-    return total

@@ -14,27 +14,43 @@ D: cheaper still, and exact only in the limit (Takács et al., "Applications of 
 feedback collaborative filtering", RecSys 2011; there without a preconditioner).
 
 Rows of similar length are gathered into one padded batch and solved by batched BLAS and LAPACK calls, each batch on one thread:
-BLAS threads of its own would fight over the cores (dim 256, two cores: 3.9 s a sweep of Gowalla with them, 2.0 s without).
+BLAS threads of its own would fight over the cores.
 What the systems mean is `train/als.py` and `train/eals.py`.
 """
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
-Matrix = NDArray[np.float32]
-Solve = Callable[[Matrix, Matrix, Matrix, NDArray[np.int64]], Matrix]  # h, t, d, rows
+from train.row_blocks import Matrix, on_threads
 
+_SHORT_ROW = 8  # pairs; dim 256: 0.18 µs a pair exactly, 0.35 by three steps, and at 16 pairs 0.26 and 0.24
+_ROW_FLOATS = 1 << 16  # floats a batch of what there is one vector a row of; more, and malloc maps new pages for each of them
 _BATCH_FLOATS = 1 << 20  # gathered floats a batch, 4 MiB: what stays in cache, and bounds the memory of each thread
+
+
+class _Batch(NamedTuple):
+    """Some rows, padded to the longest of them by pairs of weight and pull 0.
+
+    rows: (b,).  v: (b, n, dim) vectors of the pairs, overwritten by the next batch.  w, p: (b, n) weights and pulls.
+    d: (b, dim) diagonals.
+    """
+
+    rows: NDArray[np.int64]
+    v: Matrix
+    w: Matrix
+    p: Matrix
+    d: Matrix
+
+
+Solve = Callable[[_Batch], Matrix]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,106 +71,132 @@ def solve_exactly(systems: RowSystems) -> Matrix:
     """Every row's x, (m, dim) float32, zeros for a row without pairs. Relative error about 1e-5 of well-posed systems."""
     dim = systems.vectors.shape[1]
 
-    def solve(h: Matrix, t: Matrix, d: Matrix, rows: NDArray[np.int64]) -> Matrix:
-        return _solve_in_pairs(h, t, d) if h.shape[1] < dim else _solve_in_dimensions(h, t, d)
+    def solve(batch: _Batch) -> Matrix:
+        return _solve_in_pairs(batch) if batch.v.shape[1] < dim else _solve_in_dimensions(batch)
 
     return _in_batches(systems, solve, dim)
 
 
 def improve(systems: RowSystems, start: Matrix, *, n_steps: int) -> Matrix:
-    """Every row's x after n_steps of conjugate gradients from `start`, (m, dim) float32; zeros for a row without pairs."""
+    """Every row's x after n_steps of conjugate gradients from `start`, (m, dim) float32; zeros for a row without pairs.
 
-    def solve(h: Matrix, t: Matrix, d: Matrix, rows: NDArray[np.int64]) -> Matrix:
-        return _conjugate_gradients(h, t, d, start[rows], n_steps)
+    The shortest rows get the exact x, which takes no longer than three steps.
+    """
+    short = min(_SHORT_ROW, systems.vectors.shape[1])
 
-    return _in_batches(systems, solve, 0)
+    def solve(batch: _Batch) -> Matrix:
+        if batch.v.shape[1] <= short:
+            return _solve_in_pairs(batch)
+        return _conjugate_gradients(batch, start[batch.rows], n_steps)
+
+    return _in_batches(systems, solve, short + 1)
 
 
-def _solve_in_dimensions(h: Matrix, t: Matrix, d: Matrix) -> Matrix:
-    """From the dim × dim form, for a batch: h (b, n, dim), t (b, n), d (b, dim)."""
+def _solve_in_dimensions(batch: _Batch) -> Matrix:
+    """From the dim × dim form."""
+    h, t = _scaled(batch)
     gram = np.matmul(h.transpose(0, 2, 1), h)
     at = np.arange(h.shape[2])
-    gram[:, at, at] += d
+    gram[:, at, at] += batch.d
     rhs = np.matmul(t[:, None, :], h)[:, 0, :, None]
     return np.linalg.solve(gram, rhs)[:, :, 0]
 
 
-def _solve_in_pairs(h: Matrix, t: Matrix, d: Matrix) -> Matrix:
-    """The same x from the n × n form."""
-    scaled = h / d[:, None, :]
-    kernel = np.matmul(scaled, h.transpose(0, 2, 1))
+def _solve_in_pairs(batch: _Batch) -> Matrix:
+    """The same x from the n × n form, with H D^-1/2 in place of H."""
+    h, t = _scaled(batch)
+    roots = 1 / np.sqrt(batch.d)
+    h *= roots[:, None, :]
+    kernel = np.matmul(h, h.transpose(0, 2, 1))
     at = np.arange(h.shape[1])
     kernel[:, at, at] += 1
-    y = np.linalg.solve(kernel, t[:, :, None])
-    return np.matmul(y.transpose(0, 2, 1), scaled)[:, 0, :]
+    y = np.linalg.solve(kernel, t[:, :, None])[:, :, 0]
+    return _sum_of(h, y) * roots
 
 
-def _conjugate_gradients(h: Matrix, t: Matrix, d: Matrix, start: Matrix, n_steps: int) -> Matrix:
-    """n_steps towards the same x."""
+def _scaled(batch: _Batch) -> tuple[Matrix, Matrix]:
+    """H, in place of v, and t."""
+    roots = np.sqrt(batch.w)
+    batch.v[:] *= roots[:, :, None]
+    return batch.v, np.divide(batch.p, roots, out=np.zeros_like(roots), where=roots > 0)
+
+
+def _conjugate_gradients(batch: _Batch, start: Matrix, n_steps: int) -> Matrix:
+    """n_steps towards the same x. Passes over v are what costs, 2 n_steps + 1 of them; the rest is done in place."""
+    _, v, w, p, d = batch
     tiny = np.finfo(np.float32).tiny
+    inverse = 1 / d
     x = start.copy()
-    missing = t - np.matmul(h, x[:, :, None])[:, :, 0]
-    residual = np.matmul(missing[:, None, :], h)[:, 0, :] - d * x
-    z = residual / d
-    direction = z
-    norm = np.einsum("ij,ij->i", residual, z)
+    residual = _sum_of(v, p - w * _dots(v, x)) - d * x
+    direction = residual * inverse
+    norm = np.einsum("ij,ij->i", residual, direction)
+    scratch, z = np.empty_like(x), np.empty_like(x)
     for step in range(n_steps):
-        image = np.matmul(np.matmul(h, direction[:, :, None]).transpose(0, 2, 1), h)[:, 0, :] + d * direction
-        length = norm / np.maximum(np.einsum("ij,ij->i", direction, image), tiny)
-        x += length[:, None] * direction
-        if step + 1 == n_steps:
-            break
-        residual -= length[:, None] * image
-        z = residual / d
-        before, norm = norm, np.einsum("ij,ij->i", residual, z)
-        direction = z + (norm / np.maximum(before, tiny))[:, None] * direction
+        along = _dots(v, direction)
+        weighted, pulled = w * along, np.multiply(d, direction, out=scratch)
+        curvature = np.einsum("ij,ij->i", weighted, along) + np.einsum("ij,ij->i", pulled, direction)
+        length = norm / np.maximum(curvature, tiny)
+        if step + 1 < n_steps:
+            pulled += _sum_of(v, weighted)
+            pulled *= length[:, None]
+            residual -= pulled
+        x += np.multiply(direction, length[:, None], out=scratch)
+        if step + 1 < n_steps:
+            np.multiply(residual, inverse, out=z)
+            before, norm = norm, np.einsum("ij,ij->i", residual, z)
+            direction *= (norm / np.maximum(before, tiny))[:, None]
+            direction += z
     return x
+
+
+def _dots(v: Matrix, x: Matrix) -> Matrix:
+    """v_bj·x_b, (b, n)."""
+    return np.matmul(v, x[:, :, None])[:, :, 0]
+
+
+def _sum_of(v: Matrix, weights: Matrix) -> Matrix:
+    """Σ_j weights_bj v_bj, (b, dim)."""
+    return np.matmul(weights[:, None, :], v)[:, 0, :]
 
 
 def _in_batches(systems: RowSystems, solve: Solve, boundary: int) -> Matrix:
     """What `solve` says of each batch. boundary: row lengths below it are never padded up to it."""
     m, dim = systems.weights.shape[0], systems.vectors.shape[1]
     degrees = np.diff(systems.weights.indptr).astype(np.int64)
-    pairs = _padded(systems)
     solved = np.zeros((m, dim), np.float32)
+    gather = _Gatherer(systems, degrees)
 
     def one(rows: NDArray[np.int64]) -> None:
-        h, t = _gather(pairs, systems.weights.indptr[rows].astype(np.int64), degrees[rows])
-        solved[rows] = solve(h, t, systems.base + systems.ridge[rows, None], rows)
+        solved[rows] = solve(gather(rows))
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(one, _batches(degrees, dim, boundary)):
-            pass
+    for _ in on_threads(one, _batches(degrees, dim, boundary)):
+        pass
     return solved
 
 
-class _Pairs(NamedTuple):
-    """The pairs of all rows, one after the other, and one more that pads short rows: it points at a vector of zeros."""
+class _Gatherer:
+    """Makes batches. Each thread has one buffer for their vectors: new memory for each took as long as to solve it."""
 
-    columns: NDArray[np.int32]
-    roots: NDArray[np.float32]
-    t: NDArray[np.float32]
-    vectors: Matrix
+    def __init__(self, systems: RowSystems, degrees: NDArray[np.int64]) -> None:
+        self._systems, self._degrees = systems, degrees
+        self._columns = np.append(systems.weights.indices, 0).astype(np.int64)  # the last pair pads
+        self._weights = np.append(systems.weights.data, np.float32(0))
+        self._pulls = np.append(systems.pulls, np.float32(0))
+        self._buffers = threading.local()
 
+    def __call__(self, rows: NDArray[np.int64]) -> _Batch:
+        systems, lengths = self._systems, self._degrees[rows]
+        steps = np.arange(lengths.max(), dtype=np.int64)
+        at = np.where(steps < lengths[:, None], systems.weights.indptr[rows, None] + steps, len(self._columns) - 1)
+        v = self._buffer(at.size * systems.vectors.shape[1]).reshape(*at.shape, -1)
+        systems.vectors.take(self._columns[at], axis=0, out=v, mode="clip")  # "raise" would fill a copy
+        return _Batch(rows, v, self._weights[at], self._pulls[at], systems.base + systems.ridge[rows, None])
 
-def _padded(systems: RowSystems) -> _Pairs:
-    roots = np.sqrt(systems.weights.data)
-    n, dim = systems.vectors.shape
-    return _Pairs(
-        np.append(systems.weights.indices, np.int32(n)),
-        np.append(roots, np.float32(0)),
-        np.append(systems.pulls / roots, np.float32(0)),
-        np.vstack((systems.vectors, np.zeros((1, dim), np.float32))),
-    )
-
-
-def _gather(pairs: _Pairs, begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
-    """The rows' vectors times √w, (b, n, dim), and p / √w, (b, n), padded with zeros to the longest row."""
-    steps = np.arange(lengths.max(), dtype=np.int64)
-    at = np.where(steps < lengths[:, None], begins[:, None] + steps, len(pairs.columns) - 1)
-    h = pairs.vectors.take(pairs.columns[at], axis=0)
-    h *= pairs.roots[at][:, :, None]
-    return h, pairs.t[at]
+    def _buffer(self, size: int) -> NDArray[np.float32]:
+        buffer: NDArray[np.float32] | None = getattr(self._buffers, "floats", None)
+        if buffer is None or len(buffer) < size:
+            buffer = self._buffers.floats = np.empty(max(size, _BATCH_FLOATS), np.float32)
+        return buffer[:size]
 
 
 def _batches(degrees: NDArray[np.int64], dim: int, boundary: int) -> Iterator[NDArray[np.int64]]:
@@ -170,6 +212,6 @@ def _batches(degrees: NDArray[np.int64], dim: int, boundary: int) -> Iterator[ND
         if sizes[begin] < boundary:
             longest = min(longest, boundary - 1)
         end = int(np.searchsorted(sizes, longest, side="right"))
-        end = min(end, begin + max(1, _BATCH_FLOATS // int(longest * dim)))
+        end = min(end, begin + max(1, min(_BATCH_FLOATS // int(longest * dim), _ROW_FLOATS // dim)))
         yield order[begin:end]
         begin = end
