@@ -119,11 +119,11 @@ def quality(score: Score, split: Split, metrics: Sequence[str]) -> dict[str, flo
     asked = [(name, *name.split("@")) for name in metrics]
     tops, users = top_unseen(score, split, max(int(k) for _, _, k in asked)), split.test_users
     wanted = np.diff(split.test.indptr)[users]
-    hits = _hits(tops, users, split.test)
+    hit = hits(tops, users, split.test)
     found: dict[str, float] = {}
     for name, kind, text in asked:
         k = int(text)
-        n_hits = hits[:, :k].sum(axis=1)
+        n_hits = hit[:, :k].sum(axis=1)
         if kind == "p":
             values = n_hits / k
         elif kind in ("r", "recall"):
@@ -131,7 +131,7 @@ def quality(score: Score, split: Split, metrics: Sequence[str]) -> dict[str, flo
         else:
             assert kind == "ndcg", f"no metric {name!r}"
             gains = 1 / np.log2(np.arange(2, k + 2))
-            values = hits[:, :k] @ gains / np.cumsum(gains)[np.minimum(wanted, k) - 1]
+            values = hit[:, :k] @ gains / np.cumsum(gains)[np.minimum(wanted, k) - 1]
         found[name] = float(values.mean())
     return found
 
@@ -161,7 +161,8 @@ def top_of_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     return at[order][starts[:, None] + np.arange(k)].astype(np.int32)
 
 
-def _hits(tops: NDArray[np.int32], users: Users, test: sparse.csr_array) -> NDArray[np.bool_]:
+def hits(tops: NDArray[np.int32], users: Users, test: sparse.csr_array) -> NDArray[np.bool_]:
+    """Which of the users' (n, k) tops are among their test items."""
     wanted = np.repeat(np.arange(test.shape[0]), np.diff(test.indptr)) * test.shape[1] + test.indices
     return np.isin(users[:, None] * test.shape[1] + tops, wanted)
 
