@@ -36,14 +36,30 @@ def step(users: FixedSide, items: FixedSide, *, new_items: RowPairs, back: RowPa
     has all its pairs there, new and old. Both solutions are exact. All other rows stay as they are.
     """
     placed = place(users, new_items)
-    return placed, place(items.with_rows(new_items.rows, placed), back)
+    bought, pairs = _narrowed(back.pairs)
+    _, here, there = np.intersect1d(bought, new_items.rows, assume_unique=True, return_indices=True)
+    return placed, _solved(items.only(bought).with_rows(here, placed[there]), pairs)
 
 
 def place(side: FixedSide, new: RowPairs) -> Matrix:
     """The vectors of some rows, from their pairs with rows that speak; zeros for a row without such pairs."""
-    speaks = side.rotated.any(axis=1)[new.pairs.indices]
-    starts = np.concatenate(([0], np.cumsum(speaks)))[new.pairs.indptr]
-    heard = sparse.csr_array((new.pairs.data[speaks], new.pairs.indices[speaks], starts), shape=new.pairs.shape)
+    partners, pairs = _narrowed(new.pairs)
+    return _solved(side.only(partners), pairs)
+
+
+def _narrowed(pairs: sparse.csr_array) -> tuple[NDArray[np.intp], sparse.csr_array]:
+    """The columns that have pairs, ascending, and the matrix of these alone."""
+    has_pairs = np.zeros(pairs.shape[1], bool)
+    has_pairs[pairs.indices] = True
+    columns = np.flatnonzero(has_pairs)
+    at = (np.cumsum(has_pairs) - 1)[pairs.indices]
+    return columns, sparse.csr_array((pairs.data, at, pairs.indptr), shape=(pairs.shape[0], len(columns)))
+
+
+def _solved(side: FixedSide, pairs: sparse.csr_array) -> Matrix:
+    speaks = side.rotated.any(axis=1)[pairs.indices]
+    starts = np.concatenate(([0], np.cumsum(speaks)))[pairs.indptr]
+    heard = sparse.csr_array((pairs.data[speaks], pairs.indices[speaks], starts), shape=pairs.shape)
     return side.solve(heard)
 
 

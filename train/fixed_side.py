@@ -59,6 +59,10 @@ class FixedSide:
             return solve_exactly(systems)
         return improve(systems, times(start, self.basis), n_steps=self.section.cg_steps)
 
+    def only(self, rows: NDArray[np.integer]) -> FixedSide:
+        """The side when pairs have only these rows, numbered anew. Everybody's pull towards 0 stays."""
+        return replace(self, rotated=self.rotated[rows])
+
     def with_rows(self, rows: NDArray[np.integer], vectors: Matrix) -> FixedSide:
         """The side in which some rows speak by other (m, dim) vectors where they are in a pair.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Matrix = NDArray[np.float32]
 Block = TypeVar("Block")
@@ -24,8 +25,19 @@ _BLOCK_ROWS = 1 << 12
 
 def on_threads(work: Callable[[Block], Found], blocks: Iterable[Block]) -> Iterator[Found]:
     """What `work` says of each block, in their order; as many threads as cores."""
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_n_threads()) as pool:
         yield from pool.map(work, blocks)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Looked for once: it reads the process's whole memory map. NumPy's, the one that counts here, is loaded by then."""
+    return ThreadpoolController()
+
+
+@cache
+def _n_threads() -> int:
+    return os.cpu_count() or 1
 
 
 def gram(vectors: Matrix) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ def confidences(n_users: int, n_items: int, density: float, seed: int) -> sparse
 
 
 def textbook(pairs: np.ndarray, fixed: np.ndarray, section: AlsSection) -> np.ndarray:
-    """The minimiser of the module's loss for each row, one normal equation at a time."""
+    """In float64, the minimiser of the module's loss for each row, one normal equation at a time."""
     fixed = fixed.astype(np.float64)
     n_active = np.count_nonzero(fixed.any(axis=1))
     gram = section.unobserved_weight * fixed.T @ fixed
@@ -53,7 +53,34 @@ def test_a_half_sweep_is_the_textbook_solution(m: int, n: int, dim: int, density
     fixed = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
     section = SECTION.model_copy(update={"dim": dim})
     expected = textbook(pairs.toarray(), fixed, section)
-    np.testing.assert_allclose(als.solve_rows(pairs, fixed, section), expected, atol=2e-4, rtol=2e-3)
+    error = np.linalg.norm(als.solve_rows(pairs, fixed, section) - expected)
+    assert error <= als.ROWS_TOLERANCE * np.linalg.norm(expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    m=st.integers(1, 60),
+    n=st.integers(1, 60),
+    dim=st.integers(2, 20),
+    density=st.floats(0.02, 1),
+    regularization=st.floats(0.01, 1),
+    unobserved_weight=st.floats(0.01, 1),
+    seed=st.integers(0, 2**16),
+)
+def test_a_fit_gives_the_scores_of_a_fit_in_float64(
+    m: int, n: int, dim: int, density: float, regularization: float, unobserved_weight: float, seed: int
+) -> None:
+    pairs = confidences(m, n, density, seed)
+    weights = {"regularization": regularization, "unobserved_weight": unobserved_weight}
+    section = SECTION.model_copy(update={"dim": dim} | weights)
+    found = als.fit(pairs, section, seed=seed)
+    dense = pairs.toarray()
+    items = np.random.default_rng(seed).standard_normal((n, dim), np.float32) * np.float32(0.1 / np.sqrt(dim))
+    items = np.where((dense > 0).any(axis=0)[:, None], items, 0).astype(np.float64)
+    for _ in range(section.n_sweeps):
+        users = textbook(dense, items, section)
+        items = textbook(dense.T, users, section)
+    np.testing.assert_allclose(found.users @ found.items.T, users @ items.T, rtol=0, atol=als.SCORES_TOLERANCE)
 
 
 def test_the_loss_falls_with_every_sweep() -> None:
