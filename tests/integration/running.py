@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,42 @@ def kill(*pids: int) -> None:
     for pid in pids:
         assert pid > 1
         os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def hung(*pids: int) -> Iterator[None]:
+    """These processes do nothing while the block runs; their sockets stay open, so nothing tells that they are gone."""
+    try:
+        _signal(signal.SIGSTOP, pids)
+        yield
+    finally:
+        _signal(signal.SIGCONT, pids)
+
+
+@contextmanager
+def slowed(*pids: int, stopped_ms: float, running_ms: float) -> Iterator[None]:
+    """These processes stand still in turns while the block runs, as on a machine that others keep busy."""
+    stop = threading.Event()
+
+    def halt_and_go() -> None:
+        while not stop.wait(running_ms / 1000):
+            with hung(*pids):
+                time.sleep(stopped_ms / 1000)
+
+    halting = threading.Thread(target=halt_and_go)
+    halting.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        halting.join()
+
+
+def _signal(number: signal.Signals, pids: tuple[int, ...]) -> None:
+    for pid in pids:
+        assert pid > 1
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def command_of(pid: int) -> str:

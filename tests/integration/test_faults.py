@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Cluster, Load, kill, load, wait_until
+from tests.integration.running import Cluster, Load, Reply, hung, kill, load, slowed, wait_until
 from tests.router.users.redis_server import RedisServer
 
 pytestmark = pytest.mark.ray
@@ -104,6 +104,47 @@ def test_without_any_ranker_the_merged_order_is_served_and_named(cluster: Cluste
     assert any("ranker_failed" in reply.degraded for reply in found.replies)
     assert all(len(reply.json["items"]) == 20 for reply in found.replies)
     assert took_s < 15
+
+
+def test_a_hung_ranker_costs_few_requests_their_order(cluster: Cluster) -> None:
+    victim = cluster.part("ranker-0")
+    felt: list[Reply] = []
+
+    def feel() -> bool:
+        felt.append(cluster.recommend("user-0001"))
+        return "ranker_timeout" in felt[-1].degraded
+
+    with load(cluster, per_s=40) as found:
+        time.sleep(0.5)
+        with hung(victim["pid"]):
+            wait_until(feel, 3, "the hang was not felt")
+            time.sleep(2)
+        cluster.wait_whole(20)
+    all_answered(found)
+    assert {reply.ratio for reply in found.replies} == {1.0}
+    late = [reply for reply in (*felt, *found.replies) if "ranker_timeout" in reply.degraded]
+    assert all(len(reply.json["items"]) == 20 for reply in late)
+    timeout_ms = cluster.config.ranker.timeout_ms
+    assert min(reply.json["timings_ms"]["rank"] for reply in late) < timeout_ms + 20, "its time, and not the request's, ran out"
+    assert len(late) < len(found.replies) / 4, "who has not answered yet is asked less"
+    again = cluster.part("ranker-0")
+    assert (again["pid"], again["starts"]) == (victim["pid"], victim["starts"]), "nobody had to start it again"
+
+
+def test_slow_rankers_order_less_and_as_much_as_before_when_they_are_not(cluster: Cluster) -> None:
+    rankers = (cluster.part("ranker-0")["pid"], cluster.part("ranker-1")["pid"])
+    with load(cluster, per_s=60) as slow, slowed(*rankers, stopped_ms=40, running_ms=20):
+        wait_until(lambda: "heavy_narrowed" in cluster.recommend("user-0001").degraded, 10, "the rankers are not slow")
+        time.sleep(2)
+    with load(cluster, per_s=100) as after:
+        cluster.wait_whole(30)
+    for found in (slow, after):
+        all_answered(found)
+        assert {reply.ratio for reply in found.replies} == {1.0}
+        assert all(len(reply.json["items"]) == 20 for reply in found.replies)
+    named = {reason for reply in slow.replies for reason in reply.degraded} - {"user_store"}
+    assert "heavy_narrowed" in named and named <= {"heavy_narrowed", "heavy_skipped", "ranker_timeout"}
+    assert cluster.part("ranker-0")["pid"] == rankers[0]
 
 
 def test_without_users_answers_are_cold_and_not_late(cluster: Cluster, redis: RedisServer) -> None:
