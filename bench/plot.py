@@ -6,6 +6,7 @@ measured here, and a picture names the machine its rows name.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -20,15 +21,15 @@ DOCS = Path(__file__).parent.parent / "docs" / "bench"
 
 @dataclass(frozen=True)
 class Figure:
-    """One panel per metric. kind: bars grouped by case; a line per system over a number in the case's name; or lying
-    bars grouped by system, for many systems that are all ours.
+    """One panel per metric. kind: bars grouped by case; a line per system over a number in the case's name; lying bars grouped
+    by system, for many systems that are all ours; or a line per system over the percentiles <metric>_p1 … <metric>_p99.
 
     x: how that number is found.  log_x: whether its axis is logarithmic.  panel: what of a case's name gets panels of its
     own, nothing by default.  without: systems that are left out.
     """
 
     metrics: tuple[str, ...] = ()
-    kind: Literal["bars", "lines", "systems"] = "bars"
+    kind: Literal["bars", "lines", "systems", "percentiles"] = "bars"
     log: bool = True
     x: str = r"\d+(?:\.\d+)?"
     log_x: bool = False
@@ -44,10 +45,15 @@ class Figure:
             found = re.search(self.panel, row.case)
             if found:
                 groups.setdefault(found.group(), []).append(row)
-        return [(metric, [row for row in group if metric in row.metrics]) for group in groups.values() for metric in metrics]
+        names = {metric: f"{metric}_p50" if self.kind == "percentiles" else metric for metric in metrics}
+        return [
+            (metric, [row for row in group if names[metric] in row.metrics]) for group in groups.values() for metric in names
+        ]
 
 
 FIGURES: dict[str, Figure] = {
+    "als_speed": Figure(("sweep_ms",), kind="lines", x=r"(?<=d=64, )\d+(?=% of the events)", log=False),
+    "als_step": Figure(("dot",), kind="percentiles", log=False, panel=r"(?<=dot product, )gowalla d=64, \w+ items"),
     "fanout": Figure(("fanouts_per_s", "p50_us", "p99_us")),
     "http": Figure(("requests_per_s", "p50_ms", "p99_ms", "cpu_ms_per_request")),
     "filter": Figure(
@@ -58,6 +64,7 @@ FIGURES: dict[str, Figure] = {
         panel=r"^\w+ \d+k",
         without=("oskolok, cold mask",),
     ),
+    "ranking": Figure(("ndcg@10", "recall@10", "mrr", "ms"), kind="systems", log=False),
     "scaling": Figure(kind="lines", log=False),
     "sources": Figure(("recall@500", "recall_new@500", "exclusive_new", "ms_per_request"), kind="systems", log=False),
 }
@@ -80,7 +87,9 @@ def draw(name: str, rows: Sequence[Row], figure: Figure) -> Path:
     size = ((3.1 if lying else 4.2) * len(panels), height)
     canvas, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=lying, layout="constrained")
     for axis, (metric, shown) in zip(axes[0], panels, strict=True):
-        {"bars": _bars, "lines": _lines, "systems": _lying_bars}[figure.kind](axis, shown, metric, figure)
+        {"bars": _bars, "lines": _lines, "systems": _lying_bars, "percentiles": _percentiles}[figure.kind](
+            axis, shown, metric, figure
+        )
         group = re.search(figure.panel, shown[0].case) if figure.panel else None
         axis.set_title(f"{metric}, {group.group()}" if group else metric)
         if figure.log:
@@ -124,9 +133,17 @@ def _lying_bars(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
     for i, (case, colour) in enumerate(zip(cases, (_OUR_COLOUR, *_PEER_COLOURS), strict=False)):
         mine = [row for row in rows if row.case == case]
         at = [systems.index(row.system) + (i - (len(cases) - 1) / 2) * width for row in mine]
-        drawn = axis.barh(at, [row.metrics[metric] for row in mine], width * 0.92, label=case, color=colour)
+        values = [row.metrics[metric] for row in mine]
+        drawn = axis.barh(at, values, width * 0.92, label=case, color=colour)
+        low, high = (_ends(mine, metric, which) for which in ("lo", "hi"))
+        axis.hlines(at, low, high, color="black", lw=1)
         axis.bar_label(drawn, fmt="{:,.3g}", fontsize=6, padding=1)
     axis.set_yticks(range(len(systems)), systems)
+
+
+def _ends(rows: Sequence[Row], metric: str, which: str) -> list[float]:
+    """One end of each row's interval, NaN where it has none."""
+    return [row.metrics.get(f"{metric}_{which}", math.nan) for row in rows]
 
 
 def _lines(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
@@ -148,6 +165,16 @@ def _lines(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
         axis.set_xscale("log")
     if not figure.log:
         axis.set_ylim(bottom=0)
+
+
+def _percentiles(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
+    colours = _systems(rows)
+    for at, row in enumerate(rows):
+        names = {name: re.fullmatch(rf"{metric}_p(\d+)", name) for name in row.metrics}
+        points = sorted((int(found.group(1)), row.metrics[name]) for name, found in names.items() if found)
+        style = ("-", "--", ":")[at % 3]  # lines that should lie on each other
+        axis.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=row.system, color=colours[row.system])
+    axis.set_xlabel("percentile")
 
 
 def _origin(rows: Sequence[Row]) -> str:
