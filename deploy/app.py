@@ -34,13 +34,14 @@ log = logging.getLogger("oskolok.http")
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What answers come from. view_of: the newest view of the cluster, None before the first."""
+    """What answers come from. view_of: the newest view of the cluster, None before the first.  node_id: of this router."""
 
     router: Recommender
     inquirer: Inquirer
     view_of: Callable[[], ClusterView | None]
     users: UserStore
     metrics: Metrics
+    node_id: str = ""
 
 
 def create_app(backend: Backend, config: Config) -> Application:

@@ -7,6 +7,7 @@ a closed network.
 from __future__ import annotations
 
 import logging
+import os
 import platform
 from importlib.metadata import version
 from importlib.resources import files
@@ -76,7 +77,12 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
     async def cluster() -> Response:
         found = await now()
         view = backend.view_of()
-        body = {"state": found.state, "checks": [f"[{mark}]{text}" for mark, text in found.lines], "cluster": view}
+        body = {
+            "state": found.state,
+            "checks": [f"[{mark}]{text}" for mark, text in found.lines],
+            "answered_by": {"node_id": backend.node_id, "pid": os.getpid()},
+            "cluster": view,
+        }
         return Response(to_json(body), media_type="application/json")
 
     @shell.get("/openapi.json", include_in_schema=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
@@ -443,7 +444,8 @@ def test_health() -> None:
     ]
     world.view = view("ready", "ready", "ready", "ready")
     assert world.get("/readyz").status_code == 200
-    assert world.get("/v1/cluster").json()["state"] == "READY"
+    whole = world.get("/v1/cluster").json()
+    assert (whole["state"], whole["answered_by"]) == ("READY", {"node_id": "", "pid": os.getpid()})
     world.view = view("ready", "ready", "dead", "ready")
     world.users.down = True
     after = world.get("/readyz?verbose")
