@@ -121,10 +121,16 @@ class LightSection(Section):
     enabled: bool = True
 
 
+HeavyKind = Literal["catboost", "onnx"]
+
+
 class HeavySection(Section):
     """Under load fewer than n_heavy are asked for, so that `percentile` of the calls to rankers take target_ms at most."""
 
     enabled: bool = True
+    model: Annotated[
+        HeavyKind, Field(description="which of the generation's: the trees of the build, or train.ranker.onnx_file")
+    ] = "catboost"
     n_heavy: Annotated[int, Field(ge=1, le=10_000, description="candidates that reach the heavy model")] = 100
     adaptive: Annotated[bool, Field(description="false = n_heavy whatever the load")] = True
     n_heavy_min: Annotated[int, Field(ge=1, le=10_000, description="never fewer than these, however high the load")] = 10

@@ -28,6 +28,7 @@ from deploy.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
 from deploy.listeners import Listener, descendants, listeners_of, require_free
 from deploy.secret_file import load_or_create
 from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
+from ranker.ranker import require_heavy
 from router.slate.rules import Rules
 from router.users.opening import open_store
 
@@ -63,6 +64,7 @@ class Launcher:
                 f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set it back"
             )
         Rules.of(self._config.slate, generation.spec)
+        require_heavy(generation, self._config.ranker.heavy.model)
         if self._listen == "loopback":
             require_free(self._config.http.host, self._config.http.port)
         self._set_environment(storage)

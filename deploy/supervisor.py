@@ -166,8 +166,8 @@ class Supervisor:
         }
         if slot.shard >= 0:
             return ray.remote(ShardActor).options(**options).remote(shard=slot.shard, **common)
-        batch = config.ranker.batch_requests_max
-        return ray.remote(RankerActor).options(**options).remote(batch_requests_max=batch, **common)
+        batch, heavy = config.ranker.batch_requests_max, config.ranker.heavy.model
+        return ray.remote(RankerActor).options(**options).remote(batch_requests_max=batch, heavy_model=heavy, **common)
 
     async def _nodes(self) -> Sequence[Node]:
         """The nodes that actors may be placed on: all that live, or without `ray.spread` this one."""

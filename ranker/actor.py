@@ -5,7 +5,7 @@ Queries come over the data plane, on one thread, all that wait at once; Ray's ca
 
 from __future__ import annotations
 
-from cluster.config import TransportSection
+from cluster.config import HeavyKind, TransportSection
 from cluster.errors import RankerUnavailable
 from cluster.generation import Generation
 from cluster.services import ranker_service
@@ -28,11 +28,12 @@ class RankerActor:
         host: str,
         node_id: str,
         batch_requests_max: int,
+        heavy_model: HeavyKind = "catboost",
     ) -> None:
         """Returns once the server listens; the models are read after that."""
 
         def load() -> tuple[str, Ranker]:
-            loaded = Ranker.load(Generation.open(generation_path))
+            loaded = Ranker.load(Generation.open(generation_path), heavy_model=heavy_model)
             return loaded.spec.id, loaded
 
         self._slot = ServingSlot(

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cluster.config import HeavyKind
 from cluster.deadline import Clock
-from cluster.errors import DeadlineExceeded, GenerationMismatch, InvalidQuery, OskolokError, SchemaMismatch
+from cluster.errors import ConfigError, DeadlineExceeded, GenerationMismatch, InvalidQuery, OskolokError, SchemaMismatch
 from cluster.generation import Generation
 from cluster.order import best_first, best_first_seldom_tied
 from cluster.spec import GenerationSpec
@@ -29,6 +30,7 @@ from ranker.model import Model
 
 LIGHT_FILE = "models/light.json"
 HEAVY_FILE = "models/heavy.cbm"
+ONNX_FILE = "models/heavy.onnx"
 
 Outcome = RankReply | OskolokError
 
@@ -88,13 +90,22 @@ class Ranker:
         self._heavy_cost = measure(heavy, clock) if heavy is not None else None
 
     @classmethod
-    def load(cls, generation: Generation) -> Ranker:
-        """With the models the generation has. Raises SchemaMismatch, or GenerationCorrupt before a library sees wrong bytes."""
-        light = heavy = None
+    def load(cls, generation: Generation, *, heavy_model: HeavyKind = "catboost") -> Ranker:
+        """With the models the generation has. Raises SchemaMismatch, or GenerationCorrupt before a library sees wrong bytes;
+        ConfigError if there is no ONNX model where one is wanted, or nothing to run it.
+        """
+        require_heavy(generation, heavy_model)
+        light: Model | None = None
+        heavy: Model | None = None
         if LIGHT_FILE in generation.manifest.files:
             with generation.verified(LIGHT_FILE) as file:
                 light = LightModel.from_json(file.read_bytes())
-        if HEAVY_FILE in generation.manifest.files:
+        if heavy_model == "onnx":
+            from ranker.onnx_model import OnnxModel
+
+            with generation.verified(ONNX_FILE) as file:
+                heavy = OnnxModel.from_bytes(file.read_bytes(), generation.spec.features.columns())
+        elif HEAVY_FILE in generation.manifest.files:
             with generation.verified(HEAVY_FILE) as file:
                 heavy = HeavyModel.from_bytes(file.read_bytes())
         return cls(generation.spec, light=light, heavy=heavy)
@@ -183,6 +194,15 @@ class Ranker:
 
     def _since_us(self, started: float) -> float:
         return (self._clock() - started) * 1e6
+
+
+def require_heavy(generation: Generation, heavy_model: HeavyKind) -> None:
+    """Raises ConfigError if the generation lacks the ONNX model that the configuration wants."""
+    if heavy_model == "onnx" and ONNX_FILE not in generation.manifest.files:
+        raise ConfigError(
+            f'ranker.heavy.model is "onnx", but generation {generation.spec.id} has no {ONNX_FILE}:'
+            " build with train.ranker.onnx_file"
+        )
 
 
 def _all_finite(scores: Floats) -> bool:

@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 
 from cluster.config import Config
+from cluster.errors import ConfigError
 from cluster.spec import columns_hash
-from cluster.train_sections import Loss
+from cluster.train_sections import Loss, RankTrainSection
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
-from ranker.ranker import HEAVY_FILE, LIGHT_FILE
+from ranker.onnx_model import OnnxModel
+from ranker.ranker import HEAVY_FILE, LIGHT_FILE, ONNX_FILE
 from train.card import CARD_FILE, FORMAT, FitReport, ModelCard, chosen, draw, markdown
 from train.heavy import fit_heavy
 from train.judge import Quality, judge
@@ -54,6 +56,7 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
     """
     columns = columns_of(*learning, judging)
     section, seed, progress = config.train.ranker, config.train.seed, stages.progress
+    own = _plugged_in(section, columns)
     n_heavy = config.ranker.heavy.n_heavy
     learnt = RankingRows.together([RankingRows.load(folder) for folder in learning])
     validation, test = RankingRows.load(judging).halves()
@@ -112,8 +115,20 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
         validation=chose,
         test=judged,
     )
-    files = {LIGHT_FILE: light, HEAVY_FILE: fits[winner] / "heavy.cbm", **_kept(stages, card)}
+    files = {LIGHT_FILE: light, HEAVY_FILE: fits[winner] / "heavy.cbm", **own, **_kept(stages, card)}
     return RankModels(files, light, {loss: fit / "heavy.cbm" for loss, fit in fits.items()}, columns, card)
+
+
+def _plugged_in(section: RankTrainSection, columns: tuple[str, ...]) -> dict[str, Path]:
+    """The ONNX model of train.ranker.onnx_file, if one is named. Raises ConfigError or SchemaMismatch if it does not fit."""
+    if not section.onnx_file:
+        return {}
+    path = Path(section.onnx_file)
+    try:
+        OnnxModel.from_bytes(path.read_bytes(), columns)
+    except OSError as error:
+        raise ConfigError(f"train.ranker.onnx_file: {path} cannot be read: {error.strerror}") from None
+    return {ONNX_FILE: path}
 
 
 def _kept(stages: Stages, card: ModelCard) -> dict[str, Path]:
