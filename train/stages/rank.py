@@ -18,7 +18,7 @@ from ranker.light import LightModel
 from ranker.onnx_model import OnnxModel
 from ranker.ranker import HEAVY_FILE, LIGHT_FILE, ONNX_FILE
 from train.card import CARD_FILE, FORMAT, FitReport, ModelCard, chosen, draw, markdown
-from train.heavy import fit_heavy
+from train.heavy import fit_heavy, settings_of
 from train.judge import Quality, judge
 from train.light import PASSES_MAX, fit_light
 from train.ranking_rows import RankingRows
@@ -91,7 +91,8 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
             best = max((later for _, _, later in fitted.curve), default=0.0)
             return Made(f"{fitted.n_trees} trees from {n_rows:,} rows, validation ndcg@10 {best:.4f}", n_rows)
 
-        inputs = [light.parent.name, judging.name, n_heavy, seed, section.n_trees, section.depth, section.learning_rate]
+        settings = [section.n_trees, section.depth, section.learning_rate, settings_of(loss)]
+        inputs = [light.parent.name, judging.name, n_heavy, seed, *settings]
         return stages.run(f"heavy-{loss}", inputs=inputs, total=section.n_trees, make=make)
 
     fits = {loss: heavy(loss) for loss in section.losses}
