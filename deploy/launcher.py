@@ -22,13 +22,14 @@ from cluster.config import Config
 from cluster.errors import ConfigError, Unavailable
 from cluster.generation import Generation, current_id, generation_path
 from cluster.user_records import read_users
+from deploy.claim import Claim
 from deploy.client import Client, ProblemAnswer
 from deploy.environment import missing, ray_variables, serve_variables
 from deploy.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
 from deploy.listeners import Listener, descendants, listeners_of, require_free
 from deploy.secret_file import load_or_create
 from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
-from ranker.ranker import require_heavy
+from ranker.ranker import Ranker
 from router.slate.rules import Rules
 from router.users.opening import open_store
 
@@ -47,6 +48,7 @@ class Launcher:
         self._config = config
         self._tell = tell
         self._listen: Listen = "loopback" if config.ray.address == "" else "nodes"
+        self._claim: Claim | None = None
         self._folder: Path | None = None
         self._ray: Any = None
         self._supervisor: Any = None
@@ -64,8 +66,9 @@ class Launcher:
                 f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set it back"
             )
         Rules.of(self._config.slate, generation.spec)
-        require_heavy(generation, self._config.ranker.heavy.model)
+        Ranker.load(generation, heavy_model=self._config.ranker.heavy.model)  # refused here in a line, and not by every actor
         if self._listen == "loopback":
+            self._claim = Claim.on(storage)
             require_free(self._config.http.host, self._config.http.port)
         self._set_environment(storage)
         self._start_ray()
@@ -101,6 +104,9 @@ class Launcher:
             end_strays(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     def _stop_serve(self) -> None:
         """Let Serve finish what it answers; not longer than STOP_TIMEOUT_S, which it exceeds if its controller has died."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from cluster.config import Config
 from cluster.errors import ConfigError
+from deploy.claim import Claim
 from deploy.environment import missing, ray_variables, serve_variables
 from deploy.haproxy import end_strays, find_haproxy, write_wrapper
 from deploy.listeners import descendants, listeners_of, parse_address, require_free
@@ -165,3 +167,26 @@ def test_where_users_and_sockets_are(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 200)
     assert len(f"{socket_dir(config, long)}/shard-1023-0.sock") <= 107
     assert socket_dir(config, long) != socket_dir(config, tmp_path)
+
+
+def test_a_storage_is_served_by_one_cluster(tmp_path: Path) -> None:
+    claim = Claim.on(tmp_path)
+    with pytest.raises(ConfigError, match=rf"already serves {tmp_path} \(process {os.getpid()}\): stop it, or set another"):
+        Claim.on(tmp_path)
+    claim.release()
+    claim.release()
+    Claim.on(tmp_path).release()
+
+
+def test_a_storage_is_free_once_its_process_was_killed(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; from deploy.claim import Claim; "
+        f"claim = Claim.on(Path({str(tmp_path)!r})); print(1, flush=True); input()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None and holder.stdout.readline() == b"1\n"
+    with pytest.raises(ConfigError, match=f"process {holder.pid}"):
+        Claim.on(tmp_path)
+    holder.kill()
+    holder.communicate()
+    Claim.on(tmp_path).release()

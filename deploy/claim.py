@@ -1,0 +1,40 @@
+"""One cluster a storage on a machine: its sockets, its users and its secrets have one place, and two would take turns there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from cluster.errors import ConfigError
+
+_FILE = "serving.lock"
+
+
+class Claim:
+    """A storage taken by this process until `release`, or until the process ends in whatever way."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    @classmethod
+    def on(cls, storage: Path) -> Claim:
+        """Raises ConfigError, which names the process that has it."""
+        fd = os.open(storage / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(fd, 20).decode(errors="replace").strip()
+            os.close(fd)
+            raise ConfigError(
+                f"a cluster already serves {storage} (process {owner}): stop it, or set another storage.path"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        return cls(fd)
+
+    def release(self) -> None:
+        """Safe to call twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
