@@ -64,7 +64,7 @@ FIGURES: dict[str, Figure] = {
         panel=r"^\w+ \d+k",
         without=("oskolok, cold mask",),
     ),
-    "ranking": Figure(("ndcg@10", "recall@10", "mrr", "ms"), kind="systems", log=False),
+    "ranking": Figure(("ndcg@10", "recall@10", "mrr"), kind="systems", log=False),
     "scaling": Figure(kind="lines", log=False),
     "sources": Figure(("recall@500", "recall_new@500", "exclusive_new", "ms_per_request"), kind="systems", log=False),
 }

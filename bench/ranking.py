@@ -5,8 +5,9 @@
 complete-journey, ml-100k: models are fitted by the stages of a build to the purchases of windows in the past, and judged in a
 later one, on users who had no part in choosing any (`train/rank_evaluation.py`, which `oskolok evaluate --stages` runs too).
 The negative control, shuffled, is fitted to the same rows with the labels of each request dealt out anew; it must not beat
-the merged order. batching c=16: the requests of the first case through a `Ranker`, 16 that wait together in one batch, and one
-after the other; the orders are compared before any time is taken.
+the merged order. source:<name> is the order of the source that would do best alone, what others found behind its own.
+batching c=16: the requests of the first case through a `Ranker`, 16 that wait together in one batch, and one after the
+other; the orders are compared before any time is taken.
 
 Everything is kept below ~/.cache/oskolok/bench; the first run fits for some minutes. `--quick` asks fewer users.
 """
@@ -42,7 +43,9 @@ from router.rank import rank_query
 from router.sections import RouterSections
 from train.complete_journey import fetch, prepare
 from train.heavy import fit_heavy
+from train.judge import K, metrics_of
 from train.light import fit_light
+from train.metrics import per_group
 from train.progress import Lines
 from train.rank_evaluation import RankTrial, rank_trial
 from train.ranking_rows import RankingRows
@@ -95,7 +98,7 @@ def main(argv: Sequence[str]) -> None:
                 control = shuffled(stages, trial, data.config)
                 worth = measure_stages(trial.visits, trial.shard, trial.stage_models, data.config, tower=trial.tower)
                 wrong = measure_stages(trial.visits, trial.shard, control, data.config, tower=trial.tower)
-                table = worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
+                table = best_source(trial, data.config) | worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
                 bound, n_users = table.pop("candidates")["recall"], worth.n_users
                 bench.add(case, table)
                 bench.say(f"{n_users} users, {bound:.3f} of what they bought is among the candidates; {worth.serving} serves")
@@ -142,6 +145,21 @@ def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
     return StageModels(light, {SHUFFLED: HeavyModel.from_bytes((folder / "heavy.cbm").read_bytes())}, serving=SHUFFLED)
 
 
+def best_source(trial: RankTrial, config: Config) -> dict[str, dict[str, float]]:
+    """{"source:<name>": metrics} of the source whose order is the best by ndcg@10, found on the very users that judge."""
+    queries = rank_queries(trial, config, n=len(trial.visits))
+    labels = [np.isin(query.keys, visit.wanted) for query, visit in zip(queries, trial.visits, strict=True)]
+    starts = np.concatenate(([0], np.cumsum([len(query.keys) for query in queries]))).astype(np.int64)
+    n_wanted = np.array([len(visit.wanted) for visit in trial.visits], np.int64)
+    found = {}
+    for at, name in enumerate(trial.shard.spec.features.sources):
+        ranks = [np.nan_to_num(query.source_ranks[:, at], nan=np.inf) for query in queries]
+        places = -np.concatenate([one.argsort(kind="stable").argsort() for one in ranks]).astype(np.float32)
+        found[f"source:{name}"] = metrics_of(per_group(places, np.concatenate(labels), starts, K, n_wanted=n_wanted))
+    best = max(found, key=lambda name: found[name][f"ndcg@{K}"])
+    return {best: found[best]}
+
+
 def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
     """N_ROUNDS rounds of N_WAITING requests; percentiles are of rounds."""
     models = trial.stage_models
@@ -177,7 +195,7 @@ def markdown(rows: Sequence[Row]) -> str:
         adds = f"{told['adds']:+.3f} ({told['adds_lo']:+.3f} … {told['adds_hi']:+.3f})" if "adds" in told else ""
         share = f"{100 * told['light_share']:.1f} %" if "light_share" in told else ""
         cells = [f"{told['ndcg@10']:.3f}", f"{told['ndcg@10_lo']:.3f} – {told['ndcg@10_hi']:.3f}", adds]
-        cells += [f"{told['recall@10']:.3f}", f"{told['mrr']:.3f}", share, f"{told['ms']:.2f}"]
+        cells += [f"{told['recall@10']:.3f}", f"{told['mrr']:.3f}", share, f"{told['ms']:.2f}" if "ms" in told else ""]
         lines.append(f"| `{row.system}` | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

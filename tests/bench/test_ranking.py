@@ -13,7 +13,7 @@ import pytest
 
 from bench.harness import Bench
 from bench.movielens import unpack
-from bench.ranking import BATCHING, SHUFFLED, batching, markdown, shuffled
+from bench.ranking import BATCHING, SHUFFLED, batching, best_source, markdown, shuffled
 from bench.row import Row
 from cluster.config import Config
 from tests.worlds import NOW, TINY, tiny_config
@@ -47,6 +47,14 @@ def test_labels_dealt_out_anew_teach_nothing(made: tuple[Stages, RankTrial], con
     wrong = measure_stages(trial.visits, trial.shard, shuffled(stages, trial, config), config).systems
     assert wrong[SHUFFLED]["ndcg@10"] < wrong["merged"]["ndcg@10"] == right["merged"]["ndcg@10"]
     assert wrong[SHUFFLED]["ndcg@10_hi"] < right["heavy:Logloss"]["ndcg@10_lo"]
+
+
+def test_the_best_source_is_one_of_them(made: tuple[Stages, RankTrial], config: Config) -> None:
+    _, trial = made
+    ((name, metrics),) = best_source(trial, config).items()
+    assert name.removeprefix("source:") in trial.shard.spec.features.sources
+    merged = measure_stages(trial.visits, trial.shard, trial.stage_models, config).systems["merged"]
+    assert merged["ndcg@10_lo"] < metrics["ndcg@10"] < 1 and 0 < metrics["recall@10"] < 1
 
 
 def test_the_table_has_a_line_for_every_system(made: tuple[Stages, RankTrial], config: Config) -> None:
