@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": {*PRODUCT, "tests"},
     "tests": {*PRODUCT, "bench"},
 }
-MAY_IMPORT_TRAIN = ("build", "demo", "evaluate")  # in the name of a file of deploy/
+MAY_IMPORT_TRAIN = ("build", "demo", "evaluate", "train_rankers")  # in the name of a file of deploy/
 RUN_DATA = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 LINES_MAX = 500
 

@@ -24,6 +24,7 @@ from cluster.errors import (
     GenerationCorrupt,
     GenerationMissing,
     OskolokError,
+    SchemaMismatch,
     Unavailable,
 )
 from deploy.client import Client, ProblemAnswer
@@ -96,6 +97,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(error.message, "`oskolok config schema` lists every key and its range", USAGE)
         case GenerationMissing():
             return Failure(error.message, "`oskolok build` makes a generation, `oskolok demo` does everything", USAGE)
+        case SchemaMismatch():
+            return Failure(error.message, "build again: shards and models must be of one schema and of this version", USAGE)
         case GenerationCorrupt():
             return Failure(error.message, "build again, or restore the file; nothing was loaded from it", OUR_FAULT)
         case ProblemAnswer():

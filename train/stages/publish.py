@@ -31,7 +31,7 @@ REPORT_FILE = "build.json"
 
 class BuildReport(msgspec.Struct, frozen=True):
     """build.json: what a generation was made from, what each stage made and took, and how well its ranking did on data its
-    models had not seen.
+    models had not seen. models_for: the generation whose shards and users these are, if only the models are new.
     """
 
     input: InputReport
@@ -39,6 +39,7 @@ class BuildReport(msgspec.Struct, frozen=True):
     quality: Quality
     n_users: int
     stages: dict[str, StageReport]
+    models_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)

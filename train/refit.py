@@ -1,0 +1,119 @@
+"""New ranking models for a generation that is there. `refit` is the diagram.
+
+Shards, users and everything else stay byte for byte; light and heavy models and their card are fitted anew, and all of it is
+published as one more generation. The stages are those of a build and lie where a build keeps them, so a setting of
+[train.ranker] that concerns the models alone costs their fit and nothing else; what is not there any more is made again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from cluster.config import Config
+from cluster.errors import ConfigError, GenerationMissing
+from cluster.generation import Generation, GenerationWriter, current_id, generation_path, prune
+from cluster.spec import FeatureSchema
+from cluster.user_records import USERS_FILE, read_users, write_users
+from train.build import moments_of, ranking_data
+from train.progress import Progress, Quiet
+from train.stages import Made, Stages
+from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings
+from train.stages.rank import fit_models
+from train.stages.read import read
+from train.stages.rows import columns_of
+
+_REPLACED = ("models/light.", "models/heavy.", "models/card.", REPORT_FILE, USERS_FILE)
+"""How the names begin of what is not copied: the models, and the two files that name their generation."""
+
+_SHOWN = 3
+
+
+def refit(
+    config: Config,
+    items: Path,
+    events: Path,
+    *,
+    users: Path | None = None,
+    playlists: Path | None = None,
+    base: str = "",
+    progress: Progress | None = None,
+    now: float | None = None,
+) -> Built:
+    """Fit light and heavy models as a build would, and publish them with everything else of `base`, the current one if "".
+
+    items, events, users, playlists, now: as for `train.build.build`. Raises GenerationMissing without such a generation,
+    ConfigError for what is wrong with the input or makes other features than the generation has, GenerationError if a build
+    is at work there.
+    """
+    created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
+    generation = _opened(config, base)
+    with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
+        source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
+        split = moments_of(stages, source, config)
+        learning, judging = ranking_data(stages, source, config, split)
+        _require_same(columns_of(*learning, judging), generation.spec.features, generation.id)
+        models = fit_models(stages, config, learning=learning, judging=judging)
+        findings = Findings(source.report, split, models.quality)
+        return _publish(stages, config, generation, models=models.files, findings=findings, created=created)
+
+
+def _opened(config: Config, base: str) -> Generation:
+    storage = config.storage.path
+    base = base or current_id(storage)
+    path = generation_path(storage, base)
+    if not path.is_dir():
+        raise GenerationMissing(f"no generation {base} below {storage}")
+    return Generation.open(path)
+
+
+def _require_same(columns: tuple[str, ...], schema: FeatureSchema, generation: str) -> None:
+    """Models read columns by position: one that is missing, new or elsewhere makes another schema."""
+    if columns == schema.columns():
+        return
+    here, there = set(columns), set(schema.columns())
+    told = [f"{what} {_some(names)}" for what, names in (("lacks", here - there), ("has beside them", there - here)) if names]
+    said = f"generation {generation} {' and '.join(told) or 'has them in another order'}"
+    raise ConfigError(f"input and configuration make {len(columns)} features, but {said}: `oskolok build` makes both anew")
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def _publish(
+    stages: Stages,
+    config: Config,
+    base: Generation,
+    *,
+    models: Mapping[str, Path],
+    findings: Findings,
+    created: datetime,
+) -> Built:
+    """Every file is verified as it is copied. Outputs of stages stay: the next build reuses those of what serves."""
+    kept = [name for name in base.manifest.files if not name.startswith(_REPLACED)]
+    spec = msgspec.structs.replace(base.spec, id=f"{created:%Y%m%d-%H%M%S}", created=f"{created:%Y-%m-%dT%H:%M:%SZ}")
+    with base.verified(REPORT_FILE) as file:
+        before = msgspec.json.decode(file.read_bytes(), type=BuildReport)
+    with stages.anew("publish", len(kept)) as told, GenerationWriter(config.storage.path, spec.id) as writer:
+        for n_done, name in enumerate(kept, 1):
+            with base.verified(name) as file, open(file.path, "rb") as bytes_in, writer.path_for(name).open("wb") as bytes_out:
+                shutil.copyfileobj(bytes_in, bytes_out)
+            stages.progress.advance(n_done)
+        for name, path in models.items():
+            shutil.copyfile(path, writer.path_for(name))
+        n_users = write_users(writer.path_for(USERS_FILE), spec, read_users(base))
+        report = msgspec.structs.replace(
+            before, split=findings.split, quality=findings.quality, stages=before.stages | stages.reports, models_for=base.id
+        )
+        writer.path_for(REPORT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+        writer.publish(spec, shards=base.manifest.shards, sources=base.manifest.sources)
+        prune(config.storage.path, config.storage.keep_generations)
+        told(Made(f"generation {spec.id}: new models, all else of {base.id}", n_users))
+    return Built(spec, report)
