@@ -9,6 +9,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from bench.ranking import BATCHING, markdown
+from bench.row import RESULTS, read_rows
 from cluster.config import Config
 from cluster.config_file import load
 from cluster.features import CONTEXT, cross_columns
@@ -57,6 +59,18 @@ def test_every_key_exists(key: str) -> None:
     for part in key.split("."):
         assert isinstance(section, dict) and part in section, f"no {key}"
         section = section[part]
+
+
+@pytest.mark.parametrize("case", ["complete-journey", "ml-100k"])
+def test_the_tables_are_the_measured_ones(case: str) -> None:
+    rows = [row for row in read_rows(RESULTS / "ranking.jsonl") if row.case == case]
+    assert rows and markdown(rows) in TEXT
+
+
+def test_batches_are_as_fast_as_it_says() -> None:
+    measured = {row.system: row.metrics for row in read_rows(RESULTS / "ranking.jsonl") if row.case == BATCHING}
+    for system in ("batched", "unbatched"):
+        assert f"{measured[system]['requests_per_s']:,.0f}" in TEXT and f"{measured[system]['p99_us'] / 1000:.1f}" in TEXT
 
 
 def test_no_loss_and_no_cross_is_left_out() -> None:
