@@ -175,7 +175,8 @@ def _ask(client: Client, question: _Question) -> dict[str, Any]:
     out.print(slate_table(answer, out.width))
     if answer.get("explain"):
         out.print(sources_table(answer))
-    out.print(f"[dim]{funnel(answer)}[/]")
+        out.print(f"[dim]{funnel(answer)}[/]")
+    out.print(f"[dim]{funnel(answer | {'explain': None})}[/]")  # what each stage took
     out.print(f"[dim]{summary(answer)}[/]")
     return answer
 
