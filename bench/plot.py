@@ -6,7 +6,6 @@ measured here, and a picture names the machine its rows name.
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Sequence
@@ -134,16 +133,17 @@ def _lying_bars(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
         mine = [row for row in rows if row.case == case]
         at = [systems.index(row.system) + (i - (len(cases) - 1) / 2) * width for row in mine]
         values = [row.metrics[metric] for row in mine]
-        drawn = axis.barh(at, values, width * 0.92, label=case, color=colour)
-        low, high = (_ends(mine, metric, which) for which in ("lo", "hi"))
-        axis.hlines(at, low, high, color="black", lw=1)
+        drawn = axis.barh(at, values, width * 0.92, label=case, color=colour, xerr=_interval(mine, metric), error_kw={"lw": 1})
         axis.bar_label(drawn, fmt="{:,.3g}", fontsize=6, padding=1)
     axis.set_yticks(range(len(systems)), systems)
 
 
-def _ends(rows: Sequence[Row], metric: str, which: str) -> list[float]:
-    """One end of each row's interval, NaN where it has none."""
-    return [row.metrics.get(f"{metric}_{which}", math.nan) for row in rows]
+def _interval(rows: Sequence[Row], metric: str) -> tuple[list[float], list[float]] | None:
+    """How far each row's interval reaches below and above its value, None if they have none."""
+    if any(f"{metric}_lo" not in row.metrics for row in rows):
+        return None
+    told = [(row.metrics[f"{metric}_lo"], row.metrics[metric], row.metrics[f"{metric}_hi"]) for row in rows]
+    return [value - low for low, value, _ in told], [high - value for _, value, high in told]
 
 
 def _lines(axis, rows: Sequence[Row], metric: str, figure: Figure) -> None:
