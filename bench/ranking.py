@@ -15,6 +15,7 @@ Everything is kept below ~/.cache/oskolok/bench; the first run fits for some min
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -33,6 +35,7 @@ from bench.row import Row
 from bench.sources import CONFIG, NOW
 from cluster.config import Config
 from cluster.config_file import load
+from cluster.train_sections import Loss
 from cluster.types import RankQuery
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
@@ -109,9 +112,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def complete_journey(folder: Path) -> Data:
-    """The demo's data and configuration."""
+    """The demo's data and configuration, with every loss."""
     prepared = prepare(fetch(cache_folder()), folder / "data", now=NOW)
-    config = load(CONFIG, overrides=[f"storage.path={folder}"]).config
+    losses = json.dumps(get_args(Loss))
+    config = load(CONFIG, overrides=[f"storage.path={folder}", f"train.ranker.losses={losses}"]).config
     return Data(config, prepared.items, prepared.events, None, NOW)
 
 
