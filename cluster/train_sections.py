@@ -23,6 +23,10 @@ class AlsSection(Section):
 
     dim: Annotated[int, Field(ge=2, le=2048)] = 64
     n_sweeps: Positive = 10
+    warm_sweeps: Annotated[
+        int, Field(ge=0, le=1000, description="sweeps where the last build's vectors are there to start from; 0 = from scratch")
+    ] = 0
+    init_length: Annotated[float, Field(gt=0, description="of the random item vectors a fit from scratch begins with")] = 0.1
     regularization: Annotated[float, Field(gt=0)] = 0.02
     unobserved_weight: Annotated[float, Field(gt=0)] = 0.05
     frequency_exponent: Annotated[float, Field(ge=0, le=1)] = 0.75

@@ -34,7 +34,6 @@ from train.row_blocks import Matrix, gram
 
 ROWS_TOLERANCE = 1e-5  # of an exact half-sweep: norm of the error, relative
 SCORES_TOLERANCE = 1e-3  # of a fit by exact sweeps: any w_u·h_i, which lie about 0 to 1
-_INIT_STD = 0.1  # of a vector's length, as in Rendle et al.
 _BLOCK_PAIRS = 1 << 16
 
 
@@ -77,7 +76,7 @@ def sweeps(confidence: sparse.csr_array, section: AlsSection, *, seed: int, star
     n_users, n_items = by_user.shape
     bought = np.diff(by_item.indptr) > 0
     items = np.random.default_rng(seed).standard_normal((n_items, section.dim), np.float32)
-    items *= np.float32(_INIT_STD / np.sqrt(section.dim))
+    items *= np.float32(section.init_length / np.sqrt(section.dim))
     users = np.zeros((n_users, section.dim), np.float32)
     if start is not None:
         assert start.users.shape == users.shape and start.items.shape == items.shape, "start is of another shape"

@@ -25,8 +25,8 @@ _BLOCK_ROWS = 1 << 12
 
 def on_threads(work: Callable[[Block], Found], blocks: Iterable[Block]) -> Iterator[Found]:
     """What `work` says of each block, in their order; as many threads as cores."""
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_n_threads()) as pool:
-        yield from pool.map(work, blocks)
+    with _blas().limit(limits=1, user_api="blas"):
+        yield from _pool().map(work, blocks)
 
 
 @cache
@@ -36,8 +36,12 @@ def _blas() -> ThreadpoolController:
 
 
 @cache
-def _n_threads() -> int:
-    return os.cpu_count() or 1
+def _pool() -> ThreadPoolExecutor:
+    """Kept, since a small fit has many short calls."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="row_blocks")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
 def gram(vectors: Matrix) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ from cluster.source_sections import PLAYLIST
 from cluster.spec import SourceSpec
 from cluster.types import UserRecord
 from router.user_tower import UserTower
-from train import als
 from train.als import Factors
+from train.als_resume import fit_resumable
 from train.catalogue import Catalogue
 from train.cold_items import place_cold_items
 from train.confidence import confidences
@@ -99,15 +99,28 @@ class Signals:
         )
 
 
-def fit_vectors(log: EventLog, catalogue: Catalogue, config: Config, *, as_of: int, on_sweep: Callable[[int], None]) -> Factors:
-    """Vectors of users and items; with the default settings a pair's confidence is its decayed count.
+def fit_vectors(
+    log: EventLog,
+    catalogue: Catalogue,
+    config: Config,
+    *,
+    as_of: int,
+    on_sweep: Callable[[int], None],
+    start: Factors | None = None,
+    kept: Path | None = None,
+) -> Factors:
+    """Vectors of users and items; with the default settings a pair's confidence is its decayed count. start, kept: as for
+    `fit_resumable`; with a start there are as many sweeps as `train.als.warm_sweeps` says.
 
     On Complete Journey's next two weeks, that beat equal weights by 35 % in recall@300 and logarithmic counts by 19 %.
     """
+    section, seed = config.train.als, config.train.seed
+    if start is not None:
+        section = section.model_copy(update={"n_sweeps": section.warm_sweeps})
     pairs = interactions(log, as_of=as_of, half_life_days=config.train.half_life_days)
-    confidence = confidences(pairs.matrix(pairs.weights), config.train.als)
-    factors = als.fit(confidence, config.train.als, seed=config.train.seed, on_sweep=on_sweep)
-    items = place_cold_items(factors.items, catalogue, config.catalog.category, seed=config.train.seed)
+    confidence = confidences(pairs.matrix(pairs.weights), section)
+    factors = fit_resumable(confidence, section, seed=seed, kept=kept, start=start, on_sweep=on_sweep)
+    items = place_cold_items(factors.items, catalogue, config.catalog.category, seed=seed)
     return Factors(factors.users, items)
 
 

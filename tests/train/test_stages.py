@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +101,33 @@ def test_lines_tell_stage_seconds_and_summary() -> None:
     progress.advance(10)
     progress.end("10 sweeps")
     assert lines == ["als                    2.5 s  10 sweeps"]
+
+
+def test_what_a_killed_stage_kept_is_there_until_it_is_done(tmp_path: Path) -> None:
+    killed = True
+
+    def make(folder: Path) -> Made:
+        unfinished = stages.unfinished(folder)
+        if killed:
+            unfinished.mkdir()
+            (unfinished / "half").touch()
+            raise KeyboardInterrupt
+        assert (unfinished / "half").exists()
+        return Made("made", 1)
+
+    with Stages(tmp_path / "build", Quiet()) as stages, pytest.raises(KeyboardInterrupt):
+        stages.run("als", inputs=1, total=1, make=make)
+    killed = False
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        done = stages.run("als", inputs=1, total=1, make=make)
+        assert list(stages.folder.iterdir()) == [done]
+
+
+def test_earlier_outputs_of_a_stage_are_found_newest_first(tmp_path: Path) -> None:
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        made = [stages.run("als-serving", inputs=at, total=1, make=writes(str(at))) for at in range(3)]
+        stages.run("als-lists-serving", inputs=0, total=1, make=writes("lists"))
+        for at, folder in enumerate(made):
+            os.utime(folder / "stage.json", (at, at))
+        assert stages.earlier("als-serving") == made[::-1]
+        assert stages.earlier("als-judging") == []

@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from cluster.config import Config
+from cluster.partition import item_keys
+from train.als import Factors
+from train.als_resume import Rows
 from train.interactions import Interactions, interactions
 from train.item_lists import ItemLists
 from train.item_tables import (
@@ -104,17 +107,43 @@ class _Lesson:
         return interactions(self.source.log, as_of=self.as_of, half_life_days=self.config.train.half_life_days)
 
     def vectors(self) -> Path:
-        train, source = self.config.train, self.source
+        train, source, stages = self.config.train, self.source, self.stages
+        warm, name = train.als.warm_sweeps, f"als-{self.moment}"
 
         def make(folder: Path) -> Made:
-            on_sweep = self.stages.progress.advance
-            factors = fit_vectors(source.log, source.catalogue, self.config, as_of=self.as_of, on_sweep=on_sweep)
+            rows = self.rows() if warm else None
+            start = self.start(rows, name) if rows else None
+            factors = fit_vectors(
+                source.log,
+                source.catalogue,
+                self.config,
+                as_of=self.as_of,
+                on_sweep=stages.progress.advance,
+                start=start,
+                kept=stages.unfinished(folder),
+            )
             save_factors(factors, folder)
+            if rows:
+                rows.save(folder)
             n_users, n_items = len(factors.users), len(factors.items)
-            return Made(f"{train.als.n_sweeps} sweeps, {n_users:,} users × {n_items:,} items × {train.als.dim}", n_items)
+            how = f"{warm} sweeps from the last build's vectors" if start else f"{train.als.n_sweeps} sweeps"
+            return Made(f"{how}, {n_users:,} users × {n_items:,} items × {train.als.dim}", n_items)
 
-        inputs = [source.name, self.as_of, plain(train.als), train.half_life_days, train.seed, self.config.catalog.category]
-        return self.stages.run(f"als-{self.moment}", inputs=inputs, total=train.als.n_sweeps, make=make)
+        settings = train.als.model_dump(mode="json", exclude={"warm_sweeps"})
+        inputs = [source.name, self.as_of, settings, train.half_life_days, train.seed, self.config.catalog.category]
+        return stages.run(name, inputs=[*inputs, warm] if warm else inputs, total=warm or train.als.n_sweeps, make=make)
+
+    def rows(self) -> Rows:
+        """Of the log's users and the catalogue's items."""
+        return Rows(self.as_of, item_keys(self.source.log.user_ids.to_pylist()), self.source.catalogue.keys)
+
+    def start(self, rows: Rows, name: str) -> Factors | None:
+        """The vectors of an earlier build, if there are any of as many dimensions that know nothing of what comes later."""
+        for folder in self.stages.earlier(name):
+            known, factors = Rows.load(folder), load_factors(folder)
+            if known and known.as_of <= self.as_of and factors.items.shape[1] == self.config.train.als.dim:
+                return known.carry(factors, rows)
+        return None
 
     def two_tower(self) -> Path:
         config, source = self.config, self.source

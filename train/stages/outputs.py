@@ -106,7 +106,17 @@ class Stages:
         (aside / _REPORT).write_bytes(msgspec.json.encode(report))
         _sync(aside)
         aside.rename(done)
+        shutil.rmtree(self.unfinished(aside), ignore_errors=True)
         return done, report
+
+    def unfinished(self, folder: Path) -> Path:
+        """Where a `make` that was given this folder keeps what it is to find again if it is killed; gone when it is done."""
+        return self.folder / f"unfinished-{folder.name.removeprefix(_ASIDE)}"
+
+    def earlier(self, name: str) -> list[Path]:
+        """Outputs of the stage by earlier builds and other inputs, the newest first; `forget_unused` will remove them."""
+        found = [path for path in self.folder.glob(f"{name}-*") if (path / _REPORT).exists()]
+        return sorted(found, key=lambda path: (path / _REPORT).stat().st_mtime_ns, reverse=True)
 
     @contextmanager
     def anew(self, name: str, total: int = 0) -> Iterator[Callable[[Made], None]]:
