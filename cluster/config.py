@@ -207,7 +207,15 @@ class RaySection(Section):
 
 
 class ObservabilitySection(Section):
+    """What is told of requests. Replay logs lie in <storage.path>/replay; `oskolok replay` reads them."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    replay_sample: Annotated[Fraction, Field(description="share of requests kept for replay, beside those that ask for it")] = (
+        0.0
+    )
+    replay_bytes_max: Annotated[
+        int, Field(ge=1 << 20, le=1 << 44, description="of all replay logs; the oldest are deleted")
+    ] = 256 << 20
 
 
 class Config(Section):

@@ -48,12 +48,13 @@ def _verbs() -> None:
     from deploy.commands.demo import demo
     from deploy.commands.evaluate import evaluate
     from deploy.commands.recommend import recommend
+    from deploy.commands.replay import replay
     from deploy.commands.serve import serve
     from deploy.commands.status import status
     from deploy.commands.train_rankers import train_rankers
     from deploy.commands.why import why
 
-    for verb in (demo, build, train_rankers, serve, recommend, why, status, evaluate):
+    for verb in (demo, build, train_rankers, serve, recommend, why, replay, status, evaluate):
         app.command()(verb)
     app.add_typer(config_command.app, name="config")
 

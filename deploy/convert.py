@@ -106,7 +106,7 @@ def to_body(answer: Recommendation, request_id: str, *, explain: str) -> Recomme
         generation=GenerationBody(answer.generation, answer.topology_version),
         timings_ms=answer.timings_ms,
         exact_merge=answer.exact_merge,
-        explain=_explained(answer) if explain == "funnel" else None,
+        explain=_explained(answer) if explain != "none" else None,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import chain
+from typing import Protocol
 
 from prometheus_client import generate_latest
 
@@ -40,6 +41,7 @@ STRATEGIES = ("exact", "exact_fallback", "hnsw", "hnsw_overfetch", "empty")
 REMOVALS = ("duplicate", "beyond_k", "below_cutoff", "excluded", "displaced", "stock_leak", "fill_failed")
 STATES = ("loading", "ready", "dead")
 PHASES = ("queue", "light", "heavy")
+KEPT = ("kept", "dropped")
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015),
@@ -47,6 +49,16 @@ _SECONDS = (
 )
 _KEPT = 8192
 _RATIOS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+
+class Keeper(Protocol):
+    """Who keeps requests for replay, and counts since its start those that it kept and those that it should have."""
+
+    @property
+    def n_kept(self) -> int: ...
+
+    @property
+    def n_dropped(self) -> int: ...
 
 
 class Metrics:
@@ -117,6 +129,10 @@ class Metrics:
         self.generation = made.gauges(
             "oskolok_active_generation_info", "The generation this router serves; always 1.", "generation"
         )
+        self.replay = made.counters(
+            "oskolok_replay_requests_total", "Requests chosen for replay, on disk or lost for want of time or room.", "outcome"
+        )
+        self._keeper: Keeper | None = None
         build = made.gauges(
             "oskolok_build_info", "Version of the running code; always 1.", "version", "ray_version", "python_version"
         )
@@ -128,7 +144,13 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition format that Prometheus scrapes."""
+        if (keeper := self._keeper) is not None:
+            self.replay["kept"].value, self.replay["dropped"].value = keeper.n_kept, keeper.n_dropped
         return bytes(generate_latest(self._made.registry))
+
+    def watch(self, keeper: Keeper) -> None:
+        """Show what it counts."""
+        self._keeper = keeper
 
     def describe(self, topology: Topology) -> None:
         """A topology is in force from now on."""
@@ -235,6 +257,7 @@ class Metrics:
             _ = heavy[()]
         self.heavy_quality[()].value = 1
         _touch(self.ranker_seconds, PHASES)
+        _touch(self.replay, KEPT)
 
     def _create(self, spec: GenerationSpec) -> None:
         names = [source.name for source in spec.sources]

@@ -73,7 +73,9 @@ class RecommendBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=T
     """POST /v1/recommend. Whoever the user is: a stranger gets a cold answer and `degraded: ["unknown_user"]`."""
 
     min_coverage: Annotated[float, Meta(description="share of the items that must have been searched")] | UnsetType = UNSET
-    explain: Explain = "none"
+    explain: Annotated[
+        Explain, Meta(description="funnel: what every stage did is told as well; full: and the request is kept for replay")
+    ] = "none"
 
 
 class WhyBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):

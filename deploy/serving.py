@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -27,6 +28,7 @@ from deploy.app import Backend, create_app
 from deploy.follower import Follower
 from deploy.loopback import keep_replica_on_loopback
 from deploy.metrics import Metrics
+from deploy.replay.recorder import ReplayLog
 from deploy.view import ClusterView
 from deploy.wiring import SUPERVISOR, Wiring, user_store_url
 from router.request import Request
@@ -50,6 +52,7 @@ class RouterReplica:
     """What Serve runs. One for each `cluster.n_routers`."""
 
     async def __init__(self, wiring: Wiring) -> None:  # type: ignore[misc]  # Serve awaits it
+        self._recorder: ReplayLog | None = None
         config = wiring.config
         logging.getLogger("oskolok").setLevel(config.observability.log_level.upper())
         if wiring.listen == "loopback":
@@ -63,17 +66,25 @@ class RouterReplica:
         users = open_store(user_store_url(config), config.users)
         sections = RouterSections.of(config)
         tower_of = await asyncio.to_thread(_towers, wiring.generation_path)
-        router = Router(self._follower.fleet, users, sections, observer=metrics, tower_of=tower_of)
+        storage = Path(wiring.generation_path).parents[1]
+        recorder = self._recorder = ReplayLog(storage / "replay", config)
+        metrics.watch(recorder)
+        router = Router(self._follower.fleet, users, sections, observer=metrics, tower_of=tower_of, recorder=recorder)
         self._probe = Router(self._follower.fleet, users, sections)
         asked = replace(sections, admission=config.admission.model_copy(update={"max_in_flight": IN_FLIGHT_MAX}))
         inquiry = Inquiry(Router(self._follower.fleet, users, asked, tower_of=tower_of), asked)
-        backend = Backend(router, inquiry, lambda: self._follower.view, users, metrics)
+        backend = Backend(router, inquiry, lambda: self._follower.view, users, metrics, node_id)
         self._app = create_app(backend, config)
         self._following = asyncio.create_task(self._follower.run())
         settle()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._app
+
+    def __del__(self) -> None:
+        """Serve calls this when the replica has answered its last request."""
+        if self._recorder is not None:
+            self._recorder.close()
 
     async def check_health(self) -> None:
         """A real request through the router. That parts of the cluster are missing is no illness of this process."""

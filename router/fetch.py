@@ -29,7 +29,8 @@ class Fetched:
     """What of a slate is shown. slate: as it is in the end.  places: in its sequence, ascending; aligned with it positions in
     the candidates, item_ids and payloads.
 
-    n_fetched == len(places) + sum of removed.  missed: owners that could not deliver.
+    n_fetched == len(places) + sum of removed.  gone: positions of what may no longer be shown.  missed: owners that could not
+    deliver.
     """
 
     slate: Slate
@@ -39,6 +40,7 @@ class Fetched:
     payloads: tuple[Mapping[str, object], ...]
     n_fetched: int
     removed: Mapping[str, int]
+    gone: Sequence[int]
     missed: Mapping[int, Missed]
 
     def items(self, *, first_rank: int = 1) -> list[SlateItem]:
@@ -58,7 +60,8 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
     """The first k items of the slate that are there and may be shown; fewer only when slate, time or owners run out."""
     items: dict[int, tuple[str | int, Mapping[str, object]]] = {}
     missed: dict[int, Missed] = {}
-    n_fetched = n_leaked = n_undelivered = 0
+    leaked: list[int] = []
+    n_fetched = n_undelivered = 0
     head = wanted = slate.sequence[:k].tolist()
     growth = 1
     while wanted and not deadline.expired:
@@ -77,7 +80,7 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
             if len(fresh) < len(asked):
                 gone += [position for position in asked if position not in fresh]
             items |= fresh
-        n_leaked += len(gone)
+        leaked += gone
         if not gone and not answers.missed:
             break
         # Where some are gone more may be: each further round takes twice the reserve, so that rounds stay few.
@@ -100,7 +103,8 @@ async def fetch_items(slate: Slate, k: int, *, query: Query, fleet: Fleet, deadl
         item_ids=tuple(item_id for item_id, _ in shown),
         payloads=tuple(payload for _, payload in shown),
         n_fetched=n_fetched,
-        removed={"stock_leak": n_leaked, "fill_failed": n_undelivered, "surplus": len(items) - len(shown)},
+        removed={"stock_leak": len(leaked), "fill_failed": n_undelivered, "surplus": len(items) - len(shown)},
+        gone=leaked,
         missed=missed,
     )
 

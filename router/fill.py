@@ -33,6 +33,7 @@ class Filled:
     """items: best first.  n_fetched == len(items) + sum of removed.  missed: owners that could not deliver.
 
     slate: as it is in the end.  positions: of the items among its candidates, but for those of a deeper look, which come last.
+    gone: keys of what may no longer be shown.
     """
 
     slate: Slate
@@ -40,6 +41,7 @@ class Filled:
     items: tuple[SlateItem, ...]
     n_fetched: int
     removed: Mapping[str, int]
+    gone: tuple[int, ...]
     missed: Mapping[int, Missed]
     degraded: tuple[Degradation, ...]
 
@@ -122,6 +124,7 @@ def _joined(parts: list[Fetched]) -> Filled:
         tuple(items),
         sum(part.n_fetched for part in parts),
         removed,
+        tuple(int(part.slate.candidates.keys[at]) for part in parts for at in part.gone),
         missed,
         tuple(degraded),
     )

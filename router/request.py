@@ -11,7 +11,8 @@ from typing import Literal, get_args
 
 from cluster.types import EVERYTHING, Coverage, Filter, SlateItem, StageStats
 
-Explain = Literal["none", "funnel"]
+Explain = Literal["none", "funnel", "full"]
+"""full: as funnel, and the request is kept for replay."""
 
 Degradation = Literal[
     "unknown_user",

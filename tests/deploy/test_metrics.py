@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
@@ -77,6 +78,13 @@ def test_how_much_heavy_ranking_the_load_allows_is_there_to_see() -> None:
     assert found["oskolok_heavy_withheld_total", ()] == 160
     assert found["oskolok_ranker_duration_seconds_sum", (("phase", "queue"),)] == 0.003
     assert found["oskolok_ranker_duration_seconds_count", (("phase", "heavy"),)] == 1
+
+
+def test_what_is_kept_for_replay_is_counted_where_it_is_kept() -> None:
+    metrics = Metrics()
+    assert labelled(metrics, "oskolok_replay_requests_total") == {"kept": 0, "dropped": 0}
+    metrics.watch(SimpleNamespace(n_kept=5, n_dropped=2))
+    assert labelled(metrics, "oskolok_replay_requests_total") == {"kept": 5, "dropped": 2}
 
 
 def test_topology_gauges_follow_the_topology() -> None:

@@ -1,0 +1,168 @@
+"""`oskolok replay FILE`: kept requests made again, and what is different on another generation or configuration."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.config_file import load
+from cluster.errors import ConfigError
+from deploy.commands.common import OUR_FAULT, Form, FormOption, SetOption, err, out, print_json
+
+if TYPE_CHECKING:
+    from cluster.config import Config
+    from deploy.replay.diff import Changed, Difference
+    from router.replay.logged import Logged
+
+_SIGNS = {"came": "+", "went": "-", "moved": "~"}
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="A log below <storage.path>/replay, or a folder of them.")],
+    generation: Annotated[
+        str, typer.Option("--generation", help="Another generation: its id beside the log's own, or its folder.")
+    ] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Another configuration; else the one the requests were answered under."),
+    ] = None,
+    set: SetOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many requests.")] = 1_000,
+    format: FormOption = Form.human,
+) -> None:
+    """Make kept requests again in this process, without a cluster.
+
+    On the generation and configuration that answered, every slate must come out the same, bit for bit; if one does not, the
+    exit code is 1. What had failed when it was answered fails again, and is named. With --generation, --config or --set: which
+    items came, went and moved, and the stage that did it.
+    [observability] replay_sample says which requests are kept; a request with explain = full always is.
+
+    [bold]oskolok replay var/oskolok/replay/1764046800000-71.parquet[/]
+
+    [bold]oskolok replay var/oskolok/replay --set slate.cap_by=brand --set slate.cap=1[/]
+    """
+    requests = list(islice(_requests(file), limit))
+    if not requests:
+        raise ConfigError(f"{file} holds no requests")
+    found = _replayed(requests, file, generation, config, set or ())
+    is_repeat = not generation and config is None and not set
+    if format is Form.json:
+        print_json([_as_json(logged, one) for logged, one in found])
+    else:
+        _show(found, is_repeat=is_repeat)
+    if is_repeat and not all(one.equal or one.excuse for _, one in found):
+        raise typer.Exit(OUR_FAULT)
+
+
+def _requests(path: Path) -> Iterator[Logged]:
+    from router.replay.file import read_log
+
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    for file in files:
+        yield from read_log(file)
+
+
+def _replayed(
+    requests: Sequence[Logged], file: Path, generation: str, config: Path | None, overrides: Sequence[str]
+) -> list[tuple[Logged, Difference]]:
+    import asyncio
+
+    from deploy.replay.diff import difference
+    from deploy.replay.house import House
+    from deploy.replay.play import as_answered, play
+    from router.sections import RouterSections
+
+    users = {one.request.user_id for one in requests}
+    houses: dict[tuple[Path, str], House] = {}
+    configs: dict[str, tuple[Config, Config]] = {}
+
+    async def all_of_them() -> list[tuple[Logged, Difference]]:
+        found = []
+        for logged in requests:
+            if logged.config not in configs:
+                configs[logged.config] = _configs(logged.config, config, overrides)
+            as_logged, wanted = configs[logged.config]
+            where, heavy = _generation(file, generation or logged.generation), wanted.ranker.heavy.model
+            if (where, heavy) not in houses:
+                err.print(f"  {'read':<10} generation {where.name}", markup=False)
+                houses[where, heavy] = House.open(where, users=users if generation else (), heavy_model=heavy)
+            played = await play(logged, houses[where, heavy], RouterSections.of(wanted), as_logged=RouterSections.of(as_logged))
+            found.append((logged, difference(as_answered(logged), played)))
+        return found
+
+    return asyncio.run(all_of_them())
+
+
+def _generation(file: Path, named: str) -> Path:
+    """The folder of a generation: as named, or by its id in the storage that the log lies in."""
+    storage = file.absolute().parent if file.is_dir() else file.absolute().parents[1]
+    return Path(named) if Path(named).is_dir() else storage / "generations" / named
+
+
+def _configs(answered: str, path: Path | None, overrides: Sequence[str]) -> tuple[Config, Config]:
+    """The configuration that a request was answered under, and the one that is wanted. Raises ConfigError."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as kept:
+        kept.write(answered)
+        kept.flush()
+        as_logged = load(Path(kept.name)).config
+        return as_logged, load(path or Path(kept.name), overrides=overrides).config
+
+
+def _show(found: Sequence[tuple[Logged, Difference]], *, is_repeat: bool) -> None:
+    for logged, one in found:
+        told = "the same, bit for bit" if one.equal else f"{one.n_kept} of {len(logged.slate)} stay"
+        if one.rescored:
+            told += ", with other scores or propensities"
+        out.print(f"user {logged.request.user_id}, k {logged.request.k}: {told}{_agreement(one)}", markup=False)
+        for note in one.notes:
+            out.print(f"  {note}", markup=False)
+        if is_repeat and not one.equal and one.excuse:
+            out.print(f"  cannot be repeated: {one.excuse}", markup=False)
+        for changed in one.changed:
+            out.print(f"  {_line(changed)}", markup=False)
+    print(_summary([one for _, one in found], is_repeat=is_repeat))
+
+
+def _summary(found: Sequence[Difference], *, is_repeat: bool) -> str:
+    """
+    >>> from deploy.replay.diff import Difference
+    >>> _summary([Difference(True, False, 5, (), 9, 9)], is_repeat=True)
+    '1 request: 1 the same, 0 differ'
+    """
+    n_same = sum(one.equal for one in found)
+    n_excused = sum(bool(one.excuse) and not one.equal for one in found) if is_repeat else 0
+    what = f"{len(found)} request{'s' if len(found) != 1 else ''}{'' if is_repeat else ' under other terms'}"
+    excused = f", {n_excused} cannot be repeated" if n_excused else ""
+    return f"{what}: {n_same} the same, {len(found) - n_same - n_excused} differ{excused}"
+
+
+def _agreement(one: Difference) -> str:
+    if one.n_agreeing is None:
+        return f"; {one.n_candidates} candidates found anew"
+    if one.n_agreeing == one.n_candidates:
+        return f"; retrieval finds the same {one.n_candidates} candidates"
+    return f"; retrieval finds {one.n_agreeing} of the {one.n_candidates} candidates again"
+
+
+def _line(changed: Changed) -> str:
+    """
+    >>> from deploy.replay.diff import Changed
+    >>> _line(Changed("7", "went", "slate", 3, 0, 3, 3, "cap.brand"))
+    '- 3      7            slate: cap.brand, ranked 3 before and 3 now'
+    """
+    places = {"came": f"{changed.after}", "went": f"{changed.before}", "moved": f"{changed.before} → {changed.after}"}
+    ranked = f"ranked {changed.ranked_before or 'nowhere'} before and {changed.ranked_after or 'nowhere'} now"
+    rule = f"{changed.rule}, " if changed.rule else ""
+    return f"{_SIGNS[changed.change]} {places[changed.change]:<6} {changed.item_id!s:<12} {changed.stage}: {rule}{ranked}"
+
+
+def _as_json(logged: Logged, one: Difference) -> dict[str, Any]:
+    import msgspec
+
+    told: dict[str, Any] = msgspec.to_builtins(one)
+    return {"user_id": logged.request.user_id, "k": logged.request.k, "generation": logged.generation, **told}

@@ -1,0 +1,159 @@
+"""What is kept of one request: enough to make its slate again bit for bit, and to learn ranking from.
+
+Arrays are aligned with the candidates, m of them, unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.config import Config
+from cluster.config_text import render
+from cluster.spec import FeatureSchema
+from cluster.types import Candidates, Floats, Keys, RankQuery, Rows, UserRecord
+from router.fill import Filled
+from router.rank import rank_query
+from router.request import Degradation, Recommendation, Request
+from router.sections import RouterSections
+from router.slate.explore import propensity
+from router.slate.rules import Rules
+from router.trail import Trail
+
+_DECISIVE = ("catalog", "events", "user_table", "playlists", "sources", "merge", "ranker", "slate", "train")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One place of the slate. propensity: the probability that this item would stand there, 1 where nothing is drawn."""
+
+    item_id: str | int
+    score: float
+    propensity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Logged:
+    """One request. schema: what the features are.  config: the sections that decide, as TOML.  seed: of what was drawn.
+
+    user, context: the models' user and context features.  light_scores: NaN where nobody knows.  order: positions, best first;
+    order_scores: aligned with it, heavy for the first n_heavy.  ranked_degraded: why the order is not the models' in full.
+    Shards: missed, those without candidates; vectorless, without vectors for diversity; undelivered, without payloads.
+    gone: keys of what could not be shown any more.
+    """
+
+    logged_at: float
+    generation: str
+    schema: FeatureSchema
+    config: str
+    request: Request
+    record: UserRecord | None
+    seed: int
+    candidates: Candidates
+    user: Floats
+    context: Floats
+    light_scores: Floats
+    order: Rows
+    order_scores: Floats
+    n_heavy: int
+    ranked_degraded: tuple[Degradation, ...]
+    degraded: tuple[Degradation, ...]
+    missed: tuple[int, ...]
+    vectorless: tuple[int, ...]
+    undelivered: tuple[int, ...]
+    gone: Keys
+    slate: tuple[Shown, ...]
+
+    def asked(self) -> RankQuery:
+        """What a ranker is asked about these candidates, with the features that were kept."""
+        found = self.candidates
+        at = [found.sources.index(name) for name in self.schema.sources]
+        return RankQuery(
+            generation=self.generation,
+            schema_hash=self.schema.hash,
+            keys=found.keys,
+            match=found.match,
+            source_scores=found.source_scores[:, at],
+            source_ranks=found.source_ranks[:, at],
+            user=self.user,
+            context=self.context,
+            n_heavy=self.n_heavy,
+        )
+
+
+def decisive(config: Config) -> str:
+    """The sections that decide what a slate looks like, and those that say what they may name, as a TOML file.
+
+    No address and no secret is in them.
+    """
+    kept = {name: getattr(config, name) for name in _DECISIVE}
+    return render(Config.model_validate(kept))
+
+
+def logged_of(
+    trail: Trail,
+    answer: Recommendation,
+    *,
+    sections: RouterSections,
+    config: str,
+    light_scores: Floats | None,
+    logged_at: float,
+) -> Logged:
+    """config: what `decisive` says of the configuration.  light_scores: None if the ranker did not tell them."""
+    candidates, ranked = trail.found.merged.candidates, trail.ranked
+    features = rank_query(candidates, trail.request, trail.record, trail.fleet.spec, sections.ranker)
+    return Logged(
+        logged_at=logged_at,
+        generation=answer.generation,
+        schema=trail.fleet.spec.features,
+        config=config,
+        request=trail.request,
+        record=trail.record,
+        seed=trail.shaped.seed,
+        candidates=candidates,
+        user=features.user,
+        context=features.context,
+        light_scores=np.full(len(candidates), np.nan, np.float32) if light_scores is None else light_scores,
+        order=ranked.order,
+        order_scores=ranked.scores,
+        n_heavy=0 if ranked.trace is None else ranked.trace.n_heavy,
+        ranked_degraded=ranked.degraded,
+        degraded=answer.degraded,
+        missed=tuple(shard for shard in range(trail.fleet.spec.n_shards) if shard not in trail.found.replies),
+        vectorless=_vectorless(trail),
+        undelivered=tuple(sorted(trail.filled.missed)),
+        gone=np.array(trail.filled.gone, np.int64),
+        slate=shown_of(trail.filled, trail.rules),
+    )
+
+
+def _vectorless(trail: Trail) -> tuple[int, ...]:
+    shaped = trail.shaped
+    if shaped.vectors is None or "diversity_skipped" not in shaped.degraded:
+        return ()
+    owners, known = trail.found.merged.candidates.shard, shaped.vectors.at >= 0
+    return tuple(sorted({*owners.tolist()} - {*owners[known].tolist()}))
+
+
+def shown_of(filled: Filled, rules: Rules) -> tuple[Shown, ...]:
+    """The places of an answer."""
+    slate, rule = filled.slate, rules.explore
+    chances = {} if rule is None else {d.chosen: propensity(d, slate.posteriors, share=rule.share) for d in slate.draws}
+    positions: list[int | None] = [*filled.positions]
+    positions += [None] * (len(filled.items) - len(positions))  # a deeper look explores nothing
+    return tuple(
+        Shown(item.item_id, item.score, 1.0 if at is None else chances.get(at, 1.0))
+        for item, at in zip(filled.items, positions, strict=True)
+    )
+
+
+def same_bits(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
+    """Whether two arrays are equal to the last bit, NaN to NaN."""
+    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+
+
+encode_request = msgspec.json.Encoder().encode
+decode_request = msgspec.json.Decoder(Request).decode
