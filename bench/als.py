@@ -27,6 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.harness import Bench, Metrics, Repeat
 from bench.quality import Score, Split, by_factors, by_weights, citeulike_a, gowalla, mcrec, quality
+from bench.row import Row
 from cluster.config import AlsSection
 from train import als
 from train.confidence import confidences
@@ -108,6 +109,18 @@ def main(argv: Sequence[str]) -> None:
             case = CASES[name]
             split = case.load(options.shared)
             bench.run(name, _systems(case, split), repeats=1, warmups=0)
+
+
+def markdown(rows: Sequence[Row], case: str) -> str:
+    """A case's rows as lines of a table: the system, its metrics, seconds of the fit."""
+    _, *dim = case.split(" ")
+    mine = [row for row in rows if row.case == case]
+    return "\n".join(f"| `{' '.join([row.system, *dim])}` | {' | '.join(map(_cell, row.metrics.items()))} |" for row in mine)
+
+
+def _cell(metric: tuple[str, float]) -> str:
+    name, value = metric
+    return f"{value:.1f} s" if name == "fit_s" else f"{value:.4f}".removeprefix("0")
 
 
 def _systems(case: Case, split: Split) -> dict[str, Repeat]:

@@ -4,7 +4,8 @@ Both minimise the same loss, that of Hu et al., on Gowalla, with as many threads
 one `implicit` has after its default 15 iterations from seed 0; a run ends with the first sweep at or below it, and only sweeps
 are timed, not the loss. `oskolok` and `implicit` both solve rows by three steps of conjugate gradients, `implicit`'s default;
 `oskolok:exact` and `implicit:exact` solve them exactly and go for the loss of 5 such iterations. BLAS has one thread in all of
-them, as `implicit` asks for.
+them, as `implicit` asks for. Each begins with random vectors of its own, ours of length 1, implicit's uniform up to .01, and
+`implicit:our start` with ours.
 
     python -m bench.als_speed [--quick] [--json FILE] [--only TEXT] [--shared FOLDER]
 
@@ -32,13 +33,16 @@ from bench.row import OURS
 from cluster.config import AlsSection
 from train import als
 from train.als import Factors
+from train.row_blocks import Matrix
 
+INIT_LENGTH = 1.0  # about as long as the vectors become: dim 256 needs 5 sweeps instead of 17 at the default of 0.1
 CONFIDENCE, REGULARIZATION = 100.0, 1.0  # about what ranks best among losses of this form
 SHARES = {"10% of the events": 0.1, "30% of the events": 0.3, "100% of the events": 1.0}
 N_SWEEPS_TIMED = 3
 SWEEPS_MAX = 60
 
 Sweeps = Callable[[sparse.csr_array], Iterator[Factors]]
+Start = Callable[[tuple[int, int], int], tuple[Matrix, Matrix]]
 
 
 def main(argv: Sequence[str]) -> None:
@@ -61,14 +65,22 @@ def main(argv: Sequence[str]) -> None:
 def _to_equal_loss(bench: Bench, case: str, extra: sparse.csr_array, dim: int, repeats: int) -> None:
     if bench.wants(case):
         goal = _loss_after(_theirs(dim, use_cg=True), extra, 15, dim)
-        systems = {OURS: _ours(dim, "cg"), "implicit": _theirs(dim, use_cg=True)}
+        systems = {
+            OURS: _ours(dim, "cg"),
+            "implicit": _theirs(dim, use_cg=True),
+            "implicit:our start": _theirs(dim, use_cg=True, start=_our_start),
+        }
         bench.run(case, _timed_to(goal, systems, extra, dim), repeats=repeats, warmups=0)
 
 
 def _to_equal_loss_exactly(bench: Bench, case: str, extra: sparse.csr_array, dim: int, repeats: int) -> None:
     if bench.wants(case):
         goal = _loss_after(_theirs(dim, use_cg=False), extra, 5, dim)
-        systems = {f"{OURS}:exact": _ours(dim, "exact"), "implicit:exact": _theirs(dim, use_cg=False)}
+        systems = {
+            f"{OURS}:exact": _ours(dim, "exact"),
+            "implicit:exact": _theirs(dim, use_cg=False),
+            "implicit:exact, our start": _theirs(dim, use_cg=False, start=_our_start),
+        }
         bench.run(case, _timed_to(goal, systems, extra, dim), repeats=repeats, warmups=0)
 
 
@@ -122,6 +134,7 @@ def _section(dim: int, solver: str) -> AlsSection:
         regularization=REGULARIZATION,
         unobserved_weight=1.0,
         frequency_exponent=0.0,
+        init_length=INIT_LENGTH,
         observed="replaces",
         solver=solver,
     )
@@ -131,21 +144,31 @@ def _ours(dim: int, solver: str) -> Sweeps:
     return lambda extra: als.sweeps(extra, _section(dim, solver), seed=0)
 
 
-def _theirs(dim: int, *, use_cg: bool) -> Sweeps:
+def _theirs(dim: int, *, use_cg: bool, start: Start | None = None) -> Sweeps:
     def sweeps(extra: sparse.csr_array) -> Iterator[Factors]:
         """What `fit` of the library does, step by step, to look at the factors between its iterations."""
         model = implicit.als.AlternatingLeastSquares(factors=dim, regularization=REGULARIZATION, use_cg=use_cg)
         confidence = sparse.csr_matrix(extra)
         confidence.data = confidence.data + np.float32(1)
         transposed = confidence.T.tocsr()
-        random = np.random.RandomState(0)
-        users, items = (random.uniform(size=(n, dim)).astype(np.float32) * np.float32(0.01) for n in confidence.shape)
+        users, items = (start or _their_start)(confidence.shape, dim)
         while True:
             model.solver(confidence, users, items, REGULARIZATION, num_threads=model.num_threads)
             model.solver(transposed, items, users, REGULARIZATION, num_threads=model.num_threads)
             yield Factors(users, items)
 
     return sweeps
+
+
+def _their_start(shape: tuple[int, int], dim: int) -> tuple[Matrix, Matrix]:
+    random = np.random.RandomState(0)
+    users, items = (random.uniform(size=(n, dim)).astype(np.float32) * np.float32(0.01) for n in shape)
+    return users, items
+
+
+def _our_start(shape: tuple[int, int], dim: int) -> tuple[Matrix, Matrix]:
+    items = np.random.default_rng(0).standard_normal((shape[1], dim), np.float32)
+    return np.zeros((shape[0], dim), np.float32), items * np.float32(INIT_LENGTH / np.sqrt(dim))
 
 
 if __name__ == "__main__":

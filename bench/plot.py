@@ -51,7 +51,13 @@ class Figure:
 
 
 FIGURES: dict[str, Figure] = {
-    "als_speed": Figure(("sweep_ms",), kind="lines", x=r"(?<=d=64, )\d+(?=% of the events)", log=False),
+    "als_speed": Figure(
+        ("sweep_ms", "us_per_event"),
+        kind="lines",
+        x=r"(?<=d=64, )\d+(?=% of the events)",
+        panel=r"d=64(?=, \d)",
+        log=False,
+    ),
     "als_step": Figure(("dot", "change"), kind="percentiles", log=False, panel=r"(?<=dot product, )gowalla d=64, \w+ items"),
     "fanout": Figure(("fanouts_per_s", "p50_us", "p99_us")),
     "http": Figure(("requests_per_s", "p50_ms", "p99_ms", "cpu_ms_per_request")),

@@ -1,4 +1,4 @@
-"""The step bench on a small world of four tastes: what it takes away is away, what a step brings is seen, and what is old stays."""
+"""The step bench on a small world of four tastes: what a step brings is seen, and what is old stays."""
 
 from __future__ import annotations
 
