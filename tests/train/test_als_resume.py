@@ -91,23 +91,23 @@ def test_a_start_of_a_grown_log_reaches_in_two_sweeps_what_takes_six_from_scratc
     assert als.loss(pairs, warm, SECTION) < als.loss(pairs, als.fit(pairs, two, seed=0), SECTION)
 
 
-def warm_config(folder: Path) -> Config:
+def config_of(folder: Path, *, warm_sweeps: int) -> Config:
     train = tiny_config(folder).model_dump()["train"]
-    return tiny_config(folder / "store", train=train | {"als": {"dim": 8, "n_sweeps": 3, "warm_sweeps": 1}})
+    als = {"dim": 8, "n_sweeps": 3, "warm_sweeps": warm_sweeps}
+    return tiny_config(folder / "store", train=train | {"als": als})
 
 
 def test_a_build_starts_from_the_last_ones_vectors_if_they_know_nothing_later(tmp_path: Path) -> None:
-    config, worlds = warm_config(tmp_path), {"earlier": replace(TINY, end=TINY.end - 5 * DAY_S), "later": TINY}
-
+    worlds = {"earlier": replace(TINY, end=TINY.end - 5 * DAY_S), "later": TINY}
     moments = count(NOW)
 
-    def built(world: str) -> str:
+    def built(world: str, *, warm_sweeps: int) -> str:
         (tmp_path / world).mkdir(exist_ok=True)
-        stages = Stages()
+        stages, config = Stages(), config_of(tmp_path, warm_sweeps=warm_sweeps)
         build_tiny(tmp_path / world, world=worlds[world], now=next(moments), progress=stages, config=config)
         return stages.ends["als-serving"]
 
-    assert built("earlier").startswith("3 sweeps,")
-    assert built("later").startswith("1 sweeps from the last build's vectors,")
-    assert built("later") == "reused"
-    assert built("earlier").startswith("3 sweeps,")
+    assert built("earlier", warm_sweeps=0).startswith("3 sweeps,")
+    assert built("later", warm_sweeps=1).startswith("1 sweeps from the last build's vectors,")
+    assert built("later", warm_sweeps=1) == "reused"
+    assert built("earlier", warm_sweeps=1).startswith("3 sweeps,")

@@ -111,8 +111,8 @@ class _Lesson:
         warm, name = train.als.warm_sweeps, f"als-{self.moment}"
 
         def make(folder: Path) -> Made:
-            rows = self.rows() if warm else None
-            start = self.start(rows, name) if rows else None
+            rows = self.rows()
+            start = self.start(rows, name) if warm else None
             factors = fit_vectors(
                 source.log,
                 source.catalogue,
@@ -123,8 +123,7 @@ class _Lesson:
                 kept=stages.unfinished(folder),
             )
             save_factors(factors, folder)
-            if rows:
-                rows.save(folder)
+            rows.save(folder)
             n_users, n_items = len(factors.users), len(factors.items)
             how = f"{warm} sweeps from the last build's vectors" if start else f"{train.als.n_sweeps} sweeps"
             return Made(f"{how}, {n_users:,} users × {n_items:,} items × {train.als.dim}", n_items)
