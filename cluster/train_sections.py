@@ -62,6 +62,9 @@ class RankTrainSection(Section):
     n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300
     depth: Annotated[int, Field(ge=1, le=12)] = 6
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.08
+    logged: Annotated[
+        str, Field(description="a folder of replay logs to learn from beside the moments, of n_users requests at most")
+    ] = ""
     onnx_file: Annotated[
         str, Field(description='a heavy model of your own for ranker.heavy.model = "onnx", stamped by ranker/onnx_model.py')
     ] = ""

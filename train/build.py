@@ -21,7 +21,7 @@ from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
 from train.stages.rank import fit_models
 from train.stages.read import Source, read
-from train.stages.rows import candidate_rows
+from train.stages.rows import candidate_rows, columns_of, logged_requests
 
 __all__ = ["REPORT_FILE", "BuildReport", "Built", "build"]
 
@@ -73,7 +73,7 @@ def moments_of(stages: Stages, source: Source, config: Config) -> Split:
 
 
 def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -> tuple[list[Path], Path]:
-    """Rows to learn from, of each training moment, and rows to judge by, of as many users for either purpose."""
+    """Rows to learn from, of each training moment and of logged requests, and rows to judge by, of twice the users."""
     section = config.train.ranker
     learning = []
     for at, moment in enumerate(split.training, 1):
@@ -81,6 +81,8 @@ def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -
         sampled = section.sampled_negatives
         rows = candidate_rows(stages, source, config, past, n_users=section.n_users, sampled_negatives=sampled)
         learning.append(rows)
+    if section.logged:
+        learning.append(logged_requests(stages, source, config, columns_of(*learning), until=split.judging))
     later = learn(stages, source, config, moment=JUDGING, as_of=split.judging)
     return learning, candidate_rows(stages, source, config, later, n_users=2 * section.n_users)
 

@@ -1,7 +1,8 @@
-"""Stages "rows-<moment>": what ranking models learn from and are judged by."""
+"""Stages "rows-<moment>" and "rows-logged": what ranking models learn from and are judged by."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from cluster.config import Config
 from shard.shard import Shard
 from train.columns import as_columns
 from train.describe import describe
+from train.logged import logged_rows, logs_below, newest_first
 from train.ranking_rows import ranking_rows, sample_users
 from train.stages.learn import Learned, signals_of
 from train.stages.outputs import Made, Stages, plain
@@ -56,6 +58,33 @@ def candidate_rows(
         [section.label_days, config.train.profile, config.train.half_life_days, config.train.seed],
     ]
     return stages.run(f"rows-{moment}", inputs=inputs, total=n_users, make=make)
+
+
+def logged_requests(stages: Stages, source: Source, config: Config, columns: tuple[str, ...], *, until: int) -> Path:
+    """Rows out of the requests in train.ranker.logged whose labels are all known by `until`, Unix seconds, newest first."""
+    section = config.train.ranker
+    logs = logs_below(Path(section.logged))
+
+    def make(folder: Path) -> Made:
+        found = logged_rows(
+            newest_first(logs),
+            source.log,
+            source.catalogue,
+            columns,
+            label_days=section.label_days,
+            until=until,
+            n_max=section.n_users,
+            on_request=stages.progress.advance,
+        )
+        found.rows.save(folder)
+        (folder / _COLUMNS).write_bytes(msgspec.json.encode(columns))
+        n = len(found.rows.users)
+        n_rows, others = len(found.rows.labels), f"{found.n_idle:,} bought nothing, {found.n_open:,} too new"
+        return Made(f"{n_rows:,} candidates of {n:,} requests; {others}", n_rows)
+
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in logs]
+    inputs = [hashes, source.name, columns, section.label_days, section.n_users, until]
+    return stages.run("rows-logged", inputs=inputs, total=0, make=make)
 
 
 def columns_of(*folders: Path) -> tuple[str, ...]:

@@ -1,0 +1,133 @@
+"""Ranking rows out of requests that a cluster answered: candidates and features as they were when the slate was made.
+
+Nothing is computed anew but the labels: what the user bought in the window after the answer. So there is no skew to fear, and
+features that no log of events can bring back, such as what the caller said of the moment, are learnt from as well. All
+candidates are labelled, shown or not. It does not know where the logs come from (`router/replay/`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.errors import ConfigError
+from cluster.partition import item_keys
+from cluster.spec import columns_hash
+from cluster.types import Keys
+from ranker.features import assemble
+from router.replay.file import read_log
+from router.replay.logged import Logged
+from train.catalogue import Catalogue
+from train.event_log import DAY_S, KINDS, TARGET, EventLog
+from train.ranking_rows import RankingRows
+
+_TARGET = KINDS.index(TARGET)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoggedRows:
+    """rows: a group for each request whose user wanted something.  n_open: requests whose window is not over yet.
+
+    n_idle: requests without a purchase in it, or without candidates.
+    """
+
+    rows: RankingRows
+    n_open: int
+    n_idle: int
+
+
+def logs_below(folder: Path) -> list[Path]:
+    """The logs in a folder, the newest first. Raises ConfigError without any."""
+    found = sorted(folder.glob("*.parquet"), reverse=True)
+    if not found:
+        raise ConfigError(f"train.ranker.logged: {folder} holds no replay logs")
+    return found
+
+
+def newest_first(logs: Iterable[Path]) -> Iterator[Logged]:
+    """The requests of logs in that order, each log from its end. Raises ConfigError for what is no log."""
+    for path in logs:
+        yield from reversed(list(read_log(path)))
+
+
+def logged_rows(
+    requests: Iterable[Logged],
+    log: EventLog,
+    catalogue: Catalogue,
+    columns: tuple[str, ...],
+    *,
+    label_days: int,
+    until: int,
+    n_max: int,
+    on_request: Callable[[int], None] = lambda n_requests: None,
+) -> LoggedRows:
+    """Rows of the first n_max requests that taught something, in merged order.
+
+    columns: of the models to be. Raises ConfigError for a request with other ones.  until: Unix seconds; a request is used if
+    the label_days after it are over by then, so that nothing of what models are judged by is learnt.
+    """
+    features: list[NDArray[np.float32]] = []
+    labels: list[NDArray[np.float32]] = []
+    n_bought: list[int] = []
+    users: list[int] = []
+    n_open = n_idle = 0
+    for n_done, logged in enumerate(requests, 1):
+        _require_columns(logged, columns)
+        over = logged.logged_at + label_days * DAY_S
+        user = _position(log, logged.request.user_id)
+        wanted = _wanted(logged, log, catalogue, user, until=over)
+        if over > until:
+            n_open += 1
+        elif len(wanted) == 0 or len(logged.candidates) == 0:
+            n_idle += 1
+        else:
+            features.append(assemble(logged.schema, logged.asked()))
+            labels.append(np.isin(logged.candidates.keys, wanted).astype(np.float32))
+            n_bought.append(len(wanted))
+            users.append(user)
+        on_request(n_done)
+        if len(users) == n_max:
+            break
+    starts = np.concatenate(([0], np.cumsum([len(group) for group in labels]))).astype(np.int64)
+    rows = RankingRows(
+        np.concatenate([*features, np.empty((0, len(columns)), np.float32)]),
+        np.concatenate([*labels, np.empty(0, np.float32)]),
+        starts,
+        np.array(n_bought, np.int64),
+        np.array(users, np.int64),
+    )
+    return LoggedRows(rows, n_open, n_idle)
+
+
+def _require_columns(logged: Logged, columns: tuple[str, ...]) -> None:
+    """Models read columns by position, so one more or one elsewhere is another schema."""
+    told = logged.schema.columns()
+    if told != columns:
+        raise ConfigError(
+            f"train.ranker.logged: a request to generation {logged.generation} has {len(told)} features of schema"
+            f" {columns_hash(told)}, the build makes {len(columns)} of schema {columns_hash(columns)}: leave such logs out"
+        )
+
+
+def _position(log: EventLog, user_id: str) -> int:
+    """The user's position in the log, -1 for a stranger."""
+    ids = log.user_ids
+    at = bisect_left(range(len(ids)), user_id, key=lambda at: str(ids[at].as_py()))
+    return at if at < len(ids) and ids[at].as_py() == user_id else -1
+
+
+def _wanted(logged: Logged, log: EventLog, catalogue: Catalogue, user: int, *, until: float) -> Keys:
+    """Keys of what the user bought after the answer and by `until`, without what could not be recommended."""
+    if user < 0:
+        return np.empty(0, np.int64)
+    own = slice(int(log.starts[user]), int(log.starts[user + 1]))
+    times = log.times[own]
+    bought = (times > logged.logged_at) & (times <= until) & (log.kinds[own] == _TARGET)
+    keys = catalogue.keys[np.unique(log.items[own][bought])]
+    request = logged.request
+    return np.setdiff1d(keys, item_keys((*request.exclude_item_ids, *request.basket)))
