@@ -16,7 +16,8 @@ root mean square of the difference in standard deviations of the feature.
 
     python -m bench.als_step [--quick] [--json FILE] [--only TEXT] [--shared FOLDER]
 
---quick takes 64 dimensions, one drawing and a fifth of the test users.
+--quick takes 64 dimensions, one drawing and a fifth of the test users, and leaves out the last case, in which the share of the
+median norm varies below which a row does not speak.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from train.fixed_side import FixedSide
 NEW_SHARE = 0.01
 BACK_SHARE = 0.01  # of the users are solved again
 WARMED = 0.5  # of the median norm: what speaks
+WARMED_SHARES, WARMED_CASE = (0.0, 0.5, 0.75, 1.0), "gowalla d=64, by the norm a row needs to speak"
 K = 20
 PERCENTILES = (1, 10, 50, 90, 99)
 N_STEPS_TIMED = 7
@@ -106,6 +108,9 @@ def main(argv: Sequence[str]) -> None:
             drawings = [_measured(case, split, CASES[case].ials, seed=seed) for seed in range(bench.size(full=3, quick=1))]
             for name, systems in medians(drawings).items():
                 bench.add(name, systems)
+    if bench.wants(WARMED_CASE) and not bench.quick:
+        section = CASES["gowalla d=64"].ials
+        bench.add(WARMED_CASE, medians([{WARMED_CASE: _by_share(split, section, seed=seed)} for seed in range(3)])[WARMED_CASE])
 
 
 def take_step(arrival: Arrival, before: Factors, section: AlsSection, *, warmed_share: float, n_back: int) -> Stepped:
@@ -125,9 +130,7 @@ def take_step(arrival: Arrival, before: Factors, section: AlsSection, *, warmed_
 
 
 def _measured(case: str, split: Split, section: AlsSection, *, seed: int) -> Measured:
-    arrival = Arrival.drawn(confidences(split.train, section), share=NEW_SHARE, seed=seed)
-    before = als.fit(arrival.old_pairs, section, seed=seed)
-    n_back = round(BACK_SHARE * split.train.shape[0])
+    arrival, before, n_back = _before(split, section, seed=seed)
     began = time.perf_counter()
     retrained = als.fit(arrival.all_pairs, section, seed=seed + 100)
     fit_ms = (time.perf_counter() - began) * 1e3
@@ -148,6 +151,23 @@ def _measured(case: str, split: Split, section: AlsSection, *, seed: int) -> Mea
     found[f"dot product, {case}, old items"] = drifts(factors, pairs_of(split.test, ~arrival.is_new))
     retrained_first = {system: factors[system] for system in ("full retrain", "step", "before")}
     found[f"dot product, {case}, new items"] = drifts(retrained_first, pairs_of(split.test, arrival.is_new))
+    return found
+
+
+def _before(split: Split, section: AlsSection, *, seed: int) -> tuple[Arrival, Factors, int]:
+    """What arrives, the factors without it, how many users are solved again."""
+    arrival = Arrival.drawn(confidences(split.train, section), share=NEW_SHARE, seed=seed)
+    return arrival, als.fit(arrival.old_pairs, section, seed=seed), round(BACK_SHARE * split.train.shape[0])
+
+
+def _by_share(split: Split, section: AlsSection, *, seed: int) -> dict[str, dict[str, float]]:
+    """Recalls after a step in which only rows longer than a share of the median norm speak."""
+    arrival, before, n_back = _before(split, section, seed=seed)
+    found = {}
+    for share in WARMED_SHARES:
+        stepped = take_step(arrival, before, section, warmed_share=share, n_back=n_back)
+        speak = float(np.mean([warmed(side, share).any(axis=1).mean() for side in (before.users, before.items)]))
+        found[f"share {share:g}"] = recalls(stepped.factors, split, arrival.is_new) | {"rows_that_speak": speak}
     return found
 
 
