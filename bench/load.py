@@ -54,11 +54,16 @@ def open_loop(
 
 
 class _Caller(asyncio.Protocol):
-    """One keep-alive connection with at most one request out."""
+    """One keep-alive connection with at most one request out.
 
-    def __init__(self, report: LoadReport, on_idle) -> None:
+    on_untaken: for a request on a connection that the server was just closing for having been idle, unless that is a failure.
+    """
+
+    def __init__(self, report: LoadReport, on_idle, on_untaken=None) -> None:
         self.report = report
         self.on_idle = on_idle
+        self.on_untaken = on_untaken
+        self.request = b""
         self.started_at = 0.0
         self.waiting = False
         self._received = bytearray()
@@ -69,11 +74,13 @@ class _Caller(asyncio.Protocol):
         self.transport = transport
 
     def send(self, request: bytes, started_at: float) -> None:
-        self.started_at = started_at
+        self.request, self.started_at = request, started_at
         self.waiting = True
         self.transport.write(request)
 
     def data_received(self, chunk: bytes) -> None:
+        if not self.waiting:  # HAProxy's 408 for a connection that asks nothing, which it then closes
+            return
         if self._missing < 0:
             self._received += chunk
             end = self._received.find(_HEAD_END)
@@ -89,11 +96,22 @@ class _Caller(asyncio.Protocol):
             self._missing -= len(chunk)
         if self._missing == 0:
             self._missing = -1
-            self._done(self._status)
+            if self._status == 408 and self.on_untaken is not None:
+                self._untaken()
+            else:
+                self._done(self._status)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.waiting:
+        if not self.waiting:
+            return
+        if self.on_untaken is not None and self._missing < 0 and not self._received:
+            self._untaken()
+        else:
             self._done(0)
+
+    def _untaken(self) -> None:
+        self.waiting = False
+        self.on_untaken(self.request, self.started_at)
 
     def _done(self, status: int) -> None:
         self.waiting = False
@@ -163,8 +181,17 @@ def _run_open(port: int, path: str, bodies: Sequence[bytes], rate: float, second
             else:
                 idle.append(caller)
 
+        def ask(request: bytes, intended: float) -> None:
+            while idle and idle[-1].transport.is_closing():  # a server may hang up on a connection that was idle for long
+                idle.pop()
+            if idle:
+                idle.pop().send(request, intended)
+            else:
+                late.append((request, intended))
+
         callers = [
-            (await loop.create_connection(lambda: _Caller(report, freed), "127.0.0.1", port))[1] for _ in range(connections)
+            (await loop.create_connection(lambda: _Caller(report, freed, ask), "127.0.0.1", port))[1]
+            for _ in range(connections)
         ]
         idle.extend(callers)
         started = time.perf_counter()
@@ -173,13 +200,7 @@ def _run_open(port: int, path: str, bodies: Sequence[bytes], rate: float, second
             pause = intended - time.perf_counter()
             if pause > 0:
                 await asyncio.sleep(pause)
-            request = requests[turn % len(requests)]
-            while idle and idle[-1].transport.is_closing():  # a server may hang up on a connection that was idle for long
-                idle.pop()
-            if idle:
-                idle.pop().send(request, intended)
-            else:
-                late.append((request, intended))
+            ask(requests[turn % len(requests)], intended)
         await _drain(callers)
         report.seconds = max(seconds, time.perf_counter() - started)
         report.statuses[0] += len(late)
