@@ -45,7 +45,7 @@ def main() -> None:
                 measured[case] = bench.run(
                     case,
                     {server.system: _closed(server, bodies, concurrency, bench) for server in servers},
-                    repeats=bench.size(full=3, quick=2),
+                    repeats=bench.size(full=9, quick=2),
                 )
         for rate in bench.size(full=(50, 200, 400), quick=(50,)):
             case = f"4 shards, open loop {rate}/s"
@@ -77,7 +77,7 @@ def _ids(server: Server, user_id: str) -> list[str]:
 
 
 def _closed(server: Server, bodies: list[bytes], concurrency: int, bench: Bench):
-    seconds = bench.size(full=4.0, quick=1.0)
+    seconds = bench.size(full=2.0, quick=1.0)
     return lambda: _metered(server, lambda: closed_loop(server.port, PATH, bodies, concurrency=concurrency, seconds=seconds))
 
 
