@@ -99,21 +99,23 @@ def _cost(stack: tuple[str, ...]) -> str:
 
 
 def _sampled(root: int, port: int, bodies: list[bytes], seconds: float) -> tuple[list[Profile], float, int]:
-    """Profiles of our processes, CPU seconds of the whole tree, and how many requests were answered meanwhile."""
+    """Profiles of our processes, CPU seconds of the whole tree, and how many requests were answered meanwhile.
+
+    CPU is read first and stacks are sampled afterwards: a sampler stops a process for every sample, which costs CPU there.
+    """
     pids = process_tree(root)
     roles = {pid: role for pid in pids if (role := _role(pid))}
     before = {pid: cpu_s([pid]) for pid in pids}
+    threads = {pid: _thread_cpu_s(pid) for pid in roles}
+    report = closed_loop(port, PATH, bodies, concurrency=CONCURRENCY, seconds=seconds / 2)
+    used = {pid: cpu_s([pid]) - before[pid] for pid in pids}
+    busiest = {pid: _busiest_s(threads[pid], _thread_cpu_s(pid)) for pid in roles}
     with tempfile.TemporaryDirectory() as folder:
         spies = {pid: _spy(pid, Path(folder) / f"{pid}.txt", seconds) for pid in roles}
-        threads = {pid: _thread_cpu_s(pid) for pid in roles}
-        report = closed_loop(port, PATH, bodies, concurrency=CONCURRENCY, seconds=seconds)
-        used = {pid: cpu_s([pid]) - before[pid] for pid in pids}
+        closed_loop(port, PATH, bodies, concurrency=CONCURRENCY, seconds=seconds)
         for spy in spies.values():
             spy.wait(60)
-        profiles = [
-            Profile(role, _stacks(Path(folder) / f"{pid}.txt"), _busiest_s(threads[pid], _thread_cpu_s(pid)))
-            for pid, role in roles.items()
-        ]
+        profiles = [Profile(role, _stacks(Path(folder) / f"{pid}.txt"), busiest[pid]) for pid, role in roles.items()]
     return profiles, sum(used.values()), len(report.latencies_s)
 
 
