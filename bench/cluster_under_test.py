@@ -24,6 +24,7 @@ from cluster.generation import FORMAT, generation_path
 
 CACHE = Path(os.environ.get("OSKOLOK_CACHE", Path.home() / ".cache" / "oskolok")) / "bench"
 PATH = "/v1/recommend"
+_STOPPING_S = 8.0  # one that stood still for minutes may find its own parts taken for dead, and wait for them
 N_ANN, N_TOPS, N_HISTORY, N_LIGHT, N_HEAVY = 300, 100, 40, 400, 100
 
 
@@ -144,9 +145,11 @@ def _running(system: str, port: int, command: list[str], *, patience_s: float = 
         server.resume()
         child.send_signal(signal.SIGTERM)
         try:
-            child.wait(40)
+            child.wait(_STOPPING_S)
         except subprocess.TimeoutExpired:
-            child.kill()
+            for pid in process_tree(child.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             child.wait()
 
 

@@ -6,7 +6,7 @@ are compared before anything is timed: equal to the textbook's, item by item, an
 one graph over all items is another approximation than four.
 
 Closed loop at 1, 4 and 16 callers, then open loop at fixed rates. The generator runs on the same machine as the servers, for
-all systems alike; the servers whose turn it is not stand still.
+all systems alike; the servers whose turn it is not stand still. `--quick` has 1 and 16 callers once, and no open loop.
 
     python -m bench.http [--quick] [--json FILE] [--only TEXT]
 """
@@ -39,15 +39,16 @@ def main() -> None:
         for server in servers:
             server.pause()
         measured: dict[str, Mapping[str, Metrics]] = {}
-        for concurrency in (1, 4, 16):
+        for concurrency in bench.size(full=(1, 4, 16), quick=(1, 16)):
             case = f"4 shards, c={concurrency}"
             if bench.wants(case):
                 measured[case] = bench.run(
                     case,
                     {server.system: _closed(server, bodies, concurrency, bench) for server in servers},
-                    repeats=bench.size(full=9, quick=2),
+                    repeats=bench.size(full=9, quick=1),
+                    warmups=bench.size(full=1, quick=0),
                 )
-        for rate in bench.size(full=(50, 200, 400), quick=(50,)):
+        for rate in bench.size(full=(50, 200, 400), quick=()):
             case = f"4 shards, open loop {rate}/s"
             if bench.wants(case):
                 able = [server for server in servers if _can(server.system, rate, measured)]
