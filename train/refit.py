@@ -1,6 +1,6 @@
 """New ranking models for a generation that is there. `refit` is the diagram.
 
-Shards, users and everything else stay byte for byte; light and heavy models and their card are fitted anew, and all of it is
+Shards stay byte for byte and users what they are; light and heavy models and their card are fitted anew, and all of it is
 published as one more generation. The stages are those of a build and lie where a build keeps them, so a setting of
 [train.ranker] that concerns the models alone costs their fit and nothing else; what is not there any more is made again.
 """
