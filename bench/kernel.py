@@ -3,8 +3,8 @@
 py-spy samples router, shards and rankers, native frames included, while 16 callers keep them busy. A sample counts as kernel if
 hnswlib, our native scanner, BLAS, einsum or CatBoost is on its stack; waiting samples are left out. Only the thread that
 answers requests is looked at, the busiest of its process, and its shares are weighed by the CPU it used before py-spy came;
-what Ray's other threads, HAProxy and the rest of the tree used counts as other. The five largest other costs are printed and kept
-as metrics, and the stacks are drawn as docs/bench/kernel-flame.svg.
+what Ray's other threads, HAProxy and the rest of the tree used counts as other. The five largest other costs are printed and
+kept as metrics, and the stacks are drawn as docs/bench/kernel-flame.svg.
 
     python -m bench.kernel [--quick] [--json FILE]
 """
