@@ -3,13 +3,16 @@
     python -m bench.ranking [--quick] [--json FILE] [--only TEXT] [--plots FOLDER]
 
 complete-journey, ml-100k: models are fitted by the stages of a build to the purchases of windows in the past, and judged in a
-later one, on users who had no part in choosing any (`train/rank_evaluation.py`, which `oskolok evaluate --stages` runs too).
-The negative control, shuffled, is fitted to the same rows with the labels of each request dealt out anew; it must not beat
-the merged order. source:<name> is the order of the source that would do best alone, what others found behind its own.
-batching c=16: the requests of the first case through a `Ranker`, 16 that wait together in one batch, and one after the
-other; the orders are compared before any time is taken.
+later one, each half of the users by the models that the other half chose (`train/rank_evaluation.py`, which
+`oskolok evaluate --stages` runs too). complete-journey new: the same households asked for what they never bought, as
+`slate.exclude_seen` does. Few people rate films in a window, so those of three windows are taken together, each with models
+fitted to what was before it. The negative control, shuffled, is fitted to the same rows with the labels of each request dealt
+out anew; it must not beat the merged order. source:<name> is the order of the source that would do best alone, what others
+found behind its own. batching c=16: the requests of the first case through a `Ranker`, 16 that wait together in one batch, and
+one after the other; the orders are compared before any time is taken.
 
-Everything is kept below ~/.cache/oskolok/bench; the first run fits for some minutes. `--quick` asks fewer users.
+Everything is kept below ~/.cache/oskolok/bench; the first run fits for some minutes. `--quick` leaves out what is new, asks
+fewer users, fits fewer trees to less, and knows only the last months.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -32,7 +35,7 @@ from bench.harness import Bench
 from bench.movielens import movielens
 from bench.ranker import one_by_one, orders, requests, together
 from bench.row import Row
-from bench.sources import CONFIG, NOW
+from bench.sources import CONFIG, NOW, QUICK_DAYS, journey
 from cluster.config import Config
 from cluster.config_file import load
 from cluster.train_sections import Loss
@@ -44,41 +47,51 @@ from router.merge import merge
 from router.plan import plan
 from router.rank import rank_query
 from router.sections import RouterSections
-from train.complete_journey import fetch, prepare
-from train.heavy import fit_heavy
+from train.event_log import DAY_S
+from train.heavy import FittedHeavy, fit_heavy
 from train.judge import K, metrics_of
 from train.light import fit_light
 from train.metrics import per_group
 from train.progress import Lines
 from train.rank_evaluation import RankTrial, rank_trial
 from train.ranking_rows import RankingRows
+from train.split import split_log
 from train.stage_plots import draw_stages
-from train.stage_worth import StageModels, measure_stages
+from train.stage_worth import StageModels, StageWorth, measure_stages
 from train.stages import Made, Stages, fingerprint
 from train.stages.read import read
-from train.wheel import cache_folder
 
 N_WAITING = 16
 N_ROUNDS = 16
 BATCHING = f"batching c={N_WAITING}"
 SHUFFLED = "shuffled"
-MOVIES = {
-    "catalog": {"categories": ("genres",), "number": ("year",)},
-    "user_table": {"category": ("gender", "occupation"), "number": ("age",)},
-    "slate": {"exclude_seen": True},
-    "train": {"ranker": {"label_days": 28, "moments": 4, "depth": 4}},
-}
+QUICK = tuple(
+    f"train.{term}" for term in ("ranker.n_users=100", "ranker.moments=1", "ranker.n_trees=40", "ease.n_items_max=4000")
+)
+QUICK += ('train.ranker.losses=["Logloss"]',)
+MOVIES = (
+    'catalog.categories=["genres"]',
+    'catalog.number=["year"]',
+    'user_table.category=["gender", "occupation"]',
+    'user_table.number=["age"]',
+    "slate.exclude_seen=true",
+    "train.ranker.label_days=28",
+    "train.ranker.moments=4",
+    "train.ranker.depth=4",
+    "train.ranker.learning_rate=0.03",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a case is made of. now: Unix seconds, when its log is read."""
+    """What a case is made of. now: Unix seconds, when its log is read.  n_windows: at its end, to judge in."""
 
     config: Config
     items: Path
     events: Path
     users: Path | None
     now: float
+    n_windows: int = 1
 
 
 def main(argv: Sequence[str]) -> None:
@@ -87,43 +100,70 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--plots", type=Path)
     options, rest = parser.parse_known_args(argv)
     bench = Bench.from_arguments("ranking", packages=("catboost", "numpy"), argv=rest)
-    for case, made in {"complete-journey": complete_journey, "ml-100k": ml_100k}.items():
-        of_this = [name for name in (case, BATCHING) if bench.wants(name) and (case == "complete-journey" or name == case)]
+    for case, made in bench.size(full=CASES, quick={case: CASES[case] for case in (JOURNEY, FILMS)}).items():
+        of_this = [name for name in (case, *((BATCHING,) if case == JOURNEY else ())) if bench.wants(name)]
         if not of_this:
             continue
-        data = made(CACHE / f"ranking-{case}")
-        progress = Lines(bench.say, time.monotonic)
-        with Stages(Path(data.config.storage.path) / "build", progress) as stages:
-            created = datetime.fromtimestamp(data.now, UTC)
-            source = read(stages, data.config, items=data.items, events=data.events, users=data.users, created=created)
-            trial = rank_trial(stages, source, data.config, n_users=bench.size(full=10_000, quick=150))
+        data = made(bench)
+        with Stages(Path(data.config.storage.path) / "build", Lines(bench.say, time.monotonic)) as stages:
+            trials = trials_of(stages, data, n_users=bench.size(full=10_000, quick=100))
             if case in of_this:
-                control = shuffled(stages, trial, data.config)
-                worth = measure_stages(trial.visits, trial.shard, trial.stage_models, data.config, tower=trial.tower)
-                wrong = measure_stages(trial.visits, trial.shard, control, data.config, tower=trial.tower)
-                table = best_source(trial, data.config) | worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
-                bound, n_users = table.pop("candidates")["recall"], worth.n_users
-                bench.add(case, table)
-                bench.say(f"{n_users} users, {bound:.3f} of what they bought is among the candidates; {worth.serving} serves")
+                worth = judged(bench, case, stages, trials, data.config)
                 if options.plots:
-                    draw_stages(worth, options.plots / case)
+                    draw_stages(worth, options.plots / case.replace(" ", "-"))
         if BATCHING in of_this:
-            batching(bench, trial, data.config)
+            batching(bench, trials[0], data.config)
 
 
-def complete_journey(folder: Path) -> Data:
+def complete_journey(bench: Bench, *overrides: str) -> Data:
     """The demo's data and configuration, with every loss."""
-    prepared = prepare(fetch(cache_folder()), folder / "data", now=NOW)
-    losses = json.dumps(get_args(Loss))
-    config = load(CONFIG, overrides=[f"storage.path={folder}", f"train.ranker.losses={losses}"]).config
-    return Data(config, prepared.items, prepared.events, None, NOW)
+    folder = CACHE / f"ranking-complete-journey-{bench.size(full='full', quick='quick')}"
+    items, events = journey(folder, last_days=bench.size(full=0, quick=QUICK_DAYS))
+    terms = bench.size(full=(f"train.ranker.losses={json.dumps(get_args(Loss))}",), quick=QUICK)
+    config = load(CONFIG, overrides=[f"storage.path={folder}", *terms, *overrides]).config
+    return Data(config, items, events, None, NOW)
 
 
-def ml_100k(folder: Path) -> Data:
+def complete_journey_new(bench: Bench) -> Data:
+    """The same, for what a household has not bought before."""
+    return complete_journey(bench, "slate.exclude_seen=true")
+
+
+def ml_100k(bench: Bench) -> Data:
     """A film is recommended to nobody twice; four weeks are a window, since few users come back sooner."""
+    folder = CACHE / "ranking-ml-100k"
     films = movielens(folder / "data")
-    config = Config.model_validate({**MOVIES, "storage": {"path": str(folder)}})
-    return Data(config, films.items, films.events, films.users, films.last_time + 1.0)
+    terms = bench.size(full=(), quick=QUICK)
+    config = load(None, overrides=[f"storage.path={folder}", *MOVIES, *terms]).config
+    return Data(config, films.items, films.events, films.users, films.last_time + 1.0, bench.size(full=3, quick=1))
+
+
+JOURNEY, NEW, FILMS = "complete-journey", "complete-journey new", "ml-100k"
+CASES: Mapping[str, Callable[[Bench], Data]] = {JOURNEY: complete_journey, NEW: complete_journey_new, FILMS: ml_100k}
+
+
+def trials_of(stages: Stages, data: Data, *, n_users: int) -> list[RankTrial]:
+    """One for each window to judge in, the last window first."""
+    config, section = data.config, data.config.train.ranker
+    created = datetime.fromtimestamp(data.now, UTC)
+    source = read(stages, config, items=data.items, events=data.events, users=data.users, created=created)
+    first, last, window = source.report.first_time, source.report.last_time, section.label_days * DAY_S
+    ends = [last - at * window for at in range(data.n_windows)]
+    splits = [split_log(first, end, label_days=section.label_days, moments=section.moments) for end in ends]
+    return [rank_trial(stages, source, config, split, n_users=n_users) for split in splits]
+
+
+def judged(bench: Bench, case: str, stages: Stages, trials: Sequence[RankTrial], config: Config) -> StageWorth:
+    """Add the rows of a case."""
+    controls = [trial.asked_of(shuffled(stages, trial, config)) for trial in trials]
+    worth = measure_stages([asked for trial in trials for asked in trial.asked()], config, serving=trials[0].serving)
+    wrong = measure_stages(controls, config, serving=SHUFFLED)
+    table = best_source(trials, config) | worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
+    bound = table.pop("candidates")["recall"]
+    bench.add(case, table)
+    asked = f"{worth.n_requests} requests of {worth.n_users} users in {len(trials)} windows"
+    bench.say(f"{asked}, {bound:.3f} of what they bought is among the candidates; {worth.serving} serves")
+    return worth
 
 
 def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
@@ -140,26 +180,28 @@ def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
         fewer = section.model_copy(update={"n_trees": card.won.n_trees})
         fitted = fit_heavy(passed.features, passed.labels, passed.groups, columns, section=fewer, seed=seed, loss=card.winner)
         (folder / "light.json").write_bytes(light.to_json())
-        (folder / "heavy.cbm").write_bytes(fitted.blob)
+        fitted.save(folder)
         return Made(f"{card.winner}, {card.won.n_trees} trees", len(rows.labels))
 
     inputs = [fingerprint(trial.models.light), card.winner, card.won.n_trees]
     folder = stages.run(SHUFFLED, inputs=inputs, total=0, make=make)
     light = LightModel.from_json((folder / "light.json").read_bytes())
-    return StageModels(light, {SHUFFLED: HeavyModel.from_bytes((folder / "heavy.cbm").read_bytes())}, serving=SHUFFLED)
+    return StageModels(light, {SHUFFLED: HeavyModel.from_bytes(FittedHeavy.load(folder).blob)}, serving=SHUFFLED)
 
 
-def best_source(trial: RankTrial, config: Config) -> dict[str, dict[str, float]]:
+def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[str, float]]:
     """{"source:<name>": metrics} of the source whose order is the best by ndcg@10, found on the very users that judge."""
-    queries = rank_queries(trial, config, n=len(trial.visits))
-    labels = [np.isin(query.keys, visit.wanted) for query, visit in zip(queries, trial.visits, strict=True)]
+    queries = [query for trial in trials for query in rank_queries(trial, config, n=len(trial.visits))]
+    visits = [visit for trial in trials for visit in trial.visits]
+    wanted = [np.isin(query.keys, visit.wanted) for query, visit in zip(queries, visits, strict=True)]
     starts = np.concatenate(([0], np.cumsum([len(query.keys) for query in queries]))).astype(np.int64)
-    n_wanted = np.array([len(visit.wanted) for visit in trial.visits], np.int64)
+    labels, n_wanted = np.concatenate(wanted), np.array([len(visit.wanted) for visit in visits], np.int64)
+    owners = np.unique([visit.request.user_id for visit in visits], return_inverse=True)[1]
     found = {}
-    for at, name in enumerate(trial.shard.spec.features.sources):
+    for at, name in enumerate(trials[0].shard.spec.features.sources):
         ranks = [np.nan_to_num(query.source_ranks[:, at], nan=np.inf) for query in queries]
         places = -np.concatenate([one.argsort(kind="stable").argsort() for one in ranks]).astype(np.float32)
-        found[f"source:{name}"] = metrics_of(per_group(places, np.concatenate(labels), starts, K, n_wanted=n_wanted))
+        found[f"source:{name}"] = metrics_of(per_group(places, labels, starts, K, n_wanted=n_wanted), owners)
     best = max(found, key=lambda name: found[name][f"ndcg@{K}"])
     return {best: found[best]}
 

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -66,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     options, rest = parser.parse_known_args(argv)
     bench = Bench.from_arguments("sources", packages=("numpy", "hnswlib", "pyarrow"), argv=rest)
     folder = CACHE / f"sources-{bench.size(full='full', quick='quick')}"
-    items, events = _journey(folder, last_days=bench.size(full=0, quick=QUICK_DAYS))
+    items, events = journey(folder, last_days=bench.size(full=0, quick=QUICK_DAYS))
     towers = str(find_spec("torch") is not None).lower()  # the one source that needs the extra `neural`
     config = load(CONFIG, overrides=[f"storage.path={folder}", f"sources.two_tower.enabled={towers}"]).config
     terms = Terms(n_users=bench.size(full=1_000, quick=150))
@@ -169,7 +170,7 @@ def _list_of(candidates: Candidates, source: str) -> tuple[np.ndarray, np.ndarra
     return candidates.keys[order], candidates.source_scores[order, column]
 
 
-def _journey(folder: Path, *, last_days: int) -> tuple[Path, Path]:
+def journey(folder: Path, *, last_days: int) -> tuple[Path, Path]:
     """items.parquet and events.parquet in the folder, written only if that changes them; the last days only, 0 for all."""
     prepared = prepare(fetch(cache_folder()), folder / "data", now=NOW)
     if not last_days:
@@ -177,7 +178,7 @@ def _journey(folder: Path, *, last_days: int) -> tuple[Path, Path]:
     recent = folder / "data" / "recent.parquet"
     if not recent.exists() or recent.stat().st_mtime_ns < prepared.events.stat().st_mtime_ns:
         table = pq.read_table(prepared.events)
-        times = table["timestamp"].cast("int64")
+        times = table["timestamp"].cast(pa.timestamp("s", "UTC")).cast("int64")  # Parquet keeps milliseconds
         pq.write_table(table.filter(pc.greater(times, pc.subtract(pc.max(times), last_days * DAY_S))), recent)
     return prepared.items, recent
 

@@ -6,23 +6,26 @@ measured here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from cluster.train_sections import Loss
+from train.choice import Choice
 from train.judge import Quality
 
-FORMAT = 1
+FORMAT = 2
 CARD_FILE = "models/card.json"
 _FEATURES_SHOWN = 25
 _METRICS = ("ndcg@10", "ndcg@10_lo", "ndcg@10_hi", "recall@10", "mrr", "light_share")
 
 
 class FitReport(msgspec.Struct, frozen=True):
-    """One heavy model. curve: (number of trees, ndcg@10 on rows learnt from, on validation rows).  importances: (column, its
-    share in per cent of what moves the score), largest first.
+    """One heavy model, with as many trees as it serves or would serve with.
+
+    curve: (number of trees, ndcg@10 on rows learnt from, on those of the judging moment).  importances: (column, its share in
+    per cent of what moves the score), largest first.
     """
 
     loss: Loss
@@ -34,9 +37,11 @@ class FitReport(msgspec.Struct, frozen=True):
 
 
 class ModelCard(msgspec.Struct, frozen=True):
-    """validation, test: system -> metrics, as `train.judge` gives them, on the users who chose the winner and on the others.
+    """choice: of all users of the judging moment.  of_halves: what either half of them would choose.
 
-    schema_hash: of `columns`.  settings: the configuration's [train.ranker].  n_heavy: candidates a heavy model orders.
+    chose: system -> metrics, as `train.judge` gives them, by the users who chose, of their own choice.  test: the same by
+    either half, of what the other half chose.  schema_hash: of `columns`.  settings: the configuration's [train.ranker].
+    n_heavy: candidates a heavy model orders.
     """
 
     format: int
@@ -44,20 +49,20 @@ class ModelCard(msgspec.Struct, frozen=True):
     columns: tuple[str, ...]
     settings: dict[str, object]
     n_heavy: int
-    winner: Loss
+    choice: Choice
+    of_halves: tuple[Choice, Choice]
     fits: tuple[FitReport, ...]
-    validation: Quality
+    chose: Quality
     test: Quality
+
+    @property
+    def winner(self) -> Loss:
+        return self.choice.winner
 
     @property
     def won(self) -> FitReport:
         """The fit of the model that serves."""
         return next(fit for fit in self.fits if fit.loss == self.winner)
-
-
-def chosen(validation: Mapping[str, Mapping[str, float]], losses: Sequence[Loss]) -> Loss:
-    """The loss whose model orders the validation users' candidates best; of equals the first."""
-    return max(losses, key=lambda loss: validation[f"heavy:{loss}"]["ndcg@10"])
 
 
 def markdown(card: ModelCard) -> str:
@@ -70,13 +75,15 @@ def markdown(card: ModelCard) -> str:
         "",
         f"Schema {card.schema_hash}, {len(card.columns)} columns.",
         "",
-        "## Users who had no part in the choice",
+        "## Either half of the users, of what the other half chose",
         "",
-        *_table(card, card.test),
+        *_table(card, card.test, card.of_halves),
         "",
-        "## Users who chose the loss and the number of trees",
+        f"heavy: {' and '.join(dict.fromkeys(choice.winner for choice in card.of_halves))}, which the halves chose.",
         "",
-        *_table(card, card.validation),
+        "## All users, of their own choice, which serves",
+        "",
+        *_table(card, card.chose, (card.choice,)),
         "",
         "light_share: how many of the ten that the heavy model would like best among all candidates the light one passes on."
         " Intervals: 95 %, bootstrap over users.",
@@ -95,13 +102,12 @@ def markdown(card: ModelCard) -> str:
     return "\n".join(lines)
 
 
-def _table(card: ModelCard, quality: Quality) -> list[str]:
-    fits = {f"heavy:{fit.loss}": fit for fit in card.fits}
+def _table(card: ModelCard, quality: Quality, choices: Sequence[Choice]) -> list[str]:
+    lengths = {f"heavy:{fit.loss}": [str(choice.n_trees[fit.loss]) for choice in choices] for fit in card.fits}
     lines = ["| order | ndcg@10 | 95 % | recall@10 | mrr | light_share | trees |", "|---" + "|---:" * 6 + "|"]
     for name, metrics in quality.items():
         if "ndcg@10" not in metrics:
             continue
-        fit = fits.get(name)
         ndcg, low, high, recall, mrr, share = (metrics.get(metric) for metric in _METRICS)
         cells = [
             f"{ndcg:.4f}",
@@ -110,7 +116,7 @@ def _table(card: ModelCard, quality: Quality) -> list[str]:
             f"{mrr:.4f}",
             "" if share is None else f"{share:.3f}",
         ]
-        cells.append("" if fit is None else str(fit.n_trees))
+        cells.append(", ".join(lengths.get(name, ())))
         bold = "**" if name == f"heavy:{card.winner}" else ""
         lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
     return lines

@@ -1,18 +1,19 @@
 """Fits heavy models: CatBoost's oblivious trees, which it evaluates fastest, written so that the ranker can check them.
 
-A model is fitted to all its trees; where it stood after every few of them is then looked up on rows of a later moment, and the
-best prefix is kept. So one number, ndcg@10 as it is judged everywhere else, decides about trees and losses alike, and the curve
-of it is there to be shown. Logloss asks of each row whether it was bought; QuerySoftMax which row of a request was, as one
-choice among all; YetiRank (Gulin et al. 2011) and LambdaMart (Burges 2010) ask of pairs which should stand first. CatBoost has
-QueryCrossEntropy on GPUs only. The file carries the hash of the schema, and the same rows, seed and settings give the same
-bytes.
+A model is fitted to all its trees; where it stood after every few of them is then looked up on rows of a later moment, user by
+user, so that any of these users can decide how many to keep (`train/choice.py`). One number, ndcg@10 as it is judged everywhere
+else, decides about trees and losses alike, and the curve of it is there to be shown. Logloss asks of each row whether it was
+bought; QuerySoftMax which row of a request was, as one choice among all; YetiRank (Gulin et al. 2011) and LambdaMart (Burges
+2010) ask of pairs which should stand first. CatBoost has QueryCrossEntropy on GPUs only. The file carries the hash of the
+schema, and the same rows, seed and settings give the same bytes.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,8 @@ from cluster.spec import columns_hash
 from cluster.train_sections import Loss
 from ranker.features import Features
 from ranker.heavy import SCHEMA_KEY
-from train.metrics import ndcg_at_k
+from train.choice import Curve
+from train.metrics import per_group
 
 Rows = tuple[Features, NDArray[np.float32], NDArray[np.integer]]
 
@@ -33,13 +35,15 @@ N_THREADS = 2
 CURVE_TREES = 10
 K = 10
 
+_BLOB, _FACTS, _CURVE = "heavy.cbm", "fit.json", "curve.npz"
+
 
 @dataclass(frozen=True, slots=True)
 class FittedHeavy:
     """blob: the content of models/heavy.cbm.  n_rows, n_positive: what it learnt from.
 
-    importances: (column, its share in per cent of what moves the score), largest first.  curve: (number of trees, ndcg@10 on
-    the rows learnt from, the same on validation rows), empty without those.
+    importances: (column, its share in per cent of what moves the score), largest first.  curve: of its prefixes, None without
+    validation rows.
     """
 
     blob: bytes
@@ -47,7 +51,28 @@ class FittedHeavy:
     n_rows: int
     n_positive: int
     importances: tuple[tuple[str, float], ...]
-    curve: tuple[tuple[int, float, float], ...] = ()
+    curve: Curve | None = None
+
+    def save(self, folder: Path) -> None:
+        (folder / _BLOB).write_bytes(self.blob)
+        facts = {name: getattr(self, name) for name in ("n_trees", "n_rows", "n_positive", "importances")}
+        (folder / _FACTS).write_bytes(json.dumps(facts).encode())
+        if self.curve is not None:
+            np.savez(folder / _CURVE, **{name: getattr(self.curve, name) for name in ("stops", "learnt", "later")})
+
+    @classmethod
+    def load(cls, folder: Path) -> FittedHeavy:
+        facts = json.loads((folder / _FACTS).read_bytes())
+        curve = Curve(**np.load(folder / _CURVE)) if (folder / _CURVE).exists() else None
+        importances = tuple((name, share) for name, share in facts.pop("importances"))
+        return cls((folder / _BLOB).read_bytes(), importances=importances, curve=curve, **facts)
+
+    def first(self, n_trees: int) -> FittedHeavy:
+        """The model as it stood after so many trees."""
+        trees = CatBoost().load_model(blob=self.blob)
+        trees.shrink(n_trees)
+        columns = tuple(trees.feature_names_)
+        return replace(self, blob=_bytes_of(trees), n_trees=n_trees, importances=_importances(trees, columns))
 
 
 def fit_heavy(
@@ -64,8 +89,8 @@ def fit_heavy(
 ) -> FittedHeavy:
     """Trees from features (n, n_columns) float32 with NaN for missing, labels (n,) of 0 and 1, and groups (n,).
 
-    groups: equal for the rows of one request, which stand together.  validation: the same of a later moment, by which the
-    number of trees is chosen; None keeps section.n_trees.  `on_tree` is told how many there are.
+    groups: equal for the rows of one request, which stand together.  validation: the same of a later moment, for the curve.
+    `on_tree` is told how many there are.
     """
     learning: Rows = (features, labels, groups)
     trees = CatBoost(
@@ -83,17 +108,13 @@ def fit_heavy(
     )
     pool = _pool(learning, columns)
     trees.fit(pool, callbacks=[_Progress(on_tree)])
-    curve = _curve(trees, learning, validation) if validation is not None and validation[1].any() else ()
-    if curve:
-        trees.shrink(max(curve, key=lambda point: point[2])[0])
-    shares = np.asarray(trees.get_feature_importance(type="PredictionValuesChange"))
     return FittedHeavy(
         blob=_bytes_of(trees),
         n_trees=int(trees.tree_count_),
         n_rows=len(labels),
         n_positive=int(np.count_nonzero(labels)),
-        importances=tuple((columns[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")),
-        curve=curve,
+        importances=_importances(trees, columns),
+        curve=_curve(trees, learning, validation) if validation is not None else None,
     )
 
 
@@ -119,21 +140,26 @@ class _Progress:
         return True
 
 
-def _curve(trees: CatBoost, learning: Rows, validation: Rows) -> tuple[tuple[int, float, float], ...]:
+def _importances(trees: CatBoost, columns: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    shares = np.asarray(trees.get_feature_importance(type="PredictionValuesChange"))
+    return tuple((columns[i], float(shares[i])) for i in np.argsort(-shares, kind="stable"))
+
+
+def _curve(trees: CatBoost, learning: Rows, validation: Rows) -> Curve:
     """A point every CURVE_TREES trees, and one for all of them."""
     n_trees = int(trees.tree_count_)
     stops = [min(at, n_trees) for at in range(CURVE_TREES, n_trees + CURVE_TREES, CURVE_TREES)]
-    learnt, later = (_ndcgs(trees, rows) for rows in (learning, validation))
-    return tuple(zip(stops, learnt, later, strict=True))
+    return Curve(np.array(stops), _ndcgs(trees, learning), _ndcgs(trees, validation))
 
 
-def _ndcgs(trees: CatBoost, rows: Rows) -> list[float]:
+def _ndcgs(trees: CatBoost, rows: Rows) -> NDArray[np.float64]:
+    """(n_points, n_groups), NaN for a group that bought none of its rows."""
     features, labels, groups = rows
     starts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1], [True])))
     staged = trees.staged_predict(
         np.asfortranarray(features), prediction_type="RawFormulaVal", eval_period=CURVE_TREES, thread_count=N_THREADS
     )
-    return [ndcg_at_k(scores, labels, starts, K) for scores in staged]
+    return np.stack([per_group(scores, labels, starts, K).ndcg for scores in staged])
 
 
 def _pool(rows: Rows, columns: Sequence[str]) -> Pool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,47 @@ Quality = dict[str, dict[str, float]]
 K = 10
 
 
-def judge(rows: RankingRows, light: Model, heavy: Mapping[str, Model], *, n_heavy: int) -> Quality:
-    """{"merged", "light", and every name in `heavy`} -> metrics, and {"candidates"} -> {"recall"}, the bound for all of them.
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What g users say of some systems, by name. shares: of heavy models, (g,), of the ten that it would like best among all
+    candidates, how many are in what the light one passes on to it.  recall: (g,), of the candidates.
+    """
 
-    ndcg@10, with the ends of its bootstrap interval over users as ndcg@10_lo and _hi; recall@10, mrr. For heavy models also
-    light_share: how many of the ten that it would like best among all candidates are in what the light one passes on to it.
-    Orders are made as they are when serving: a heavy model sees the best `n_heavy` of the light one's. Recall is of everything
-    bought in the window, found by retrieval or not; the others are of what was found.
+    found: Mapping[str, PerGroup]
+    shares: Mapping[str, NDArray[np.float64]]
+    recall: NDArray[np.float64]
+
+    @property
+    def quality(self) -> Quality:
+        """System -> metrics, and "candidates" -> recall, the bound for all of them.
+
+        ndcg@10, with the ends of its bootstrap interval over users as ndcg@10_lo and _hi; recall@10, mrr; light_share. Recall
+        is of everything bought in the window, found by retrieval or not; the others are of what was found.
+        """
+        quality = {name: metrics_of(found) for name, found in self.found.items()}
+        for name, shares in self.shares.items():
+            quality[name]["light_share"] = mean(shares)
+        return quality | {"candidates": {"recall": mean(self.recall)}}
+
+    def also(self, name: str, system: str) -> Judged:
+        """With `system` under another name, too."""
+        found, shares = {**self.found, name: self.found[system]}, {**self.shares, name: self.shares[system]}
+        return replace(self, found=found, shares=shares)
+
+    @classmethod
+    def together(cls, parts: Sequence[Judged]) -> Judged:
+        """Of the same systems by different users."""
+        return cls(
+            {name: PerGroup.together([part.found[name] for part in parts]) for name in parts[0].found},
+            {name: np.concatenate([part.shares[name] for part in parts]) for name in parts[0].shares},
+            np.concatenate([part.recall for part in parts]),
+        )
+
+
+def judge(rows: RankingRows, light: Model, heavy: Mapping[str, Model], *, n_heavy: int) -> Judged:
+    """Of "merged", "light" and every name in `heavy`.
+
+    Orders are made as they are when serving: a heavy model sees the best `n_heavy` of the light one's.
     """
     orders = {name: np.empty(len(rows.labels), np.float32) for name in ("merged", "light", *heavy)}
     shares: dict[str, list[float]] = {name: [] for name in heavy}
@@ -37,13 +72,8 @@ def judge(rows: RankingRows, light: Model, heavy: Mapping[str, Model], *, n_heav
             shares[name].append(float(np.isin(best, by_light[:n_heavy]).mean()))
         for name, order in placed.items():
             orders[name][begin + order] = -np.arange(n, dtype=np.float32)
-    quality = {
-        name: metrics_of(per_group(scores, rows.labels, rows.starts, K, n_wanted=rows.n_bought))
-        for name, scores in orders.items()
-    }
-    for name, told in shares.items():
-        quality[name]["light_share"] = float(np.mean(told)) if told else 0.0
-    return quality | {"candidates": {"recall": rows.recall}}
+    found = {name: per_group(scores, rows.labels, rows.starts, K, n_wanted=rows.n_bought) for name, scores in orders.items()}
+    return Judged(found, {name: np.array(told) for name, told in shares.items()}, rows.recalls)
 
 
 def heavy_order(by_light: NDArray[np.intp], scores: NDArray[np.float32], n_heavy: int) -> NDArray[np.intp]:
@@ -52,9 +82,9 @@ def heavy_order(by_light: NDArray[np.intp], scores: NDArray[np.float32], n_heavy
     return np.concatenate((head[np.argsort(-scores[head], kind="stable")], by_light[n_heavy:]))
 
 
-def metrics_of(found: PerGroup) -> dict[str, float]:
-    """The means over users, and the interval of ndcg's."""
-    low, high = interval(found.ndcg)
+def metrics_of(found: PerGroup, owners: NDArray[np.integer] | None = None) -> dict[str, float]:
+    """The means over groups, and the interval of ndcg's over users. owners: (g,), each group's user; None: all different."""
+    low, high = interval(found.ndcg, owners=owners)
     return {
         f"ndcg@{K}": mean(found.ndcg),
         f"ndcg@{K}_lo": low,

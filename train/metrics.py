@@ -7,6 +7,7 @@ nothing by luck. Groups without a relevant row have no order to judge and do not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,11 @@ class PerGroup:
     ndcg: NDArray[np.float64]
     recall: NDArray[np.float64]
     reciprocal_rank: NDArray[np.float64]
+
+    @classmethod
+    def together(cls, parts: Sequence[PerGroup]) -> PerGroup:
+        columns = zip(*((part.ndcg, part.recall, part.reciprocal_rank) for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
 
 
 def per_group(
@@ -74,16 +80,22 @@ def mean(values: NDArray[np.float64]) -> float:
     return float(counting.mean()) if len(counting) else 0.0
 
 
-def interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
-    """The bootstrap's percentile interval of the mean, CONFIDENCE wide (Efron 1979): groups are drawn with replacement.
+def interval(values: NDArray[np.float64], *, owners: NDArray[np.integer] | None = None, seed: int = 0) -> tuple[float, float]:
+    """The bootstrap's percentile interval of the mean, CONFIDENCE wide (Efron 1979): users are drawn with replacement, each
+    with all that is theirs.
 
-    Give it differences between two systems, group by group, to ask whether one is better: it is if the interval is above 0.
+    owners: (g,), the user of each group; None if each is of another. Give it differences between two systems, group by group,
+    to ask whether one is better: it is if the interval is above 0.
     """
-    counting = values[~np.isnan(values)]
-    if len(counting) == 0:
+    counting = ~np.isnan(values)
+    if not counting.any():
         return 0.0, 0.0
+    of_user = np.arange(len(values)) if owners is None else owners
+    _, of_user = np.unique(of_user[counting], return_inverse=True)
+    totals, counts = np.bincount(of_user, values[counting]), np.bincount(of_user)
     rng = np.random.default_rng(seed)
-    means = [counting[rng.integers(0, len(counting), len(counting))].mean() for _ in range(N_RESAMPLES)]
+    draws = (rng.integers(0, len(counts), len(counts)) for _ in range(N_RESAMPLES))
+    means = [totals[drawn].sum() / counts[drawn].sum() for drawn in draws]
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 

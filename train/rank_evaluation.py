@@ -1,4 +1,5 @@
-"""Ranking models as a build would fit them, and requests of users who had no part in fitting or choosing them.
+"""Ranking models as a build would fit them, and requests of users who had no part in fitting or choosing them: half of the
+users ask the models that the other half chose (`train/choice.py`).
 
 `evaluate_stages` is the diagram. The models are those of the next build, not of the generation that serves: that one's were
 fitted to rows which end before it, but its signals know the whole log.
@@ -11,17 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cluster.config import Config
-from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from router.user_tower import UserTower
 from shard.shard import Shard
 from train.build import JUDGING, moments_of, ranking_data
+from train.choice import Choice
 from train.columns import as_columns
 from train.describe import describe
 from train.progress import Progress, Quiet
-from train.ranking_rows import RankingRows
-from train.stage_worth import StageModels, StageWorth, measure_stages
+from train.ranking_rows import in_first_half
+from train.split import Split
+from train.stage_worth import Asked, StageModels, StageWorth, measure_stages
 from train.stages import Stages
 from train.stages.learn import learn, signals_of
 from train.stages.rank import RankModels, fit_models
@@ -31,19 +36,48 @@ from train.visits import Visit, past_visits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankTrial:
-    """The judging moment's shard, of the whole catalogue, and what is asked of it. learning: folders of rows learnt from."""
+    """The judging moment's shard, of the whole catalogue, and what is asked of it. learning: folders of rows learnt from.
+
+    first_half: (len(visits),), of the users who ask.
+    """
 
     models: RankModels
     learning: list[Path]
     shard: Shard
     visits: list[Visit]
+    first_half: NDArray[np.bool_]
     tower: UserTower | None
 
     @property
+    def light(self) -> LightModel:
+        return LightModel.from_json(self.models.light.read_bytes())
+
+    @property
+    def serving(self) -> str:
+        """The name of the system that serves."""
+        return _system(self.models.card.choice)
+
+    @property
     def stage_models(self) -> StageModels:
-        heavy = {f"heavy:{loss}": HeavyModel.from_bytes(path.read_bytes()) for loss, path in self.models.heavy.items()}
-        light = LightModel.from_json(self.models.light.read_bytes())
-        return StageModels(light, heavy, serving=f"heavy:{self.models.card.winner}")
+        """Those that serve."""
+        return self._chosen(self.models.card.choice)
+
+    def asked(self) -> list[Asked]:
+        """Of either half what the other half chose."""
+        halves = zip((self.first_half, ~self.first_half), reversed(self.models.card.of_halves), strict=True)
+        return [self.asked_of(self._chosen(choice), half) for half, choice in halves]
+
+    def asked_of(self, models: StageModels, of: NDArray[np.bool_] | None = None) -> Asked:
+        """Of some visits or of all, models of your own."""
+        visits = self.visits if of is None else [self.visits[at] for at in np.flatnonzero(of)]
+        return Asked(visits, self.shard, models, self.tower)
+
+    def _chosen(self, choice: Choice) -> StageModels:
+        return StageModels(self.light, self.models.systems(choice), serving=_system(choice))
+
+
+def _system(choice: Choice) -> str:
+    return f"heavy:{choice.winner}"
 
 
 def evaluate_stages(
@@ -66,21 +100,20 @@ def evaluate_stages(
     created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     with Stages(Path(config.storage.path) / "build", told) as stages:
         source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
-        trial = rank_trial(stages, source, config, n_users=n_users)
+        trial = rank_trial(stages, source, config, moments_of(stages, source, config), n_users=n_users)
         told.begin("evaluate", len(trial.visits))
-        worth = measure_stages(trial.visits, trial.shard, trial.stage_models, config, tower=trial.tower, on_visit=told.advance)
+        worth = measure_stages(trial.asked(), config, serving=trial.serving, on_visit=told.advance)
         told.end(f"{worth.n_users:,} users")
     return worth
 
 
-def rank_trial(stages: Stages, source: Source, config: Config, *, n_users: int) -> RankTrial:
-    """Fit the models and make ready what judges them."""
-    split = moments_of(stages, source, config)
+def rank_trial(stages: Stages, source: Source, config: Config, split: Split, *, n_users: int) -> RankTrial:
+    """Fit the models and make ready what judges them: the first n_users of the log that have a say."""
     learning, judging = ranking_data(stages, source, config, split)
     models = fit_models(stages, config, learning=learning, judging=judging)
     signals = signals_of(source, learn(stages, source, config, moment=JUDGING, as_of=split.judging), config)
     spec = describe(signals, config, generation=JUDGING, created="", shard_items=(len(source.catalogue),))
     shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-    _, test = RankingRows.load(judging).halves()
-    visits = past_visits(signals, spec, config, users=test.users[:n_users], label_days=split.label_days)
-    return RankTrial(models, learning, shard, list(visits), signals.tower)
+    users = np.load(judging / "users.npy")[:n_users]
+    visits = past_visits(signals, spec, config, users=users, label_days=split.label_days)
+    return RankTrial(models, learning, shard, list(visits), in_first_half(users), signals.tower)

@@ -26,6 +26,7 @@ from router.plan import plan
 from router.rank import rank_query
 from router.sections import RouterSections
 from train.event_log import DAY_S, EventLog
+from train.metrics import mean
 from train.signals import Signals
 from train.visits import BASKET_ITEMS, past_visits
 
@@ -50,10 +51,15 @@ class RankingRows:
     users: NDArray[np.int64]
 
     @property
+    def recalls(self) -> NDArray[np.float64]:
+        """The share of what each user bought that is among the candidates, (g,): a bound for any ranking."""
+        found = np.add.reduceat(self.labels, self.starts[:-1]) if len(self.users) else np.empty(0)
+        return np.asarray(found / self.n_bought, np.float64)
+
+    @property
     def recall(self) -> float:
-        """The share of what each user bought that is among the candidates, averaged over users: a bound for any ranking."""
-        found = np.add.reduceat(self.labels, self.starts[:-1])
-        return float((found / self.n_bought).mean())
+        """The mean of `recalls`."""
+        return mean(self.recalls)
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -71,8 +77,8 @@ class RankingRows:
         return RankingRows(self.features[at], self.labels[at], starts, self.n_bought, self.users)
 
     def halves(self) -> tuple[RankingRows, RankingRows]:
-        """Of users by their positions: two in the first half, two in the second, and so on, so that either has baskets."""
-        first = self.users // 2 % 2 == 0
+        """The users of the first half, and the others."""
+        first = in_first_half(self.users)
         return self._groups(first), self._groups(~first)
 
     def _groups(self, chosen: NDArray[np.bool_]) -> RankingRows:
@@ -99,6 +105,11 @@ class RankingRows:
     @classmethod
     def load(cls, folder: Path) -> RankingRows:
         return cls(*(np.load(folder / f"{name}.npy") for name in _ARRAYS))
+
+
+def in_first_half(users: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """By positions in the log: two in, two out, and so on, so that either half has users with baskets and without."""
+    return users // 2 % 2 == 0
 
 
 def sample_users(log: EventLog, *, after: int, days: int, n_max: int, seed: int) -> NDArray[np.int64]:

@@ -5,8 +5,8 @@
                   features ▏ labels  features ▏ labels   features ▏ labels
 
 Ranking models learn from features as of each training moment and the purchases of the window after it. At the judging moment,
-strictly later than all they learnt from, half of the users decide which of the models serves and with how many trees, and the
-other half tell how good it is. What serves is computed from everything, as of the end.
+strictly later than all they learnt from, users decide which of the models serves and with how many trees, and either half of
+them tells how good is what the other half decides. What serves is computed from everything, as of the end.
 """
 
 from __future__ import annotations

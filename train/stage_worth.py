@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from train.metrics import PerGroup, interval, mean, per_group
 from train.visits import Visit
 
 SLATE = "slate"
+_SERVED = "served"
 _AMPLE_MS = 60_000.0
 
 
@@ -48,37 +49,60 @@ class StageModels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """Visits of one moment, and the models that shall serve them. shard: the whole catalogue as of that moment."""
+
+    visits: Sequence[Visit]
+    shard: Shard
+    models: StageModels
+    tower: UserTower | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StageWorth:
     """systems: "merged", "light", the heavy ones, "slate", and "candidates", whose recall bounds all others'.
 
     ndcg@10, its interval, recall@10, mrr; ms: of the stage alone, the mean over requests, "merged" with retrieval.  adds: to
-    the ndcg@10 of the stage before, with its interval, over the same users.  light_share, of heavy models: of the ten that it
-    would like best among all candidates, how many are in the n_heavy that the light one passes on.
+    the ndcg@10 of the stage before, with its interval, over the same requests; of "slate" to the heavy order it was made of.
+    light_share, of heavy models: of the ten that it would like best among all candidates, how many are in the n_heavy that the
+    light one passes on.
     """
 
     systems: dict[str, dict[str, float]]
+    n_requests: int
     n_users: int
     n_heavy: int
     serving: str
 
 
 def measure_stages(
-    visits: Iterable[Visit],
-    shard: Shard,
-    models: StageModels,
+    asked: Sequence[Asked],
     config: Config,
     *,
-    tower: UserTower | None = None,
+    serving: str,
     on_visit: Callable[[int], None] = lambda n_visits: None,
 ) -> StageWorth:
-    """Every visit through all stages. shard: the whole catalogue. Visits whose candidates or wishes are none do not count."""
-    spec, n_heavy = shard.spec, config.ranker.heavy.n_heavy
-    searchers = Searchers((shard.retrieve,), spec, config, tower)
+    """Every visit through all stages. asked: with heavy models of the same names.  serving: the name to report as the one that
+    serves.  Visits whose candidates or wishes are none do not count. Intervals are over users, however often they ask.
+    """
+    n_heavy = config.ranker.heavy.n_heavy
+    systems = ("merged", "light", *asked[0].models.heavy, _SERVED, SLATE)
+    first = replace(asked[0], visits=asked[0].visits[:1])
+    _ask(first, config, _Tally(systems), n_heavy=n_heavy, on_visit=lambda n_done: None)  # what is imported takes its time here
+    tally = _Tally(systems)
+    for at, part in enumerate(asked):
+        n_before = sum(len(before.visits) for before in asked[:at])
+        _ask(part, config, tally, n_heavy=n_heavy, on_visit=lambda n_done, n_before=n_before: on_visit(n_before + n_done))
+    return StageWorth(tally.table(), tally.n_requests, tally.n_users, n_heavy, serving)
+
+
+def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit: Callable[[int], None]) -> None:
+    shard, models, spec = asked.shard, asked.models, asked.shard.spec
+    searchers = Searchers((shard.retrieve,), spec, config, asked.tower)
     rules, _ = RulesInForce(RouterSections.of(config).slate).of(spec)
     fleet = Fleet(1, spec, (LocalShardClient(shard),), None)
-    tally = _Tally(("merged", "light", *models.heavy, SLATE))
     with asyncio.Runner() as runner:
-        for n_done, visit in enumerate(visits, 1):
+        for n_done, visit in enumerate(asked.visits, 1):
             watch = _Watch()
             planned = searchers.plan(visit.request, visit.record)
             merged, _ = searchers.merged(planned)
@@ -88,7 +112,7 @@ def measure_stages(
             if not len(candidates) or not len(wanted):
                 continue
             labels = np.isin(candidates.keys, wanted)
-            tally.begin(labels, n_wanted=len(wanted))
+            tally.begin(labels, n_wanted=len(wanted), user=visit.request.user_id)
             tally.add("merged", np.arange(len(candidates)), retrieved_ms)
 
             watch.lap()
@@ -103,6 +127,7 @@ def measure_stages(
                 tally.add(name, order, took_ms)
                 tally.share(name, _light_share(model, features, by_light, n_heavy))
                 served = order if name == models.serving else served
+            tally.add(_SERVED, served, 0.0)
             ranked = _ranked(served, candidates)
 
             watch.lap()
@@ -119,7 +144,6 @@ def measure_stages(
             )
             tally.add(SLATE, shaped.slate.sequence, watch.lap())
             on_visit(n_done)
-    return StageWorth(tally.table(models.serving), tally.n_users, n_heavy, models.serving)
 
 
 class _Watch:
@@ -141,14 +165,21 @@ class _Tally:
         self._ms: dict[str, list[float]] = {name: [] for name in systems}
         self._shares: dict[str, list[float]] = {}
         self._n_wanted: list[int] = []
+        self._users: dict[str, int] = {}
+        self._owners: list[int] = []
+
+    @property
+    def n_requests(self) -> int:
+        return len(self._labels)
 
     @property
     def n_users(self) -> int:
-        return len(self._labels)
+        return len(self._users)
 
-    def begin(self, labels: NDArray[np.bool_], *, n_wanted: int) -> None:
+    def begin(self, labels: NDArray[np.bool_], *, n_wanted: int, user: str) -> None:
         self._labels.append(labels)
         self._n_wanted.append(n_wanted)
+        self._owners.append(self._users.setdefault(user, len(self._users)))
 
     def add(self, system: str, order: NDArray[np.integer], took_ms: float) -> None:
         """order: candidates by place; those that are not in it come last, as they stood."""
@@ -159,7 +190,7 @@ class _Tally:
     def share(self, system: str, share: float) -> None:
         self._shares.setdefault(system, []).append(share)
 
-    def table(self, serving: str) -> dict[str, dict[str, float]]:
+    def table(self) -> dict[str, dict[str, float]]:
         starts = np.concatenate(([0], np.cumsum([len(labels) for labels in self._labels]))).astype(np.int64)
         places = np.concatenate([np.empty(0), *(-np.arange(len(labels)) for labels in self._labels)])
         n_wanted = np.array(self._n_wanted, np.int64)
@@ -167,17 +198,19 @@ class _Tally:
         for name, parts in self._by_place.items():
             labels = np.concatenate([np.empty(0, np.float32), *parts])
             found[name] = per_group(places, labels, starts, K, n_wanted=n_wanted)
-        before = {"light": "merged", **dict.fromkeys(self._shares, "light"), SLATE: serving}
+        before = {"light": "merged", **dict.fromkeys(self._shares, "light"), SLATE: _SERVED}
+        owners = np.array(self._owners, np.int64)
         table: dict[str, dict[str, float]] = {}
         for name, groups in found.items():
-            row = metrics_of(groups) | {"ms": float(np.mean(self._ms[name])) if self._ms[name] else 0.0}
+            row = metrics_of(groups, owners) | {"ms": float(np.mean(self._ms[name])) if self._ms[name] else 0.0}
             if name in before:
                 added = groups.ndcg - found[before[name]].ndcg
-                low, high = interval(added)
+                low, high = interval(added, owners=owners)
                 row |= {"adds": mean(added), "adds_lo": low, "adds_hi": high}
             if name in self._shares:
                 row["light_share"] = float(np.mean(self._shares[name]))
             table[name] = row
+        del table[_SERVED]
         recall = [labels.sum() / n for labels, n in zip(self._labels, self._n_wanted, strict=True)]
         return table | {"candidates": {"recall": float(np.mean(recall)) if recall else 0.0}}
 

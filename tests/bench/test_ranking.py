@@ -17,6 +17,7 @@ from bench.ranking import BATCHING, SHUFFLED, batching, best_source, markdown, s
 from bench.row import Row
 from cluster.config import Config
 from tests.worlds import NOW, TINY, tiny_config
+from train.build import moments_of
 from train.progress import Quiet
 from train.rank_evaluation import RankTrial, rank_trial
 from train.stage_worth import measure_stages
@@ -38,28 +39,28 @@ def made(config: Config) -> Iterator[tuple[Stages, RankTrial]]:
     items, events = write_world(TINY, folder)
     with Stages(folder / "build", Quiet()) as stages:
         source = read(stages, config, items=items, events=events, created=datetime.fromtimestamp(NOW, UTC))
-        yield stages, rank_trial(stages, source, config, n_users=100)
+        yield stages, rank_trial(stages, source, config, moments_of(stages, source, config), n_users=100)
 
 
 def test_labels_dealt_out_anew_teach_nothing(made: tuple[Stages, RankTrial], config: Config) -> None:
     stages, trial = made
-    right = measure_stages(trial.visits, trial.shard, trial.stage_models, config).systems
-    wrong = measure_stages(trial.visits, trial.shard, shuffled(stages, trial, config), config).systems
+    right = measure_stages(trial.asked(), config, serving=trial.serving).systems
+    wrong = measure_stages([trial.asked_of(shuffled(stages, trial, config))], config, serving=SHUFFLED).systems
     assert wrong[SHUFFLED]["ndcg@10"] < wrong["merged"]["ndcg@10"] == right["merged"]["ndcg@10"]
     assert wrong[SHUFFLED]["ndcg@10_hi"] < right["heavy:Logloss"]["ndcg@10_lo"]
 
 
 def test_the_best_source_is_one_of_them(made: tuple[Stages, RankTrial], config: Config) -> None:
     _, trial = made
-    ((name, metrics),) = best_source(trial, config).items()
+    ((name, metrics),) = best_source([trial], config).items()
     assert name.removeprefix("source:") in trial.shard.spec.features.sources
-    merged = measure_stages(trial.visits, trial.shard, trial.stage_models, config).systems["merged"]
+    merged = measure_stages(trial.asked(), config, serving=trial.serving).systems["merged"]
     assert merged["ndcg@10_lo"] < metrics["ndcg@10"] < 1 and 0 < metrics["recall@10"] < 1
 
 
 def test_the_table_has_a_line_for_every_system(made: tuple[Stages, RankTrial], config: Config) -> None:
     _, trial = made
-    table = measure_stages(trial.visits[:10], trial.shard, trial.stage_models, config).systems
+    table = measure_stages(trial.asked(), config, serving=trial.serving).systems
     rows = [Row("ranking", "tiny", name, metrics, {}, {}, "") for name, metrics in table.items() if "ms" in metrics]
     lines = markdown(rows).splitlines()
     assert len(lines) == 2 + 4 and all(len(re.findall(r"(?<!\\)\|", line)) == 9 for line in lines)

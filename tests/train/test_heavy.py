@@ -1,6 +1,8 @@
-"""The heavy fit: real trees, better than any one column, reproducible to the byte, cut where validation says."""
+"""The heavy fit: real trees, better than any one column, reproducible to the byte, cut where it is told to be."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from cluster.config import RankTrainSection
 from ranker.heavy import HeavyModel
 from tests.train.ranking_world import COLUMNS, Ranking, ranking
+from train.choice import choose
 from train.heavy import FittedHeavy, Loss, Rows, fit_heavy
 from train.metrics import ndcg_at_k
 
@@ -38,7 +41,7 @@ def test_it_orders_unseen_rows_nearly_as_well_as_the_truth(fitted: FittedHeavy) 
 
 
 def test_it_says_what_it_learnt_from_and_what_matters(fitted: FittedHeavy, learning: Ranking) -> None:
-    assert 10 <= fitted.n_trees <= 60 and fitted.n_rows == len(learning.labels) and fitted.n_positive == learning.labels.sum()
+    assert fitted.n_trees == 60 and fitted.n_rows == len(learning.labels) and fitted.n_positive == learning.labels.sum()
     assert [name for name, _ in fitted.importances[:2]] == ["ann.rank", "dot"] and fitted.importances[-1] == ("constant", 0)
     assert sum(share for _, share in fitted.importances) == pytest.approx(100)
 
@@ -49,17 +52,30 @@ def test_the_same_rows_give_the_same_bytes(fitted: FittedHeavy, learning: Rankin
     assert again.blob == fitted.blob
 
 
-def test_the_ensemble_ends_where_it_is_best_later_on(learning: Ranking, later: Rows) -> None:
+def test_the_ensemble_ends_where_it_is_told_to(learning: Ranking, later: Rows, tmp_path: Path) -> None:
     many = RankTrainSection(n_trees=205, depth=6, learning_rate=0.5)
     rows = (learning.features, learning.labels, learning.groups, COLUMNS)
-    cut = fit_heavy(*rows, section=many, seed=0, validation=later)
-    assert cut.n_trees == max(cut.curve, key=lambda point: point[2])[0] < 100
-    assert [n for n, _, _ in cut.curve] == [*range(10, 201, 10), 205]
-    scores = HeavyModel.from_bytes(cut.blob).score(later[0])
+    whole = fit_heavy(*rows, section=many, seed=0, validation=later)
+    assert whole.n_trees == 205 and whole.curve is not None
+    assert whole.curve.stops.tolist() == [*range(10, 201, 10), 205]
+    assert whole.curve.learnt.shape == (21, 100) and whole.curve.later.shape == (21, len(np.unique(later[2])))
+    choice = choose({"Logloss": whole.curve}, np.ones(whole.curve.later.shape[1], bool))
+    n_trees = choice.n_trees["Logloss"]
+    assert n_trees == max(whole.curve.points, key=lambda point: point[2])[0] < 100
+
+    cut = whole.first(n_trees)
+    model = HeavyModel.from_bytes(cut.blob)
+    assert cut.n_trees == n_trees and model.columns == COLUMNS
     starts = np.flatnonzero(np.append(np.diff(later[2], prepend=-1), 1))
-    assert ndcg_at_k(scores, later[1], starts, 10) == pytest.approx(max(best for _, _, best in cut.curve), abs=1e-4)
-    whole = fit_heavy(*rows, section=many, seed=0)
-    assert whole.n_trees == 205 and whole.curve == ()
+    best = max(best for _, _, best in whole.curve.points)
+    assert ndcg_at_k(model.score(later[0]), later[1], starts, 10) == pytest.approx(best, abs=1e-4)
+    assert whole.first(n_trees).blob == cut.blob and whole.first(205).importances == whole.importances
+    assert fit_heavy(*rows, section=many, seed=0).curve is None
+
+    whole.save(tmp_path)
+    kept = FittedHeavy.load(tmp_path)
+    assert kept.curve is not None and (kept.blob, kept.importances) == (whole.blob, whole.importances)
+    np.testing.assert_array_equal(kept.curve.later, whole.curve.later)
 
 
 def test_progress_is_told(learning: Ranking) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ranker.features import Features
-from train.judge import judge
-from train.ranking_rows import RankingRows
+from train.judge import Judged, judge
+from train.ranking_rows import RankingRows, in_first_half
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ def rows_of(light: list[float], heavy: list[float], labels: list[float], starts:
 
 def test_perfect_heavy_order_within_what_light_passes_on() -> None:
     rows = rows_of(light=[1, 2, 3], heavy=[9, 1, 0], labels=[1, 0, 0], starts=[0, 3])
-    everything = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=3)
+    everything = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=3).quality
     assert everything["merged"]["ndcg@10"] == everything["heavy"]["ndcg@10"] == 1
     assert everything["light"]["ndcg@10"] == pytest.approx(0.5)
-    two = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=2)  # the relevant row stays third
+    two = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=2).quality  # the relevant row stays third
     assert two["heavy"]["ndcg@10"] == pytest.approx(0.5)
 
 
 def test_recall_counts_what_retrieval_missed() -> None:
     rows = rows_of(light=[1, 2, 3, 1], heavy=[0] * 4, labels=[1, 1, 0, 1], starts=[0, 3, 4])
-    quality = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=1)
+    quality = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=1).quality
     assert quality["light"]["recall@10"] == quality["candidates"]["recall"] == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
@@ -56,7 +56,7 @@ def test_the_best_rows_of_a_model() -> None:
 def test_the_share_of_the_heavy_models_best_that_the_light_one_passes_on() -> None:
     rows = rows_of(light=[1, 2, 3, 4], heavy=[9, 1, 0, 2], labels=[1, 0, 0, 0], starts=[0, 4])
     for n_heavy, share in ((4, 1.0), (1, 0.25)):
-        found = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=n_heavy)
+        found = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=n_heavy).quality
         assert found["heavy"]["light_share"] == share and "light_share" not in found["light"]
 
 
@@ -68,7 +68,7 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_users() -> None:
             ByColumn(0),
             {},
             n_heavy=1,
-        )["light"]
+        ).quality["light"]
         for n in (10, 400)
     )
     for found in (wide, narrow):
@@ -83,3 +83,16 @@ def test_halves_share_no_user_and_lose_none() -> None:
     assert first.starts.tolist() == [0, 2, 5, 8] and second.n_bought.tolist() == [2, 4]
     both = RankingRows.together([first, second])
     assert both.starts.tolist() == [0, 2, 5, 8, 9, 12] and len(both.labels) == 12
+    assert in_first_half(rows.users).tolist() == [True, True, False, False, True]
+
+
+def test_halves_that_judge_the_same_models_are_the_whole() -> None:
+    rng = np.random.default_rng(1)
+    n = 60
+    rows = rows_of(rng.random(4 * n).tolist(), rng.random(4 * n).tolist(), [1, 0, 0, 0] * n, list(range(0, 4 * n + 1, 4)))
+    parts = [judge(part, ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2).also("heavy", "heavy:a") for part in rows.halves()]
+    pooled, whole = Judged.together(parts).quality, judge(rows, ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2).quality
+    assert pooled["heavy"] == pooled["heavy:a"]
+    for system, metrics in whole.items():
+        for name in metrics.keys() - {"ndcg@10_lo", "ndcg@10_hi"}:  # the users stand in another order, and so are drawn others
+            assert pooled[system][name] == pytest.approx(metrics[name])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.metrics import mrr, ndcg_at_k, recall_at_k
+from train.metrics import interval, mrr, ndcg_at_k, recall_at_k
 
 ONE = np.array([0, 5])
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.5], np.float32)
@@ -57,3 +57,14 @@ def test_many_groups_are_the_mean_of_the_single_ones(groups: list[list[tuple[int
             expected.append((gain / ideal, hits, first))
     got = ndcg_at_k(scores, labels, starts, k), recall_at_k(scores, labels, starts, k), mrr(scores, labels, starts)
     assert got == pytest.approx(np.mean(expected, axis=0) if expected else (0, 0, 0))
+
+
+def test_the_interval_draws_users_with_all_that_is_theirs() -> None:
+    rng = np.random.default_rng(3)
+    of_user = rng.random(200)
+    often = np.repeat(of_user, 5)  # each says the same five times, and is no more certain for it
+    once = interval(of_user)
+    assert interval(often, owners=np.repeat(np.arange(200), 5)) == pytest.approx(once)
+    naive = interval(often)
+    assert naive[1] - naive[0] < 0.6 * (once[1] - once[0])
+    assert interval(np.array([np.nan, np.nan]), owners=np.array([0, 0])) == (0.0, 0.0)

@@ -1,13 +1,14 @@
 """Stages "light", "heavy-<loss>", "judge" and "card": the models that order candidates, which of them serve, and how well they
-do on data they have not seen."""
+do on data that had no part in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from cluster.config import Config
 from cluster.errors import ConfigError
@@ -17,11 +18,12 @@ from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from ranker.onnx_model import OnnxModel
 from ranker.ranker import HEAVY_FILE, LIGHT_FILE, ONNX_FILE
-from train.card import CARD_FILE, FORMAT, FitReport, ModelCard, chosen, draw, markdown
-from train.heavy import fit_heavy, settings_of
-from train.judge import Quality, judge
+from train.card import CARD_FILE, FORMAT, FitReport, ModelCard, draw, markdown
+from train.choice import Choice, choose
+from train.heavy import FittedHeavy, fit_heavy, settings_of
+from train.judge import Judged, Quality, judge
 from train.light import PASSES_MAX, fit_light
-from train.ranking_rows import RankingRows
+from train.ranking_rows import RankingRows, in_first_half
 from train.stages.outputs import Made, Stages
 from train.stages.rows import columns_of
 from train.worth_plots import can_draw
@@ -31,14 +33,11 @@ _CARD_MD, _CARD_SVG = "models/card.md", "models/card.svg"
 
 @dataclass(frozen=True, slots=True)
 class RankModels:
-    """files: the content of models/, by name in the generation.  light, heavy: where the models lie, heavy ones by loss.
-
-    columns: what they read.
-    """
+    """files: the content of models/, by name in the generation.  heavy: by loss, with all trees.  columns: what models read."""
 
     files: dict[str, Path]
     light: Path
-    heavy: dict[Loss, Path]
+    heavy: dict[Loss, FittedHeavy]
     columns: tuple[str, ...]
     card: ModelCard
 
@@ -46,6 +45,10 @@ class RankModels:
     def quality(self) -> Quality:
         """On users who had no part in any choice."""
         return self.card.test
+
+    def systems(self, choice: Choice) -> dict[str, HeavyModel]:
+        """By system name, each as long as the choice wants it."""
+        return _systems(self.heavy, choice)
 
 
 def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judging: Path) -> RankModels:
@@ -59,7 +62,7 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
     own = _plugged_in(section, columns)
     n_heavy = config.ranker.heavy.n_heavy
     learnt = RankingRows.together([RankingRows.load(folder) for folder in learning])
-    validation, test = RankingRows.load(judging).halves()
+    later = RankingRows.load(judging)
 
     def make_light(folder: Path) -> Made:
         model = fit_light(learnt.features, learnt.labels, learnt.groups, columns, seed=seed, on_pass=progress.advance)
@@ -69,7 +72,7 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
     inputs = [*(folder.name for folder in learning), seed]
     light = stages.run("light", inputs=inputs, total=PASSES_MAX, make=make_light) / "light.json"
     light_model = LightModel.from_json(light.read_bytes())
-    passed, passed_later = learnt.best(light_model, n_heavy), validation.best(light_model, n_heavy)
+    passed, passed_later = learnt.best(light_model, n_heavy), later.best(light_model, n_heavy)
 
     def heavy(loss: Loss) -> Path:
         def make(folder: Path) -> Made:
@@ -84,26 +87,28 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
                 validation=(passed_later.features, passed_later.labels, passed_later.groups),
                 on_tree=progress.advance,
             )
-            (folder / "heavy.cbm").write_bytes(fitted.blob)
-            n_rows, n_positive = fitted.n_rows, fitted.n_positive
-            told = FitReport(loss, fitted.n_trees, n_rows, n_positive, fitted.curve, fitted.importances)
-            (folder / "fit.json").write_bytes(msgspec.json.encode(told))
-            best = max((later for _, _, later in fitted.curve), default=0.0)
-            return Made(f"{fitted.n_trees} trees from {n_rows:,} rows, validation ndcg@10 {best:.4f}", n_rows)
+            fitted.save(folder)
+            return Made(f"{fitted.n_trees} trees from {fitted.n_rows:,} rows", fitted.n_rows)
 
         settings = [section.n_trees, section.depth, section.learning_rate, settings_of(loss)]
         inputs = [light.parent.name, judging.name, n_heavy, seed, *settings]
         return stages.run(f"heavy-{loss}", inputs=inputs, total=section.n_trees, make=make)
 
-    fits = {loss: heavy(loss) for loss in section.losses}
-    models = {f"heavy:{loss}": HeavyModel.from_bytes((fit / "heavy.cbm").read_bytes()) for loss, fit in fits.items()}
+    fits = {loss: FittedHeavy.load(heavy(loss)) for loss in section.losses}
+    curves = {loss: fit.curve for loss, fit in fits.items() if fit.curve is not None}
+    first = in_first_half(later.users)
+
+    def judged_by(judges: RankingRows, choice: Choice) -> Judged:
+        by_users = judge(judges, light_model, _systems(fits, choice), n_heavy=n_heavy)
+        return by_users.also("heavy", f"heavy:{choice.winner}")
 
     with stages.anew("judge") as told:
-        chose, judged = (judge(half, light_model, models, n_heavy=n_heavy) for half in (validation, test))
-        winner = chosen(chose, section.losses)
-        judged["heavy"] = judged[f"heavy:{winner}"]
+        choice = choose(curves, np.ones(len(first), bool))
+        of_halves = choose(curves, first), choose(curves, ~first)
+        first_half, second_half = later.halves()
+        judged = Judged.together([judged_by(first_half, of_halves[1]), judged_by(second_half, of_halves[0])]).quality
         scores = ", ".join(f"{name} {judged[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy"))
-        told(Made(f"ndcg@10: {scores} ({winner})", len(test.labels)))
+        told(Made(f"ndcg@10: {scores} ({choice.winner})", len(later.labels)))
 
     card = ModelCard(
         FORMAT,
@@ -111,13 +116,18 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
         columns,
         section.model_dump(mode="json"),
         n_heavy,
-        winner,
-        tuple(msgspec.json.decode((fit / "fit.json").read_bytes(), type=FitReport) for fit in fits.values()),
-        validation=chose,
+        choice,
+        of_halves,
+        tuple(_report(loss, fit, choice) for loss, fit in fits.items()),
+        chose=judged_by(later, choice).quality,
         test=judged,
     )
-    files = {LIGHT_FILE: light, HEAVY_FILE: fits[winner] / "heavy.cbm", **own, **_kept(stages, card)}
-    return RankModels(files, light, {loss: fit / "heavy.cbm" for loss, fit in fits.items()}, columns, card)
+    files = {LIGHT_FILE: light, **own, **_kept(stages, card, fits[choice.winner])}
+    return RankModels(files, light, fits, columns, card)
+
+
+def _systems(fits: Mapping[Loss, FittedHeavy], choice: Choice) -> dict[str, HeavyModel]:
+    return {f"heavy:{loss}": HeavyModel.from_bytes(fit.first(choice.n_trees[loss]).blob) for loss, fit in fits.items()}
 
 
 def _plugged_in(section: RankTrainSection, columns: tuple[str, ...]) -> dict[str, Path]:
@@ -132,16 +142,24 @@ def _plugged_in(section: RankTrainSection, columns: tuple[str, ...]) -> dict[str
     return {ONNX_FILE: path}
 
 
-def _kept(stages: Stages, card: ModelCard) -> dict[str, Path]:
-    """The card's files by their names in the generation; the picture where matplotlib is there to draw it."""
+def _report(loss: Loss, fit: FittedHeavy, choice: Choice) -> FitReport:
+    short = fit.first(choice.n_trees[loss])
+    points = fit.curve.points if fit.curve is not None else ()
+    return FitReport(loss, short.n_trees, short.n_rows, short.n_positive, points, short.importances)
+
+
+def _kept(stages: Stages, card: ModelCard, winner: FittedHeavy) -> dict[str, Path]:
+    """The heavy model that serves and the card's files, by their names in the generation; the picture where matplotlib is."""
 
     def make(folder: Path) -> Made:
+        (folder / "heavy.cbm").write_bytes(winner.first(card.won.n_trees).blob)
         (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
         (folder / "card.md").write_text(markdown(card))
         if can_draw():
             draw(card, folder / "card.svg")
-        return Made(f"{card.winner} of {len(card.fits)} losses", len(card.fits))
+        return Made(f"{card.winner} of {len(card.fits)} losses, {card.won.n_trees} trees", len(card.fits))
 
     folder = stages.run("card", inputs=msgspec.to_builtins(card), total=0, make=make)
-    files = {CARD_FILE: folder / "card.json", _CARD_MD: folder / "card.md", _CARD_SVG: folder / "card.svg"}
+    files = {HEAVY_FILE: folder / "heavy.cbm"}
+    files |= {CARD_FILE: folder / "card.json", _CARD_MD: folder / "card.md", _CARD_SVG: folder / "card.svg"}
     return {name: path for name, path in files.items() if path.exists()}

@@ -1,0 +1,59 @@
+"""Which loss serves and with how many trees: what orders the candidates of validation users best.
+
+Whoever chooses must not judge. But half of the users choose with less certainty, and half judge with less: so all of them
+choose what serves, and how good such a choice is comes from each half judging what the other half chose (two-fold
+cross-validation; Stone 1974). The fits are the same for all, only their ends differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.train_sections import Loss
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A model's ndcg@10 as trees are added. stops: (s,) int64, numbers of trees, ascending.  learnt: (s, n) float64, by users
+    whose rows it learnt from.  later: (s, g) float64, by users of a later moment. NaN for users who count for nothing.
+    """
+
+    stops: NDArray[np.int64]
+    learnt: NDArray[np.float64]
+    later: NDArray[np.float64]
+
+    @property
+    def points(self) -> tuple[tuple[int, float, float], ...]:
+        """(number of trees, mean of learnt, mean of later)."""
+        learnt, later = _means(self.learnt), _means(self.later)
+        return tuple(zip(self.stops.tolist(), learnt.tolist(), later.tolist(), strict=True))
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """winner: the loss whose model serves.  n_trees: of each loss."""
+
+    winner: Loss
+    n_trees: dict[Loss, int]
+
+
+def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
+    """What is best for `users`, a mask over the later users; of equals the first loss and the fewest trees. Without a user who
+    counts, the first loss and all trees.
+    """
+    means = {loss: _means(curve.later[:, users]) for loss, curve in curves.items()}
+    best = {loss: int(np.argmax(mean)) if mean.any() else -1 for loss, mean in means.items()}
+    n_trees = {loss: int(curves[loss].stops[at]) for loss, at in best.items()}
+    return Choice(max(means, key=lambda loss: means[loss].max()), n_trees)
+
+
+def _means(ndcgs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over the users who count; 0 without any."""
+    counting = ~np.isnan(ndcgs)
+    total = np.where(counting, ndcgs, 0.0).sum(axis=1)
+    means: NDArray[np.float64] = total / np.maximum(counting.sum(axis=1), 1)
+    return means
