@@ -79,6 +79,7 @@ MOVIES = (
     "train.ranker.moments=4",
     "train.ranker.depth=4",
     "train.ranker.learning_rate=0.03",
+    "ranker.heavy.n_heavy=150",
 )
 
 
@@ -200,6 +201,8 @@ def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[s
     found = {}
     for at, name in enumerate(trials[0].shard.spec.features.sources):
         ranks = [np.nan_to_num(query.source_ranks[:, at], nan=np.inf) for query in queries]
+        if np.median([np.isfinite(one).sum() for one in ranks]) < K:
+            continue  # others would fill most of its ten places
         places = -np.concatenate([one.argsort(kind="stable").argsort() for one in ranks]).astype(np.float32)
         found[f"source:{name}"] = metrics_of(per_group(places, labels, starts, K, n_wanted=n_wanted), owners)
     best = max(found, key=lambda name: found[name][f"ndcg@{K}"])

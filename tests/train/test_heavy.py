@@ -61,14 +61,14 @@ def test_the_ensemble_ends_where_it_is_told_to(learning: Ranking, later: Rows, t
     assert whole.curve.learnt.shape == (21, 100) and whole.curve.later.shape == (21, len(np.unique(later[2])))
     choice = choose({"Logloss": whole.curve}, np.ones(whole.curve.later.shape[1], bool))
     n_trees = choice.n_trees["Logloss"]
-    assert n_trees == max(whole.curve.points, key=lambda point: point[2])[0] < 100
+    points = {n: later for n, _, later in whole.curve.points}
+    assert max(points, key=lambda n: points[n]) <= n_trees < 205 and points[n_trees] > points[205]
 
     cut = whole.first(n_trees)
     model = HeavyModel.from_bytes(cut.blob)
     assert cut.n_trees == n_trees and model.columns == COLUMNS
     starts = np.flatnonzero(np.append(np.diff(later[2], prepend=-1), 1))
-    best = max(best for _, _, best in whole.curve.points)
-    assert ndcg_at_k(model.score(later[0]), later[1], starts, 10) == pytest.approx(best, abs=1e-4)
+    assert ndcg_at_k(model.score(later[0]), later[1], starts, 10) == pytest.approx(points[n_trees], abs=1e-4)
     assert whole.first(n_trees).blob == cut.blob and whole.first(205).importances == whole.importances
     assert fit_heavy(*rows, section=many, seed=0).curve is None
 
