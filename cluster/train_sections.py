@@ -61,7 +61,7 @@ class RankTrainSection(Section):
     ] = ("YetiRank", "QuerySoftMax", "LambdaMart", "Logloss")
     n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300
     depth: Annotated[int, Field(ge=1, le=12)] = 6
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     logged: Annotated[
         str, Field(description="a folder of replay logs to learn from beside the moments, of n_users requests at most")
     ] = ""

@@ -35,8 +35,7 @@ from train.judge import K, heavy_order, metrics_of
 from train.metrics import PerGroup, interval, mean, per_group
 from train.visits import Visit
 
-SLATE = "slate"
-_SERVED = "served"
+HEAVY, SLATE = "heavy", "slate"
 _AMPLE_MS = 60_000.0
 
 
@@ -61,12 +60,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageWorth:
-    """systems: "merged", "light", the heavy ones, "slate", and "candidates", whose recall bounds all others'.
+    """systems: "merged", "light", the heavy ones, "heavy" (of each visit the one that serves it), "slate", and "candidates",
+    whose recall bounds all others'.
 
     ndcg@10, its interval, recall@10, mrr; ms: of the stage alone, the mean over requests, "merged" with retrieval.  adds: to
-    the ndcg@10 of the stage before, with its interval, over the same requests; of "slate" to the heavy order it was made of.
-    light_share, of heavy models: of the ten that it would like best among all candidates, how many are in the n_heavy that the
-    light one passes on.
+    the ndcg@10 of the stage before, with its interval, over the same requests.  light_share, of heavy models: of the ten that
+    it would like best among all candidates, how many are in the n_heavy that the light one passes on.
     """
 
     systems: dict[str, dict[str, float]]
@@ -87,7 +86,7 @@ def measure_stages(
     serves.  Visits whose candidates or wishes are none do not count. Intervals are over users, however often they ask.
     """
     n_heavy = config.ranker.heavy.n_heavy
-    systems = ("merged", "light", *asked[0].models.heavy, _SERVED, SLATE)
+    systems = ("merged", "light", *asked[0].models.heavy, HEAVY, SLATE)
     first = replace(asked[0], visits=asked[0].visits[:1])
     _ask(first, config, _Tally(systems), n_heavy=n_heavy, on_visit=lambda n_done: None)  # what is imported takes its time here
     tally = _Tally(systems)
@@ -126,10 +125,11 @@ def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit:
             served = by_light
             for name, model in models.heavy.items():
                 order, took_ms = _heavy(model, features, by_light, n_heavy)
-                tally.add(name, order, took_ms)
-                tally.share(name, _light_share(model, features, by_light, n_heavy))
+                share = _light_share(model, features, by_light, n_heavy)
+                for system in (name, HEAVY) if name == models.serving else (name,):
+                    tally.add(system, order, took_ms)
+                    tally.share(system, share)
                 served = order if name == models.serving else served
-            tally.add(_SERVED, served, 0.0)
             ranked = _ranked(served, candidates)
 
             watch.lap()
@@ -200,7 +200,7 @@ class _Tally:
         for name, parts in self._by_place.items():
             labels = np.concatenate([np.empty(0, np.float32), *parts])
             found[name] = per_group(places, labels, starts, K, n_wanted=n_wanted)
-        before = {"light": "merged", **dict.fromkeys(self._shares, "light"), SLATE: _SERVED}
+        before = {"light": "merged", **dict.fromkeys(self._shares, "light"), SLATE: HEAVY}
         owners = np.array(self._owners, np.int64)
         table: dict[str, dict[str, float]] = {}
         for name, groups in found.items():
@@ -212,7 +212,6 @@ class _Tally:
             if name in self._shares:
                 row["light_share"] = float(np.mean(self._shares[name]))
             table[name] = row
-        del table[_SERVED]
         recall = [labels.sum() / n for labels, n in zip(self._labels, self._n_wanted, strict=True)]
         return table | {"candidates": {"recall": float(np.mean(recall)) if recall else 0.0}}
 

@@ -63,7 +63,7 @@ def test_the_table_has_a_line_for_every_system(made: tuple[Stages, RankTrial], c
     table = measure_stages(trial.asked(), config, serving=trial.serving).systems
     rows = [Row("ranking", "tiny", name, metrics, {}, {}, "") for name, metrics in table.items() if "ms" in metrics]
     lines = markdown(rows).splitlines()
-    assert len(lines) == 2 + 4 and all(len(re.findall(r"(?<!\\)\|", line)) == 9 for line in lines)
+    assert len(lines) == 2 + 5 and all(len(re.findall(r"(?<!\\)\|", line)) == 9 for line in lines)
 
 
 def test_batching_gives_the_same_orders(made: tuple[Stages, RankTrial], config: Config) -> None:
