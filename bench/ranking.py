@@ -39,7 +39,7 @@ from bench.sources import CONFIG, NOW, QUICK_DAYS, journey
 from cluster.config import Config
 from cluster.config_file import load
 from cluster.train_sections import Loss
-from cluster.types import RankQuery
+from cluster.types import Keys, RankQuery
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from ranker.ranker import Ranker
@@ -48,7 +48,7 @@ from router.plan import plan
 from router.rank import rank_query
 from router.sections import RouterSections
 from train.event_log import DAY_S
-from train.heavy import FittedHeavy, fit_heavy
+from train.heavy import FittedHeavy, fit_heavy, settings_of
 from train.judge import K, metrics_of
 from train.light import fit_light
 from train.metrics import per_group
@@ -183,36 +183,40 @@ def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
         fitted.save(folder)
         return Made(f"{card.winner}, {card.won.n_trees} trees", len(rows.labels))
 
-    inputs = [fingerprint(trial.models.light), card.winner, card.won.n_trees]
+    settings = [section.depth, section.learning_rate, settings_of(card.winner), card.n_heavy, seed]
+    inputs = [fingerprint(trial.models.light), card.winner, card.won.n_trees, *settings]
     folder = stages.run(SHUFFLED, inputs=inputs, total=0, make=make)
     light = LightModel.from_json((folder / "light.json").read_bytes())
     return StageModels(light, {SHUFFLED: HeavyModel.from_bytes(FittedHeavy.load(folder).blob)}, serving=SHUFFLED)
 
 
 def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[str, float]]:
-    """{"source:<name>": metrics} of the source whose order is the best by ndcg@10, found on the very users that judge."""
-    queries = [query for trial in trials for query in rank_queries(trial, config, n=len(trial.visits))]
-    visits = [visit for trial in trials for visit in trial.visits]
-    wanted = [np.isin(query.keys, visit.wanted) for query, visit in zip(queries, visits, strict=True)]
+    """{"source:<name>": metrics} of the source whose order is the best by ndcg@10, found on the very users that judge.
+
+    Only sources that mostly fill ten places by themselves; {} without one.
+    """
+    asked = [one for trial in trials for one in rank_queries(trial, config, n=len(trial.visits))]
+    queries, wanted = [query for query, _ in asked], [keys for _, keys in asked]
     starts = np.concatenate(([0], np.cumsum([len(query.keys) for query in queries]))).astype(np.int64)
-    labels, n_wanted = np.concatenate(wanted), np.array([len(visit.wanted) for visit in visits], np.int64)
-    owners = np.unique([visit.request.user_id for visit in visits], return_inverse=True)[1]
+    labels = np.concatenate([np.isin(query.keys, keys) for query, keys in asked])
+    n_wanted = np.array([len(keys) for keys in wanted], np.int64)
+    users = [visit.request.user_id for trial in trials for visit in trial.visits]
+    owners = np.unique(users, return_inverse=True)[1]
     found = {}
     for at, name in enumerate(trials[0].shard.spec.features.sources):
         ranks = [np.nan_to_num(query.source_ranks[:, at], nan=np.inf) for query in queries]
         if np.median([np.isfinite(one).sum() for one in ranks]) < K:
-            continue  # others would fill most of its ten places
+            continue
         places = -np.concatenate([one.argsort(kind="stable").argsort() for one in ranks]).astype(np.float32)
         found[f"source:{name}"] = metrics_of(per_group(places, labels, starts, K, n_wanted=n_wanted), owners)
-    best = max(found, key=lambda name: found[name][f"ndcg@{K}"])
-    return {best: found[best]}
+    return dict(sorted(found.items(), key=lambda one: -one[1][f"ndcg@{K}"])[:1])
 
 
 def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
     """N_ROUNDS rounds of N_WAITING requests; percentiles are of rounds."""
     models = trial.stage_models
     ranker = Ranker(trial.shard.spec, light=models.light, heavy=models.heavy[models.serving])
-    queries = rank_queries(trial, config, n=N_WAITING * N_ROUNDS)
+    queries = [query for query, _ in rank_queries(trial, config, n=N_WAITING * N_ROUNDS)]
     rounds = [queries[at : at + N_WAITING] for at in range(0, len(queries) - N_WAITING + 1, N_WAITING)]
     for waiting in rounds:
         assert orders(together(ranker, waiting)) == orders(one_by_one(ranker, waiting)), "batching changed an answer"
@@ -223,15 +227,16 @@ def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
     )
 
 
-def rank_queries(trial: RankTrial, config: Config, *, n: int) -> list[RankQuery]:
-    """What the router would send rankers for the first n visits."""
+def rank_queries(trial: RankTrial, config: Config, *, n: int) -> list[tuple[RankQuery, Keys]]:
+    """What the router would send rankers for the first n visits, and what is wanted of it."""
     spec, sections = trial.shard.spec, RouterSections.of(config)
     queries = []
     for visit in trial.visits[:n]:
         planned = plan(visit.request, visit.record, spec, sections, tower=trial.tower)
         reply = trial.shard.retrieve(planned.query)
         candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
-        queries.append(rank_query(candidates, visit.request, visit.record, spec, config.ranker))
+        wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
+        queries.append((rank_query(candidates, visit.request, visit.record, spec, config.ranker), wanted))
     return queries
 
 

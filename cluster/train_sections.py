@@ -57,7 +57,8 @@ class RankTrainSection(Section):
         float, Field(ge=0, le=100, description="random items to learn from beside the candidates, for each item bought")
     ] = 0.0
     losses: Annotated[
-        tuple[Loss, ...], Field(min_length=1, description="of heavy models to fit; the best by validation ndcg@10 serves")
+        tuple[Loss, ...],
+        Field(min_length=1, description="of heavy models to fit; the best by ndcg@10 at a later moment serves"),
     ] = ("YetiRank", "QuerySoftMax", "LambdaMart", "Logloss")
     n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300
     depth: Annotated[int, Field(ge=1, le=12)] = 6

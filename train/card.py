@@ -103,6 +103,7 @@ def markdown(card: ModelCard) -> str:
 
 
 def _table(card: ModelCard, quality: Quality, choices: Sequence[Choice]) -> list[str]:
+    """choices: whose models these are. What serves, "heavy", is printed in bold."""
     lengths = {f"heavy:{fit.loss}": [str(choice.n_trees[fit.loss]) for choice in choices] for fit in card.fits}
     lines = ["| order | ndcg@10 | 95 % | recall@10 | mrr | light_share | trees |", "|---" + "|---:" * 6 + "|"]
     for name, metrics in quality.items():
@@ -117,7 +118,7 @@ def _table(card: ModelCard, quality: Quality, choices: Sequence[Choice]) -> list
             "" if share is None else f"{share:.3f}",
         ]
         cells.append(", ".join(lengths.get(name, ())))
-        bold = "**" if name == f"heavy:{card.winner}" else ""
+        bold = "**" if name == "heavy" else ""
         lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
     return lines
 
@@ -138,8 +139,8 @@ def draw(card: ModelCard, path: Path) -> None:
             colour = f"C{at}"
             left.plot(trees, later, color=colour, label=fit.loss)
             left.plot(trees, learnt, color=colour, ls=":", lw=1)
-            left.plot([fit.n_trees], [max(later)], "o", color=colour, ms=4)
-    left.set(title="learning curves: validation, and dotted what was learnt from", xlabel="trees", ylabel="ndcg@10")
+            left.plot([fit.n_trees], [later[trees.index(fit.n_trees)]], "o", color=colour, ms=4)
+    left.set(title="learning curves: who chose, and dotted what was learnt from", xlabel="trees", ylabel="ndcg@10")
     left.legend(frameon=False)
     names, shares = zip(*card.won.importances[:_FEATURES_SHOWN], strict=True)
     right.barh(names, shares, color="#30638e")

@@ -1,4 +1,4 @@
-"""Which loss serves and with how many trees: what orders the candidates of validation users best.
+"""Which loss serves and with how many trees: what orders the candidates of the judging moment's users best.
 
 Whoever chooses must not judge. But half of the users choose with less certainty, and half judge with less: so all of them
 choose what serves, and how good such a choice is comes from each half judging what the other half chose (two-fold
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -26,6 +27,10 @@ class Curve:
     stops: NDArray[np.int64]
     learnt: NDArray[np.float64]
     later: NDArray[np.float64]
+
+    @classmethod
+    def without_points(cls) -> Self:
+        return cls(np.empty(0, np.int64), np.empty((0, 0)), np.empty((0, 0)))
 
     @property
     def points(self) -> tuple[tuple[int, float, float], ...]:
@@ -47,6 +52,11 @@ def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
     at = {loss: _longest(ndcgs) for loss, ndcgs in later.items()}
     n_trees = {loss: int(curves[loss].stops[point]) for loss, point in at.items()}
     return Choice(max(at, key=lambda loss: _means(later[loss])[at[loss]]), n_trees)
+
+
+def crossed(first: NDArray[np.bool_], of_halves: tuple[Choice, Choice]) -> list[tuple[NDArray[np.bool_], Choice]]:
+    """Who judges what: either half of the users what the other half chose. first: (g,), the half of of_halves[0]."""
+    return [(first, of_halves[1]), (~first, of_halves[0])]
 
 
 def _longest(ndcgs: NDArray[np.float64]) -> int:

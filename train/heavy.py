@@ -10,10 +10,9 @@ schema, and the same rows, seed and settings give the same bytes.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,44 +34,45 @@ N_THREADS = 2
 CURVE_TREES = 10
 K = 10
 
-_BLOB, _FACTS, _CURVE = "heavy.cbm", "fit.json", "curve.npz"
+_BLOB, _FACTS = "heavy.cbm", "fit.npz"
+_COUNTS = ("n_trees", "n_rows", "n_positive")
 
 
 @dataclass(frozen=True, slots=True)
 class FittedHeavy:
-    """blob: the content of models/heavy.cbm.  n_rows, n_positive: what it learnt from.
-
-    importances: (column, its share in per cent of what moves the score), largest first.  curve: of its prefixes, None without
-    validation rows.
+    """blob: the content of models/heavy.cbm.  n_rows, n_positive: what it learnt from.  curve: of its prefixes, without a point
+    where there was nothing to validate with.
     """
 
     blob: bytes
     n_trees: int
     n_rows: int
     n_positive: int
-    importances: tuple[tuple[str, float], ...]
-    curve: Curve | None = None
+    curve: Curve
 
-    def save(self, folder: Path) -> None:
-        (folder / _BLOB).write_bytes(self.blob)
-        facts = {name: getattr(self, name) for name in ("n_trees", "n_rows", "n_positive", "importances")}
-        (folder / _FACTS).write_bytes(json.dumps(facts).encode())
-        if self.curve is not None:
-            np.savez(folder / _CURVE, **{name: getattr(self.curve, name) for name in ("stops", "learnt", "later")})
-
-    @classmethod
-    def load(cls, folder: Path) -> FittedHeavy:
-        facts = json.loads((folder / _FACTS).read_bytes())
-        curve = Curve(**np.load(folder / _CURVE)) if (folder / _CURVE).exists() else None
-        importances = tuple((name, share) for name, share in facts.pop("importances"))
-        return cls((folder / _BLOB).read_bytes(), importances=importances, curve=curve, **facts)
+    @property
+    def importances(self) -> tuple[tuple[str, float], ...]:
+        """(column, its share in per cent of what moves the score), largest first."""
+        trees = CatBoost().load_model(blob=self.blob)
+        shares = np.asarray(trees.get_feature_importance(type="PredictionValuesChange"))
+        return tuple((trees.feature_names_[i], float(shares[i])) for i in np.argsort(-shares, kind="stable"))
 
     def first(self, n_trees: int) -> FittedHeavy:
         """The model as it stood after so many trees."""
         trees = CatBoost().load_model(blob=self.blob)
         trees.shrink(n_trees)
-        columns = tuple(trees.feature_names_)
-        return replace(self, blob=_bytes_of(trees), n_trees=n_trees, importances=_importances(trees, columns))
+        return replace(self, blob=_bytes_of(trees), n_trees=n_trees)
+
+    def save(self, folder: Path) -> None:
+        (folder / _BLOB).write_bytes(self.blob)
+        np.savez(folder / _FACTS, **{name: getattr(self, name) for name in _COUNTS}, **asdict(self.curve))
+
+    @classmethod
+    def load(cls, folder: Path) -> FittedHeavy:
+        with np.load(folder / _FACTS) as facts:
+            counts = {name: int(facts[name]) for name in _COUNTS}
+            curve = Curve(facts["stops"], facts["learnt"], facts["later"])
+        return cls((folder / _BLOB).read_bytes(), curve=curve, **counts)
 
 
 def fit_heavy(
@@ -85,12 +85,13 @@ def fit_heavy(
     seed: int,
     loss: Loss = "Logloss",
     validation: Rows | None = None,
+    n_relevant: NDArray[np.int64] | None = None,
     on_tree: Callable[[int], None] = lambda n_trees: None,
 ) -> FittedHeavy:
     """Trees from features (n, n_columns) float32 with NaN for missing, labels (n,) of 0 and 1, and groups (n,).
 
     groups: equal for the rows of one request, which stand together.  validation: the same of a later moment, for the curve.
-    `on_tree` is told how many there are.
+    n_relevant: of each of its groups, where the rows are not all the candidates.  `on_tree` is told how many trees there are.
     """
     learning: Rows = (features, labels, groups)
     trees = CatBoost(
@@ -113,8 +114,7 @@ def fit_heavy(
         n_trees=int(trees.tree_count_),
         n_rows=len(labels),
         n_positive=int(np.count_nonzero(labels)),
-        importances=_importances(trees, columns),
-        curve=_curve(trees, learning, validation) if validation is not None else None,
+        curve=Curve.without_points() if validation is None else _curve(trees, learning, validation, n_relevant),
     )
 
 
@@ -140,26 +140,23 @@ class _Progress:
         return True
 
 
-def _importances(trees: CatBoost, columns: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    shares = np.asarray(trees.get_feature_importance(type="PredictionValuesChange"))
-    return tuple((columns[i], float(shares[i])) for i in np.argsort(-shares, kind="stable"))
-
-
-def _curve(trees: CatBoost, learning: Rows, validation: Rows) -> Curve:
+def _curve(trees: CatBoost, learning: Rows, validation: Rows, n_relevant: NDArray[np.int64] | None) -> Curve:
     """A point every CURVE_TREES trees, and one for all of them."""
     n_trees = int(trees.tree_count_)
-    stops = [min(at, n_trees) for at in range(CURVE_TREES, n_trees + CURVE_TREES, CURVE_TREES)]
-    return Curve(np.array(stops), _ndcgs(trees, learning), _ndcgs(trees, validation))
+    stops = np.array([min(at, n_trees) for at in range(CURVE_TREES, n_trees + CURVE_TREES, CURVE_TREES)])
+    learnt = _ndcgs(trees, learning)
+    later = _ndcgs(trees, validation, n_relevant) if len(validation[1]) else np.empty((len(stops), 0))
+    return Curve(stops, learnt, later)
 
 
-def _ndcgs(trees: CatBoost, rows: Rows) -> NDArray[np.float64]:
-    """(n_points, n_groups), NaN for a group that bought none of its rows."""
+def _ndcgs(trees: CatBoost, rows: Rows, n_relevant: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """(n_points, n_groups), NaN for a group without anything relevant."""
     features, labels, groups = rows
     starts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1], [True])))
     staged = trees.staged_predict(
         np.asfortranarray(features), prediction_type="RawFormulaVal", eval_period=CURVE_TREES, thread_count=N_THREADS
     )
-    return np.stack([per_group(scores, labels, starts, K).ndcg for scores in staged])
+    return np.stack([per_group(scores, labels, starts, K, n_relevant=n_relevant).ndcg for scores in staged])
 
 
 def _pool(rows: Rows, columns: Sequence[str]) -> Pool:

@@ -34,14 +34,21 @@ class PerGroup:
 
 
 def per_group(
-    scores: Scores, labels: Scores, starts: NDArray[np.int64], k: int, *, n_wanted: NDArray[np.int64] | None = None
+    scores: Scores,
+    labels: Scores,
+    starts: NDArray[np.int64],
+    k: int,
+    *,
+    n_relevant: NDArray[np.int64] | None = None,
+    n_wanted: NDArray[np.int64] | None = None,
 ) -> PerGroup:
-    """ndcg: binary gains, discount 1 / log2(1 + rank) (Järvelin and Kekäläinen 2002), relative to the best order of these rows.
+    """ndcg: binary gains, discount 1 / log2(1 + rank) (Järvelin and Kekäläinen 2002), relative to the best order of n_relevant.
 
-    recall: relevant rows among the best k / n_wanted.  n_wanted: (g,), for groups whose rows lack some; their own rows
-    otherwise.  reciprocal_rank: of the first relevant row.
+    recall: relevant rows among the best k / n_wanted.  n_relevant, n_wanted: (g,), for groups whose rows lack some; what the
+    rows have, and n_relevant, otherwise.  reciprocal_rank: of the first relevant row.
     """
-    ranks, group, n_relevant = _relevant(scores, labels, starts)
+    ranks, group, in_rows = _relevant(scores, labels, starts)
+    n_relevant = in_rows if n_relevant is None else n_relevant
     g = len(n_relevant)
     discount = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.concatenate(([0.0], np.cumsum(discount)))[np.minimum(n_relevant, k)]

@@ -1,5 +1,5 @@
-"""Ranking models as a build would fit them, and requests of users who had no part in fitting or choosing them: half of the
-users ask the models that the other half chose (`train/choice.py`).
+"""Ranking models as a build would fit them, and requests of users who had no part in fitting them and no say in which serve:
+either half of the users ask what the other half chose (`train/choice.py`).
 
 `evaluate_stages` is the diagram. The models are those of the next build, not of the generation that serves: that one's were
 fitted to rows which end before it, but its signals know the whole log.
@@ -20,7 +20,7 @@ from ranker.light import LightModel
 from router.user_tower import UserTower
 from shard.shard import Shard
 from train.build import JUDGING, moments_of, ranking_data
-from train.choice import Choice
+from train.choice import Choice, crossed
 from train.columns import as_columns
 from train.describe import describe
 from train.progress import Progress, Quiet
@@ -64,7 +64,7 @@ class RankTrial:
 
     def asked(self) -> list[Asked]:
         """Of either half what the other half chose."""
-        halves = zip((self.first_half, ~self.first_half), reversed(self.models.card.of_halves), strict=True)
+        halves = crossed(self.first_half, self.models.card.of_halves)
         return [self.asked_of(self._chosen(choice), half) for half, choice in halves]
 
     def asked_of(self, models: StageModels, of: NDArray[np.bool_] | None = None) -> Asked:

@@ -51,10 +51,14 @@ class RankingRows:
     users: NDArray[np.int64]
 
     @property
+    def n_found(self) -> NDArray[np.int64]:
+        """How many of what each user bought are among the candidates, (g,)."""
+        return np.bincount(self.groups[self.labels > 0], minlength=len(self.users))
+
+    @property
     def recalls(self) -> NDArray[np.float64]:
         """The share of what each user bought that is among the candidates, (g,): a bound for any ranking."""
-        found = np.add.reduceat(self.labels, self.starts[:-1]) if len(self.users) else np.empty(0)
-        return np.asarray(found / self.n_bought, np.float64)
+        return np.asarray(self.n_found / self.n_bought, np.float64)
 
     @property
     def recall(self) -> float:
@@ -76,12 +80,8 @@ class RankingRows:
         starts = np.concatenate(([0], np.cumsum([len(rows) for rows in kept]))).astype(np.int64)
         return RankingRows(self.features[at], self.labels[at], starts, self.n_bought, self.users)
 
-    def halves(self) -> tuple[RankingRows, RankingRows]:
-        """The users of the first half, and the others."""
-        first = in_first_half(self.users)
-        return self._groups(first), self._groups(~first)
-
-    def _groups(self, chosen: NDArray[np.bool_]) -> RankingRows:
+    def of_users(self, chosen: NDArray[np.bool_]) -> RankingRows:
+        """The groups that `chosen`, (g,), marks."""
         at = np.flatnonzero(chosen[self.groups])
         starts = np.concatenate(([0], np.cumsum(np.diff(self.starts)[chosen]))).astype(np.int64)
         return RankingRows(self.features[at], self.labels[at], starts, self.n_bought[chosen], self.users[chosen])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from train.judge import K
-from train.stage_worth import StageWorth
+from train.stage_worth import HEAVY, StageWorth
 
 
 def draw_stages(worth: StageWorth, folder: Path) -> Path:
@@ -19,7 +19,7 @@ def draw_stages(worth: StageWorth, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rows = {name: row for name, row in worth.systems.items() if "ms" in row}
     names = list(rows)
-    colours = ["#d1495b" if name == worth.serving else "#30638e" for name in names]
+    colours = ["#d1495b" if name == HEAVY else "#30638e" for name in names]
     canvas = plt.figure(figsize=(11, 4), layout="constrained")
     left, right = canvas.subplots(1, 2, sharey=True)
     ndcg = [row[f"ndcg@{K}"] for row in rows.values()]

@@ -83,11 +83,12 @@ def measure_stages(
     on_visit: Callable[[int], None] = lambda n_visits: None,
 ) -> StageWorth:
     """Every visit through all stages. asked: with heavy models of the same names.  serving: the name to report as the one that
-    serves.  Visits whose candidates or wishes are none do not count. Intervals are over users, however often they ask.
+    all users would choose.  Visits whose candidates or wishes are none do not count. Intervals are over users, however often
+    they ask.
     """
     n_heavy = config.ranker.heavy.n_heavy
     systems = ("merged", "light", *asked[0].models.heavy, HEAVY, SLATE)
-    first = replace(asked[0], visits=asked[0].visits[:1])
+    first = next((replace(part, visits=part.visits[:1]) for part in asked if part.visits), asked[0])
     _ask(first, config, _Tally(systems), n_heavy=n_heavy, on_visit=lambda n_done: None)  # what is imported takes its time here
     tally = _Tally(systems)
     for at, part in enumerate(asked):

@@ -56,8 +56,9 @@ def evaluate(
     the four weeks before. items: share of the eligible catalogue proposed to anybody. only, new only: of all that the
     sources found together, the share that no other source found. ms: what a request costs one shard.
 
-    --stages fits the ranking models as a build would, and asks users who had no part in it, after each stage. adds: to the
-    ndcg@10 of the stage before. passed: of the ten that a heavy model likes best, the share that the light one lets it see.
+    --stages fits the ranking models as a build would, and asks users who had no part in it, after each stage. heavy: the model
+    that the other half of the users chose to serve. adds: to the ndcg@10 of the stage before. passed: of the ten that a heavy
+    model likes best, the share that the light one lets it see.
     The window is train.ranker.label_days long; --days, --basket and --filter are of no use there.
 
     [bold]oskolok evaluate --items items.parquet --events events.parquet[/]
@@ -113,12 +114,14 @@ def _stages(
         worth = evaluate_stages(config, items, events, users=users, playlists=playlists, n_users=n_users, progress=bars)
     drawn = [draw_stages(worth, plots or Path(config.storage.path) / "evaluation-plots")] if can_draw() else []
     if format is Form.json:
-        print_json({"users": worth.n_users, "n_heavy": worth.n_heavy, "serving": worth.serving, "stages": worth.systems})
+        told = {"users": worth.n_users, "requests": worth.n_requests, "n_heavy": worth.n_heavy, "serving": worth.serving}
+        print_json(told | {"stages": worth.systems})
         return
     out.print(_stage_table(worth))
     bound = worth.systems["candidates"]["recall"]
     out.print(
-        f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates; n_heavy {worth.n_heavy}[/]"
+        f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates; n_heavy {worth.n_heavy}; "
+        f"all of them would choose {worth.serving}[/]"
     )
     for path in drawn:
         err.print(f"[dim]{path}[/]")
@@ -141,7 +144,7 @@ def _stage_table(worth: StageWorth) -> Table:
             f"{row['mrr']:.3f}",
             f"{row['light_share']:.3f}" if "light_share" in row else "",
             f"{row['ms']:.2f}",
-            style="bold" if system == worth.serving else None,
+            style="bold" if system == "heavy" else None,
         )
     return grid
 

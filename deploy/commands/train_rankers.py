@@ -29,9 +29,9 @@ def train_rankers(
     """Fit the light and the heavy model anew and publish them with the shards and users of a generation that is there.
 
     They learn at moments of the log's past, from the candidates that retrieval would have found then and what was bought
-    after; later moments choose between the losses and judge. What a build left below <storage.path>/build is reused: with
-    the same files and a change of \\[train.ranker] only what depends on it is done again. The new generation is the current
-    one: `oskolok serve` takes it when it starts.
+    after; users of a later moment choose the loss and the number of trees, and judge. What a build left below
+    <storage.path>/build is reused: with the same files and a change of \\[train.ranker] only what depends on it is done again.
+    The new generation is the current one: `oskolok serve` takes it when it starts.
 
     [bold]oskolok train-rankers --items items.parquet --events events.parquet --set train.ranker.n_trees=500[/]
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.choice import Curve, choose
+from train.choice import Curve, choose, crossed
 
 ALL = np.ones(4, bool)
 FIRST = np.array([True, True, False, False])
@@ -18,14 +18,20 @@ def curve(*later: list[float]) -> Curve:
 
 
 A = curve([0.1, 0.1, 0.9, 0.9], [0.6, 0.6, 0.1, 0.1], [0.2, 0.2, 0.2, 0.2])
-B = curve([0.2, 0.2, 0.3, 0.3], [0.1, 0.1, 0.8, 0.8], [0.1, 0.1, 0.7, 0.7])
+B = curve([0.2, 0.2, 0.3, 0.3], [0.1, 0.1, 0.95, 0.95], [0.1, 0.1, 0.7, 0.7])
+BOTH = {"YetiRank": A, "Logloss": B}
 
 
 def test_who_chooses_decides() -> None:
-    first = choose({"YetiRank": A, "Logloss": B}, FIRST)
+    first, second = choose(BOTH, FIRST), choose(BOTH, ~FIRST)
     assert (first.winner, first.n_trees) == ("YetiRank", {"YetiRank": 20, "Logloss": 10})
-    second = choose({"YetiRank": A, "Logloss": B}, ~FIRST)
-    assert (second.winner, second.n_trees) == ("YetiRank", {"YetiRank": 10, "Logloss": 20})
+    assert (second.winner, second.n_trees) == ("Logloss", {"YetiRank": 10, "Logloss": 20})
+
+
+def test_neither_half_judges_its_own_choice() -> None:
+    halves = choose(BOTH, FIRST), choose(BOTH, ~FIRST)
+    judged = {choice.winner: users.tolist() for users, choice in crossed(FIRST, halves)}
+    assert judged == {"Logloss": FIRST.tolist(), "YetiRank": (~FIRST).tolist()}
 
 
 def test_what_is_not_told_from_the_best_is_kept() -> None:

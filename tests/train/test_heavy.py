@@ -56,7 +56,7 @@ def test_the_ensemble_ends_where_it_is_told_to(learning: Ranking, later: Rows, t
     many = RankTrainSection(n_trees=205, depth=6, learning_rate=0.5)
     rows = (learning.features, learning.labels, learning.groups, COLUMNS)
     whole = fit_heavy(*rows, section=many, seed=0, validation=later)
-    assert whole.n_trees == 205 and whole.curve is not None
+    assert whole.n_trees == 205
     assert whole.curve.stops.tolist() == [*range(10, 201, 10), 205]
     assert whole.curve.learnt.shape == (21, 100) and whole.curve.later.shape == (21, len(np.unique(later[2])))
     choice = choose({"Logloss": whole.curve}, np.ones(whole.curve.later.shape[1], bool))
@@ -70,12 +70,31 @@ def test_the_ensemble_ends_where_it_is_told_to(learning: Ranking, later: Rows, t
     starts = np.flatnonzero(np.append(np.diff(later[2], prepend=-1), 1))
     assert ndcg_at_k(model.score(later[0]), later[1], starts, 10) == pytest.approx(points[n_trees], abs=1e-4)
     assert whole.first(n_trees).blob == cut.blob and whole.first(205).importances == whole.importances
-    assert fit_heavy(*rows, section=many, seed=0).curve is None
+    assert fit_heavy(*rows, section=many, seed=0).curve.points == ()
 
     whole.save(tmp_path)
     kept = FittedHeavy.load(tmp_path)
-    assert kept.curve is not None and (kept.blob, kept.importances) == (whole.blob, whole.importances)
+    assert (kept.blob, kept.n_trees, kept.n_rows, kept.n_positive) == (whole.blob, 205, whole.n_rows, whole.n_positive)
     np.testing.assert_array_equal(kept.curve.later, whole.curve.later)
+
+
+def test_the_curve_is_what_judges_see_of_rows_that_were_passed_on(learning: Ranking, later: Rows) -> None:
+    rows = (learning.features, learning.labels, learning.groups, COLUMNS)
+    _, labels, groups = later
+    n_found = np.bincount(groups[labels > 0], minlength=int(groups.max()) + 1)
+    whole = fit_heavy(*rows, section=SECTION, seed=0, validation=later)
+    more = fit_heavy(*rows, section=SECTION, seed=0, validation=later, n_relevant=np.full(len(n_found), 10))
+    ideal = np.cumsum(1 / np.log2(np.arange(2, 12)))
+    share = ideal[np.minimum(n_found, 10) - 1] / ideal[-1]
+    np.testing.assert_allclose(more.curve.later, np.nan_to_num(whole.curve.later * np.where(n_found, share, 1)))
+
+
+def test_a_moment_at_which_nobody_asks_is_a_curve_of_nobody(learning: Ranking) -> None:
+    nobody = learning.features[:0], learning.labels[:0], learning.groups[:0]
+    rows = (learning.features, learning.labels, learning.groups, COLUMNS)
+    fitted = fit_heavy(*rows, section=SECTION, seed=0, validation=nobody, n_relevant=np.empty(0, np.int64))
+    assert fitted.curve.later.shape == (6, 0)
+    assert choose({"Logloss": fitted.curve}, np.empty(0, bool)).n_trees == {"Logloss": 60}
 
 
 def test_progress_is_told(learning: Ranking) -> None:

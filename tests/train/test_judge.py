@@ -78,19 +78,22 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_users() -> None:
 
 def test_halves_share_no_user_and_lose_none() -> None:
     rows = rows_of(light=list(range(12)), heavy=[0] * 12, labels=[1] * 12, starts=[0, 2, 5, 6, 9, 12])
-    first, second = rows.halves()
+    half = in_first_half(rows.users)
+    first, second = rows.of_users(half), rows.of_users(~half)
     assert first.features[:, 0].tolist() == [0, 1, 2, 3, 4, 9, 10, 11] and second.features[:, 0].tolist() == [5, 6, 7, 8]
     assert first.starts.tolist() == [0, 2, 5, 8] and second.n_bought.tolist() == [2, 4]
     both = RankingRows.together([first, second])
     assert both.starts.tolist() == [0, 2, 5, 8, 9, 12] and len(both.labels) == 12
-    assert in_first_half(rows.users).tolist() == [True, True, False, False, True]
+    assert half.tolist() == [True, True, False, False, True]
 
 
 def test_halves_that_judge_the_same_models_are_the_whole() -> None:
     rng = np.random.default_rng(1)
     n = 60
     rows = rows_of(rng.random(4 * n).tolist(), rng.random(4 * n).tolist(), [1, 0, 0, 0] * n, list(range(0, 4 * n + 1, 4)))
-    parts = [judge(part, ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2).also("heavy", "heavy:a") for part in rows.halves()]
+    half = in_first_half(rows.users)
+    judged = [judge(rows.of_users(of), ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2) for of in (half, ~half)]
+    parts = [part.also("heavy", "heavy:a") for part in judged]
     pooled, whole = Judged.together(parts).quality, judge(rows, ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2).quality
     assert pooled["heavy"] == pooled["heavy:a"]
     for system, metrics in whole.items():

@@ -34,7 +34,7 @@ def test_all_stages_are_there_and_told_apart(worth: StageWorth) -> None:
         row = systems[name]
         assert row["ndcg@10_lo"] <= row["ndcg@10"] <= row["ndcg@10_hi"] and row["ms"] > 0
         assert row["recall@10"] <= systems["candidates"]["recall"] <= 1
-        assert ("light_share" in row) == name.startswith("heavy:")
+        assert ("light_share" in row) == name.startswith("heavy")
 
 
 def test_what_a_stage_adds_is_to_the_one_before(worth: StageWorth) -> None:
