@@ -119,10 +119,8 @@ def _stages(
         return
     out.print(_stage_table(worth))
     bound = worth.systems["candidates"]["recall"]
-    out.print(
-        f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates; n_heavy {worth.n_heavy}; "
-        f"all of them would choose {worth.serving}[/]"
-    )
+    out.print(f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates[/]")
+    out.print(f"[dim]heavy orders {worth.n_heavy}; all users would choose {worth.serving}[/]")
     for path in drawn:
         err.print(f"[dim]{path}[/]")
 
