@@ -7,8 +7,10 @@ candidates are labelled, shown or not. It does not know where the logs come from
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +51,27 @@ def logs_below(folder: Path) -> list[Path]:
     return found
 
 
-def newest_first(logs: Iterable[Path]) -> Iterator[Logged]:
-    """The requests of logs in that order, each log from its end. Raises ConfigError for what is no log."""
+def hashes_of(logs: Iterable[Path]) -> list[str]:
+    """What tells the content of these logs, without those that are gone by now: a router deletes its oldest."""
+    hashes = []
     for path in logs:
-        yield from reversed(list(read_log(path)))
+        with suppress(FileNotFoundError):
+            hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    return hashes
+
+
+def newest_first(logs: Iterable[Path]) -> Iterator[Logged]:
+    """The requests of logs in that order, each log from its end; none of a log that is gone by now. Raises ConfigError for what
+    is no log.
+    """
+    for path in logs:
+        try:
+            requests = list(read_log(path))
+        except ConfigError:
+            if path.exists():
+                raise
+            continue
+        yield from reversed(requests)
 
 
 def logged_rows(

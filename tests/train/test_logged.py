@@ -25,7 +25,7 @@ from tests.train.past import read_world
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
 from train.catalogue import Catalogue
 from train.event_log import DAY_S, EventLog
-from train.logged import LoggedRows, logged_rows, logs_below, newest_first
+from train.logged import LoggedRows, hashes_of, logged_rows, logs_below, newest_first
 
 LABEL_DAYS = 10
 ANSWERED = TINY.end - 30 * DAY_S + 0.5
@@ -152,6 +152,18 @@ def test_the_newest_come_first(kept: list[Logged], tmp_path: Path) -> None:
     assert found == [one.request.user_id for one in kept[:5]][::-1]
     with pytest.raises(ConfigError, match=r"train\.ranker\.logged: .* holds no replay logs"):
         logs_below(tmp_path / "elsewhere")
+
+
+def test_a_log_that_a_router_deletes_meanwhile_is_not_missed(kept: list[Logged], tmp_path: Path) -> None:
+    write_log(tmp_path / "1-1.parquet", kept[:3])
+    write_log(tmp_path / "2-1.parquet", kept[3:5])
+    logs = logs_below(tmp_path)
+    both = hashes_of(logs)
+    logs[-1].unlink()
+    assert hashes_of(logs) == both[:1] and len(list(newest_first(logs))) == 2
+    (tmp_path / "2-1.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ConfigError, match=r"2-1\.parquet"):
+        list(newest_first(logs))
 
 
 def test_a_build_learns_from_them(kept: list[Logged], tiny_generation: Generation, tmp_path: Path) -> None:

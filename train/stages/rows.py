@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -11,7 +10,7 @@ from cluster.config import Config
 from shard.shard import Shard
 from train.columns import as_columns
 from train.describe import describe
-from train.logged import logged_rows, logs_below, newest_first
+from train.logged import hashes_of, logged_rows, logs_below, newest_first
 from train.ranking_rows import ranking_rows, sample_users
 from train.stages.learn import Learned, signals_of
 from train.stages.outputs import Made, Stages, plain
@@ -82,8 +81,7 @@ def logged_requests(stages: Stages, source: Source, config: Config, columns: tup
         n_rows, others = len(found.rows.labels), f"{found.n_idle:,} bought nothing, {found.n_open:,} too new"
         return Made(f"{n_rows:,} candidates of {n:,} requests; {others}", n_rows)
 
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in logs]
-    inputs = [hashes, source.name, columns, section.label_days, section.n_users, until]
+    inputs = [hashes_of(logs), source.name, columns, section.label_days, section.n_users, until]
     return stages.run("rows-logged", inputs=inputs, total=0, make=make)
 
 
