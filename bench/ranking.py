@@ -78,6 +78,7 @@ MOVIES = (
     "train.ranker.label_days=28",
     "train.ranker.moments=4",
     "train.ranker.depth=4",
+    "train.ranker.learning_rate=0.03",
     "ranker.heavy.n_heavy=200",
 )
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cluster.section import Fraction, Positive, Section
 
-Loss = Literal["YetiRank", "QuerySoftMax", "LambdaMart", "Logloss"]
+Loss = Literal["Logloss", "YetiRank", "QuerySoftMax", "LambdaMart"]
 """Losses of CatBoost that it fits on a CPU; QueryCrossEntropy is not one. What each asks of a model: `train/heavy.py`."""
 
 PerItem = Annotated[int, Field(ge=1, le=10_000, description="entries kept for each item")]
@@ -58,11 +58,14 @@ class RankTrainSection(Section):
     ] = 0.0
     losses: Annotated[
         tuple[Loss, ...],
-        Field(min_length=1, description="of heavy models to fit; the best by ndcg@10 at a later moment serves"),
-    ] = ("YetiRank", "QuerySoftMax", "LambdaMart", "Logloss")
+        Field(
+            min_length=1,
+            description="of heavy models to fit; the first serves unless users of a later moment tell another one from it",
+        ),
+    ] = ("Logloss", "YetiRank", "QuerySoftMax", "LambdaMart")
     n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300
     depth: Annotated[int, Field(ge=1, le=12)] = 6
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
     logged: Annotated[
         str, Field(description="a folder of replay logs to learn from beside the moments, of n_users requests at most")
     ] = ""

@@ -34,6 +34,17 @@ def test_neither_half_judges_its_own_choice() -> None:
     assert judged == {"Logloss": FIRST.tolist(), "YetiRank": (~FIRST).tolist()}
 
 
+def test_the_first_loss_serves_unless_another_is_told_from_it() -> None:
+    rng = np.random.default_rng(1)
+    easy, everybody = rng.random(400), np.ones(400, bool)
+    first, like, better = (
+        Curve(np.array([10]), easy[None, :1], (easy + ahead + rng.normal(0, 0.2, 400))[None]) for ahead in (0.0, 0.001, 0.1)
+    )
+    assert choose({"Logloss": first, "YetiRank": like}, everybody).winner == "Logloss"
+    assert choose({"YetiRank": like, "Logloss": first}, everybody).winner == "YetiRank"
+    assert choose({"Logloss": first, "YetiRank": like, "LambdaMart": better}, everybody).winner == "LambdaMart"
+
+
 def test_what_is_not_told_from_the_best_is_kept() -> None:
     rng = np.random.default_rng(0)
     easy = rng.random(400)  # users differ, which says nothing of points
