@@ -53,26 +53,22 @@ class LightModel:
         self.curves = tuple(curves)
         position = {name: at for at, name in enumerate(self.columns)}
 
-        # Curves become (n_curves, n_steps, 1) arrays, short ones padded by steps of height 0. A step of height h between
-        # knots a and b adds h * clip((x - a) / (b - a), 0, 1). With h inside the bracket it is one multiplication less:
+        # Curves become the rows of arrays, (n_steps of all, 1). A step of height h between knots a and b adds
+        # h * clip((x - a) / (b - a), 0, 1). With h inside the bracket it is one multiplication less:
         # clip((x - a) * slope, min(h, 0), max(h, 0)). fmax and fmin turn a NaN into the lower bound, which `_missing` undoes.
-        n_steps = max((len(c.steps) for c in self.curves), default=0)
-        padded = np.zeros((4, len(self.curves), n_steps), np.float32)
-        start, slope, low, high = padded
         with np.errstate(over="ignore", invalid="ignore"):
             _check(self, position)
-            for i, curve in enumerate(self.curves):
-                knots, steps = np.asarray(curve.knots, np.float32), np.asarray(curve.steps, np.float32)
-                start[i, : len(steps)] = knots[:-1]
-                slope[i, : len(steps)] = steps / np.diff(knots)
-                low[i, : len(steps)] = np.minimum(steps, 0)
-                high[i, : len(steps)] = np.maximum(steps, 0)
-        if not np.isfinite(padded).all():
+            knots = [np.asarray(curve.knots, np.float32) for curve in self.curves]
+            steps = [np.asarray(curve.steps, np.float32) for curve in self.curves]
+            slopes = [height / np.diff(at) for height, at in zip(steps, knots, strict=True)]
+        self._start, self._slope, step = map(_column, ([at[:-1] for at in knots], slopes, steps))
+        if not np.isfinite(self._slope).all():
             raise ValueError("a curve is steeper than float32 can say")
-        self._n_steps = len(self.curves) * n_steps
-        self._at = np.array([position[c.column] for c in self.curves], np.intp)
-        self._start, self._slope, self._low, self._high = (a[:, :, None].copy() for a in padded)
-        self._missing = (np.array([c.missing for c in self.curves], np.float32) - low.sum(axis=1))[:, None]
+        self._low, self._high = np.minimum(step, 0), np.maximum(step, 0)
+        self._at = np.array([position[curve.column] for curve in self.curves], np.intp)
+        self._at_of_step = np.repeat(self._at, [len(height) for height in steps])
+        lowest = np.array([np.minimum(height, 0).sum() for height in steps], np.float32)
+        self._missing = (np.array([curve.missing for curve in self.curves], np.float32) - lowest)[:, None]
 
     def score(self, features: Features) -> Floats:
         """(m,) float32 log-odds from (m, n_columns) float32. See `Model`.
@@ -80,17 +76,16 @@ class LightModel:
         Only element-wise operations and sums over whole rows of candidates: a BLAS product would be 10 % faster and would
         round a candidate's score differently depending on how many others stand beside it.
         """
-        m = len(features)
-        if m == 1:  # numpy sums a single column pairwise, several ones row after row
+        if len(features) == 1:  # numpy sums a single column pairwise, several ones row after row
             return self.score(np.repeat(features, 2, axis=0))[:1]
-        x = features.T[self._at]
+        z = features.T.take(self._at_of_step, axis=0)
         with np.errstate(over="ignore", invalid="ignore"):  # a huge value times a steep slope: infinite, then clipped
-            z = x[:, None, :] - self._start
+            z -= self._start
             z *= self._slope
         np.fmax(z, self._low, out=z)
         np.fmin(z, self._high, out=z)
-        scores: Floats = np.add.reduce(z.reshape(self._n_steps, m), axis=0)
-        scores += np.add.reduce(np.isnan(x) * self._missing, axis=0)
+        scores: Floats = np.add.reduce(z, axis=0)
+        scores += np.add.reduce(np.isnan(features.T.take(self._at, axis=0)) * self._missing, axis=0)
         scores += np.float32(self.bias)
         return scores
 
@@ -111,6 +106,11 @@ class LightModel:
             return cls(file.columns, bias=file.bias, curves=file.curves)
         except (msgspec.MsgspecError, ValueError) as error:
             raise GenerationCorrupt(f"light model cannot be read: {error}") from None
+
+
+def _column(parts: Sequence[Floats]) -> Floats:
+    """All parts one under the other, (n, 1)."""
+    return np.concatenate([*parts, np.empty(0, np.float32)])[:, None]
 
 
 def _check(model: LightModel, position: dict[str, int]) -> None:

@@ -48,7 +48,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
     """What is best for `users`, a mask over the later users: a loss takes the place of one before it if it is better by more
-    than a standard error, user by user.
+    than two standard errors, user by user.
     """
     later = {loss: curve.later[:, users] for loss, curve in curves.items()}
     at = {loss: _longest(ndcgs) for loss, ndcgs in later.items()}
@@ -60,10 +60,10 @@ def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
 
 
 def _is_better(ndcgs: NDArray[np.float64], than: NDArray[np.float64]) -> bool:
-    """By more than noise; whichever of four like models does best for one half tends to be the worst of them for the other."""
+    """By more than noise: whichever of four like models does best for one half tends to do worst of them for the other."""
     ahead = ndcgs - than
     ahead = ahead[~np.isnan(ahead)]
-    return bool(len(ahead) and ahead.mean() > ahead.std() / np.sqrt(len(ahead)))
+    return bool(len(ahead) and ahead.mean() > 2 * ahead.std() / np.sqrt(len(ahead)))
 
 
 def crossed(first: NDArray[np.bool_], of_halves: tuple[Choice, Choice]) -> list[tuple[NDArray[np.bool_], Choice]]:

@@ -102,9 +102,9 @@ def test_the_card_tells_how_the_model_that_serves_was_chosen(tiny_generation: Ge
     with tiny_generation.verified(CARD_FILE) as file:
         card = msgspec.json.decode(file.read_bytes(), type=ModelCard)
     assert card.schema_hash == tiny_generation.spec.features.hash
-    assert [fit.loss for fit in card.fits] == ["YetiRank", "QuerySoftMax", "LambdaMart", "Logloss"]
-    best = max(card.chose[f"heavy:{fit.loss}"]["ndcg@10"] for fit in card.fits)
-    assert card.chose["heavy"] == card.chose[f"heavy:{card.winner}"] and card.chose["heavy"]["ndcg@10"] == best
+    assert [fit.loss for fit in card.fits] == ["Logloss", "YetiRank", "QuerySoftMax", "LambdaMart"]
+    assert card.chose["heavy"] == card.chose[f"heavy:{card.winner}"]
+    assert card.chose["heavy"]["ndcg@10"] >= card.chose["heavy:Logloss"]["ndcg@10"]
     assert {fit.loss: fit.n_trees for fit in card.fits} == card.choice.n_trees
     assert all(choice.n_trees.keys() == card.choice.n_trees.keys() for choice in card.of_halves)
     assert sum(share for _, share in card.won.importances) == pytest.approx(100) and len(card.won.curve) == 2
