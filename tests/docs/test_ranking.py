@@ -61,7 +61,7 @@ def test_every_key_exists(key: str) -> None:
         section = section[part]
 
 
-@pytest.mark.parametrize("case", ["complete-journey", "ml-100k"])
+@pytest.mark.parametrize("case", ["complete-journey", "complete-journey new", "ml-100k"])
 def test_the_tables_are_the_measured_ones(case: str) -> None:
     rows = [row for row in read_rows(RESULTS / "ranking.jsonl") if row.case == case]
     assert rows and markdown(rows) in TEXT
