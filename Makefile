@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHES := fanout filter ranker http kernel scaling
+BENCHES := fanout filter ranker http kernel scaling sources ranking
 
 .PHONY: help setup demo test check format bench lock clean
 
@@ -33,7 +33,7 @@ format: $(READY) ## format and mend what lint can mend
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## every benchmark in its quick form, beside its peers
+bench: $(READY) ## the benchmarks in their quick form, beside their peers
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name --quick || exit 1; done
 
 lock: ## pin what CI installs (needs pip-tools)
