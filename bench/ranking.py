@@ -65,10 +65,13 @@ N_WAITING = 16
 N_ROUNDS = 16
 BATCHING = f"batching c={N_WAITING}"
 SHUFFLED = "shuffled"
-QUICK = tuple(
-    f"train.{term}" for term in ("ranker.n_users=100", "ranker.moments=1", "ranker.n_trees=40", "ease.n_items_max=4000")
+QUICK = (
+    "train.ranker.n_users=100",
+    "train.ranker.moments=1",
+    "train.ranker.n_trees=40",
+    'train.ranker.losses=["Logloss"]',
+    "train.ease.n_items_max=4000",
 )
-QUICK += ('train.ranker.losses=["Logloss"]',)
 MOVIES = (
     'catalog.categories=["genres"]',
     'catalog.number=["year"]',

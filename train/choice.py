@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.train_sections import Loss
+from train.metrics import mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +36,7 @@ class Curve:
     @property
     def points(self) -> tuple[tuple[int, float, float], ...]:
         """(number of trees, mean of learnt, mean of later)."""
-        learnt, later = _means(self.learnt), _means(self.later)
-        return tuple(zip(self.stops.tolist(), learnt.tolist(), later.tolist(), strict=True))
+        return tuple(zip(self.stops.tolist(), map(mean, self.learnt), map(mean, self.later), strict=True))
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -44,6 +44,11 @@ class Choice(msgspec.Struct, frozen=True):
 
     winner: Loss
     n_trees: dict[Loss, int]
+
+    @property
+    def system(self) -> str:
+        """The winner's name among the systems that are judged."""
+        return f"heavy:{self.winner}"
 
 
 def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
@@ -59,6 +64,11 @@ def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
     return Choice(winner, {loss: int(curves[loss].stops[point]) for loss, point in at.items()})
 
 
+def crossed(first: NDArray[np.bool_], of_halves: tuple[Choice, Choice]) -> list[tuple[NDArray[np.bool_], Choice]]:
+    """Who judges what: either half of the users what the other half chose. first: (g,), the half of of_halves[0]."""
+    return [(first, of_halves[1]), (~first, of_halves[0])]
+
+
 def _is_better(ndcgs: NDArray[np.float64], than: NDArray[np.float64]) -> bool:
     """By more than noise: whichever of four like models does best for one half tends to do worst of them for the other."""
     ahead = ndcgs - than
@@ -66,16 +76,11 @@ def _is_better(ndcgs: NDArray[np.float64], than: NDArray[np.float64]) -> bool:
     return bool(len(ahead) and ahead.mean() > 2 * ahead.std() / np.sqrt(len(ahead)))
 
 
-def crossed(first: NDArray[np.bool_], of_halves: tuple[Choice, Choice]) -> list[tuple[NDArray[np.bool_], Choice]]:
-    """Who judges what: either half of the users what the other half chose. first: (g,), the half of of_halves[0]."""
-    return [(first, of_halves[1]), (~first, of_halves[0])]
-
-
 def _longest(ndcgs: NDArray[np.float64]) -> int:
     """The last point that is no more than a standard error worse than the best: of the difference, user by user.
 
     The peak of a curve that is flat but for noise is anywhere, and what is cut off behind it mostly does good: of twelve curves
-    (three logs, four losses) ten were no worse for the other half with all trees than with those up to the peak. An ensemble
+    (three trials, four losses) ten were no worse for the other half with all trees than with those up to the peak. An ensemble
     that overfits is cut all the same. All trees if nobody counts.
     """
     counting = ndcgs[:, ~np.isnan(ndcgs).any(axis=0)]
@@ -84,11 +89,3 @@ def _longest(ndcgs: NDArray[np.float64]) -> int:
     behind = counting[int(np.argmax(counting.mean(axis=1)))] - counting
     error = behind.std(axis=1) / np.sqrt(counting.shape[1])
     return int(np.flatnonzero(behind.mean(axis=1) <= error)[-1])
-
-
-def _means(ndcgs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the users who count; 0 without any."""
-    counting = ~np.isnan(ndcgs)
-    total = np.where(counting, ndcgs, 0.0).sum(axis=1)
-    means: NDArray[np.float64] = total / np.maximum(counting.sum(axis=1), 1)
-    return means

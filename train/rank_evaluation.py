@@ -55,7 +55,7 @@ class RankTrial:
     @property
     def serving(self) -> str:
         """The name of the system that serves."""
-        return _system(self.models.card.choice)
+        return self.models.card.choice.system
 
     @property
     def stage_models(self) -> StageModels:
@@ -73,11 +73,7 @@ class RankTrial:
         return Asked(visits, self.shard, models, self.tower)
 
     def _chosen(self, choice: Choice) -> StageModels:
-        return StageModels(self.light, self.models.systems(choice), serving=_system(choice))
-
-
-def _system(choice: Choice) -> str:
-    return f"heavy:{choice.winner}"
+        return StageModels(self.light, self.models.systems(choice), serving=choice.system)
 
 
 def evaluate_stages(

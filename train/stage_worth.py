@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,22 +90,22 @@ def measure_stages(
     n_heavy = config.ranker.heavy.n_heavy
     systems = ("merged", "light", *asked[0].models.heavy, HEAVY, SLATE)
     first = next((replace(part, visits=part.visits[:1]) for part in asked if part.visits), asked[0])
-    _ask(first, config, _Tally(systems), n_heavy=n_heavy, on_visit=lambda n_done: None)  # what is imported takes its time here
-    tally = _Tally(systems)
-    for at, part in enumerate(asked):
-        n_before = sum(len(before.visits) for before in asked[:at])
-        _ask(part, config, tally, n_heavy=n_heavy, on_visit=lambda n_done, n_before=n_before: on_visit(n_before + n_done))
+    _ask(first, config, _Tally(systems), n_heavy=n_heavy, on_visit=lambda: None)  # what is imported takes its time here
+    tally, done = _Tally(systems), count(1)
+    for part in asked:
+        _ask(part, config, tally, n_heavy=n_heavy, on_visit=lambda: on_visit(next(done)))
     return StageWorth(tally.table(), tally.n_requests, tally.n_users, n_heavy, serving)
 
 
-def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit: Callable[[int], None]) -> None:
+def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit: Callable[[], None]) -> None:
     shard, models, spec = asked.shard, asked.models, asked.shard.spec
     searchers = Searchers((shard.retrieve,), spec, config, asked.tower)
     rules, _ = RulesInForce(RouterSections.of(config).slate).of(spec)
     fleet = Fleet(1, spec, (LocalShardClient(shard),), None)
     # Not a Runner, whose run() sets the handler of SIGINT anew each time and so spells out the arrays of a request: 10 ms.
     with closing(asyncio.new_event_loop()) as loop:
-        for n_done, visit in enumerate(asked.visits, 1):
+        for visit in asked.visits:
+            on_visit()
             watch = _Watch()
             planned = searchers.plan(visit.request, visit.record)
             merged, _ = searchers.merged(planned)
@@ -146,7 +147,6 @@ def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit:
                 )
             )
             tally.add(SLATE, shaped.slate.sequence, watch.lap())
-            on_visit(n_done)
 
 
 class _Watch:

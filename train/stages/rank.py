@@ -102,7 +102,7 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
 
     def judged_by(users: NDArray[np.bool_], choice: Choice) -> Judged:
         by_users = judge(later.of_users(users), light_model, _systems(fits, choice), n_heavy=n_heavy)
-        return by_users.also("heavy", f"heavy:{choice.winner}")
+        return by_users.also("heavy", choice.system)
 
     with stages.anew("judge") as told:
         everybody, first = np.ones(len(later.users), bool), in_first_half(later.users)
