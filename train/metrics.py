@@ -64,23 +64,6 @@ def per_group(
     )
 
 
-def ndcg_at_k(scores: Scores, labels: Scores, starts: NDArray[np.int64], k: int) -> float:
-    """The mean over groups."""
-    return mean(per_group(scores, labels, starts, k).ndcg)
-
-
-def recall_at_k(
-    scores: Scores, labels: Scores, starts: NDArray[np.int64], k: int, *, n_wanted: NDArray[np.int64] | None = None
-) -> float:
-    """The mean over groups."""
-    return mean(per_group(scores, labels, starts, k, n_wanted=n_wanted).recall)
-
-
-def mrr(scores: Scores, labels: Scores, starts: NDArray[np.int64]) -> float:
-    """The mean reciprocal rank over groups."""
-    return mean(per_group(scores, labels, starts, 1).reciprocal_rank)
-
-
 def mean(values: NDArray[np.float64]) -> float:
     """Over the groups that count."""
     counting = values[~np.isnan(values)]

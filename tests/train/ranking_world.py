@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from train.metrics import mean, per_group
+
 COLUMNS = ("dot", "bump", "ann.rank", "user", "constant", "noise")
 
 
@@ -33,3 +35,8 @@ def ranking(*, n_groups: int = 60, size: int = 40, seed: int = 0) -> Ranking:
     features = np.stack([dot, bump, rank, user, np.ones(n), noise], axis=1).astype(np.float32)
     labels = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(np.float32)
     return Ranking(features, labels, groups, np.arange(0, n + 1, size), truth)
+
+
+def ndcg_at_k(scores: NDArray[np.floating], labels: NDArray[np.floating], starts: NDArray[np.int64], k: int) -> float:
+    """The mean over groups."""
+    return mean(per_group(scores, labels, starts, k).ndcg)

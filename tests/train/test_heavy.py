@@ -9,10 +9,9 @@ import pytest
 
 from cluster.config import RankTrainSection
 from ranker.heavy import HeavyModel
-from tests.train.ranking_world import COLUMNS, Ranking, ranking
+from tests.train.ranking_world import COLUMNS, Ranking, ndcg_at_k, ranking
 from train.choice import choose
 from train.heavy import FittedHeavy, Loss, Rows, fit_heavy
-from train.metrics import ndcg_at_k
 
 SECTION = RankTrainSection(n_trees=60, depth=4, learning_rate=0.1)
 

@@ -7,9 +7,8 @@ import pytest
 
 import train.light
 from ranker.light import LightModel
-from tests.train.ranking_world import COLUMNS, Ranking, ranking
+from tests.train.ranking_world import COLUMNS, Ranking, ndcg_at_k, ranking
 from train.light import fit_light
-from train.metrics import ndcg_at_k
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.metrics import interval, mrr, ndcg_at_k, recall_at_k
+from tests.train.ranking_world import ndcg_at_k
+from train.metrics import interval, mean, per_group
 
 ONE = np.array([0, 5])
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.5], np.float32)
+
+
+def recall_at_k(
+    scores: np.ndarray, labels: np.ndarray, starts: np.ndarray, k: int, *, n_wanted: np.ndarray | None = None
+) -> float:
+    return mean(per_group(scores, labels, starts, k, n_wanted=n_wanted).recall)
+
+
+def mrr(scores: np.ndarray, labels: np.ndarray, starts: np.ndarray) -> float:
+    return mean(per_group(scores, labels, starts, 1).reciprocal_rank)
 
 
 def test_by_hand() -> None:
