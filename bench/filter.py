@@ -143,7 +143,7 @@ def _space(bench: Bench, vectors: VectorSet, graph_file: Path) -> Space:
         bench.say("building the graph that oskolok and hnswlib share")
         build_graph(vectors.items, vectors.metric, M=M, ef_construction=EF_CONSTRUCTION, threads=2).save(graph_file)
     geometry = Geometry(vectors.items.shape[1], vectors.metric, longest(vectors.items))
-    graph = Graph.load(graph_file, geometry, n_rows=len(vectors.items))
+    graph = Graph.load(graph_file, geometry, n_points=len(geometry.places(vectors.items)))
     uncalibrated = Space.from_arrays(vectors.items, keys=keys, metric=vectors.metric, graph=graph)
     calibration = calibrate(uncalibrated, vectors.queries[:N_CALIBRATION], RECALL_TARGET)
     return Space.from_arrays(vectors.items, keys=keys, metric=vectors.metric, graph=graph, calibration=calibration)

@@ -36,12 +36,12 @@ def without_excluded(seeds: Seeds, exclude: Keys) -> int:
 
 
 def usable_vectors(record: UserRecord | None, dims: Mapping[str, int]) -> dict[str, Floats]:
-    """The record's vectors of these spaces. One of another size, or not finite, is as good as none."""
+    """The record's vectors of these spaces. One of another size, zero or not finite is as good as none."""
     usable = {}
     if record is not None:
         for space, dim in dims.items():
             vector = record.vectors.get(space)
-            if vector is not None and vector.shape == (dim,) and np.isfinite(vector).all():
+            if vector is not None and vector.shape == (dim,) and vector.any() and np.isfinite(vector).all():
                 usable[space] = vector
     return usable
 

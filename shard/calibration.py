@@ -59,12 +59,13 @@ class Calibration(msgspec.Struct, frozen=True):
 def calibrate(space: Space, sample_queries: Floats, recall_target: float, *, scans_max: float = 4) -> Calibration:
     """Measure the table on (q, dim) float32 sample queries, such as users' vectors: about q × 30 ms at 100,000 rows.
 
-    The sample decides, so it should look like the traffic: item vectors as queries promise too much. scans_max: how many
+    The sample decides, so it should look like the traffic: item vectors as queries promise too much. A query without a
+    direction is answered by a scan, so it says nothing of the graph. scans_max: how many
     times as long as a scan of all rows a walk may take to be worth measuring.
     """
     graph = space.graph
     assert graph is not None, "a space without a graph has nothing to calibrate"
-    queries = [query for query in map(space.scanner.prepared, sample_queries) if query.any()]
+    queries = [query for query in map(space.scanner.prepared, sample_queries) if graph.geometry.has_direction(query)]
     depths = [depth for depth in _DEPTHS if depth <= space.n_rows]
     if not queries or not depths:
         return Calibration(recall_target, len(queries), ())

@@ -60,7 +60,8 @@ class ShardColumns:
             assert matrix.dtype == np.float32 and matrix.ndim == 2, f"vectors of {name} must be 2-d float32"
             assert len(matrix) == n, f"space {name} has {len(matrix)} vectors, expected {n}"
         for name, graph in self.graphs.items():
-            assert graph.n_rows == n, f"graph {name} has {graph.n_rows} points, expected {n}"
+            n_placed = len(graph.geometry.places(self.vectors[name]))
+            assert graph.n_points == n_placed, f"graph {name} has {graph.n_points} points, expected {n_placed}"
 
     def __len__(self) -> int:
         return len(self.keys)

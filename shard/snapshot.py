@@ -110,11 +110,7 @@ def _columns(files: Mapping[str, VerifiedFile], spec: GenerationSpec, shard: int
         raise SchemaMismatch(f"shard {shard} holds {items.num_rows} items, the spec says {spec.shard_items[shard]}")
     vectors = {space.name: _vectors(files[f"vectors-{space.name}.arrow"], space, items.num_rows) for space in spec.spaces}
     graphs = {
-        space.name: Graph.load(
-            files[f"graph-{space.name}.hnsw"].path,
-            Geometry(space.dim, space.metric, longest(vectors[space.name])),
-            n_rows=items.num_rows,
-        )
+        space.name: _graph(files[f"graph-{space.name}.hnsw"], space, vectors[space.name])
         for space in spec.spaces
         if f"graph-{space.name}.hnsw" in files
     }
@@ -194,6 +190,11 @@ def _vectors(file: VerifiedFile, space: SpaceSpec, n_rows: int) -> Floats:
         raise SchemaMismatch(f"{file.name} is not {n_rows} vectors of {space.dim} float32")
     matrix: Floats = only_chunk(table["vector"]).flatten().to_numpy().reshape(n_rows, space.dim)
     return matrix
+
+
+def _graph(file: VerifiedFile, space: SpaceSpec, vectors: Floats) -> Graph:
+    geometry = Geometry(space.dim, space.metric, longest(vectors))
+    return Graph.load(file.path, geometry, n_points=len(geometry.places(vectors)))
 
 
 def _numpy(table: pa.Table, column: str) -> NDArray[Any]:

@@ -24,7 +24,6 @@ from shard.scanner import scanner_over
 _SPARE = 8  # finalists beyond k, since the graph rounds its distances differently
 _SAMPLES = 5  # rows that serve as queries when costs are measured
 _LENGTH_MAX = float(np.finfo(np.float32).max) ** 0.5 / 8  # half of what a query's length and an item's may be together
-_LENGTH_MIN = 1e-10
 _PLANS_KEPT = 4096
 
 
@@ -136,7 +135,7 @@ class Space:
         mask = eligible.mask
         situation = Situation(len(self.vectors), mask.count, len(eligible.excluded), k)
         query = self.scanner.prepared(vector)
-        if self.metric != "l2" and not np.abs(query).max() > _LENGTH_MIN:  # all rows tie, and a graph would find any of them
+        if not self.graph.geometry.has_direction(query):
             return self._scan(vector, eligible, planner.cheapest_scan(situation, self.costs), k, "exact")
         while isinstance(plan, Walk):
             labels = self.graph.nearest(query, plan.depth, ef=plan.ef)

@@ -16,7 +16,7 @@ from cluster.spec import SpaceSpec
 from cluster.types import Floats
 from shard.calibration import calibrate
 from shard.columns import ShardColumns
-from shard.hnsw import build_graph
+from shard.hnsw import build_graph, directed
 from shard.snapshot import write_snapshot
 from shard.space import Space
 from train.signals import Signals
@@ -30,8 +30,10 @@ _SAMPLE_QUERIES = 200
 
 
 def sample_queries(user_vectors: Floats, *, seed: int) -> Floats:
-    """At most 200 users' vectors, (q, dim): what a graph is calibrated on, since item vectors would promise too much."""
-    known = np.flatnonzero(user_vectors.any(axis=1))
+    """At most 200 users' vectors, of those who have one, (q, dim): what a graph is calibrated on, since item vectors would promise
+    too much.
+    """
+    known = np.flatnonzero(directed(user_vectors))
     if len(known) > _SAMPLE_QUERIES:
         known = np.sort(np.random.default_rng(seed).choice(known, _SAMPLE_QUERIES, replace=False))
     return np.ascontiguousarray(user_vectors[known])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.spec import Metric
+from shard.space import normalised
 from train.interactions import Interactions
 
 ALS, CONTENT, TWO_TOWER = "als", "content", "two_tower"
@@ -39,10 +40,5 @@ def content_space(vectors: Floats, pairs: Interactions) -> SpaceVectors:
     A user stands at Σ w_ui v_i / |v_i| over the pairs, brought to length 1: of the direction alone, as cosine sees it. A
     decayed count is a weight as it is, so that the taste of now speaks louder; an item without a vector says nothing.
     """
-    unit = _normalised(vectors)
-    return SpaceVectors("cosine", unit, _normalised(np.asarray(pairs.matrix(pairs.weights) @ unit, np.float32)))
-
-
-def _normalised(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros(vectors.shape, np.float32), where=lengths > 0)
+    unit = normalised(vectors)
+    return SpaceVectors("cosine", unit, normalised(np.asarray(pairs.matrix(pairs.weights) @ unit, np.float32)))

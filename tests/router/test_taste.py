@@ -50,6 +50,8 @@ def test_sets_without_items_are_no_sets() -> None:
 
 
 def test_only_vectors_of_the_spaces_are_usable() -> None:
-    record = replace(user(), vectors={"a": np.ones(2, np.float32), "b": np.full(3, np.nan, np.float32)})
-    assert usable_vectors(record, {"a": 2, "b": 3, "c": 1}).keys() == {"a"}
+    record = replace(
+        user(), vectors={"a": np.ones(2, np.float32), "b": np.full(3, np.nan, np.float32), "z": np.zeros(2, np.float32)}
+    )
+    assert usable_vectors(record, {"a": 2, "b": 3, "c": 1, "z": 2}).keys() == {"a"}
     assert usable_vectors(record, {"a": 3}) == usable_vectors(None, {"a": 2}) == {}

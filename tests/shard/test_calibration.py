@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import pytest
 
+from cluster.spec import Metric
 from cluster.types import NO_ROWS
 from shard.calibration import Calibration, Depth, calibrate
 from shard.hnsw import build_graph
-from tests.shard.clouds import items_and_users, space_of
+from tests.shard.clouds import METRICS, items_and_users, space_of
 
 ITEMS, USERS = items_and_users(n=2500)
 SPACE = space_of(ITEMS, "ip", graph=build_graph(ITEMS, "ip", M=12, ef_construction=100))
@@ -43,6 +45,27 @@ def test_small_spaces_and_no_queries() -> None:
     assert calibrate(tiny, USERS[:10], 0.99).depths == ()
     assert calibrate(SPACE, USERS[:0], 0.99) == Calibration(0.99, 0, ())
     assert calibrate(SPACE, np.zeros_like(USERS[:3]), 0.99) == Calibration(0.99, 0, ())
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_queries_without_a_direction_do_not_count(metric: Metric) -> None:
+    """A user whose last event is a hundred half-lives ago has a vector of which no square is left in float32."""
+    with_graph = space_of(ITEMS, metric, graph=build_graph(space_of(ITEMS, metric).vectors, metric, M=12, ef_construction=100))
+    faint = np.concatenate((USERS[:40], USERS[40:60] * np.float32(1e-30), np.zeros_like(USERS[:20])))
+    alone, among = (calibrate(with_graph, queries, 0.97, scans_max=float("inf")) for queries in (USERS[:40], faint))
+    assert len(among.depths) >= 4
+    assert {"ip": 40, "cosine": 60, "l2": 80}[metric] == among.n_queries
+    if metric == "ip":
+        assert among == alone
+
+
+@pytest.mark.parametrize("metric", ["ip", "cosine"])
+def test_items_without_a_vector_do_not_spoil_the_graph(metric: Metric) -> None:
+    items = ITEMS.copy()
+    items[::10] = 0
+    graph = build_graph(space_of(items, metric).vectors, metric, M=12, ef_construction=100)
+    calibration = calibrate(space_of(items, metric, graph=graph), USERS[:100], 0.97, scans_max=float("inf"))
+    assert graph.n_points == len(items) * 9 / 10 and calibration.ef_for(100) is not None
 
 
 def test_it_travels_as_json() -> None:

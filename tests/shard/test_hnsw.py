@@ -40,7 +40,7 @@ def test_a_saved_graph_answers_the_same(tmp_path: Path, metric: Metric) -> None:
     items = normalised(ITEMS) if metric == "cosine" else ITEMS
     graph = build_graph(items, metric, M=8, ef_construction=60)
     graph.save(tmp_path / "graph")
-    loaded = Graph.load(tmp_path / "graph", Geometry(DIM, metric, longest(items)), n_rows=len(items))
+    loaded = Graph.load(tmp_path / "graph", Geometry(DIM, metric, longest(items)), n_points=len(items))
     for user in USERS[:20]:
         assert graph.nearest(user, 30, ef=50).tolist() == loaded.nearest(user, 30, ef=50).tolist()
 
@@ -55,16 +55,16 @@ def test_a_graph_that_is_not_of_these_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "graph"
     build_graph(ITEMS, "ip", M=8, ef_construction=40).save(path)
     with pytest.raises(GenerationCorrupt, match="a graph over 2000 points of 100 bytes, expected 1999"):
-        Graph.load(path, geometry_of("ip"), n_rows=1999)
+        Graph.load(path, geometry_of("ip"), n_points=1999)
     with pytest.raises(GenerationCorrupt, match="expected 2000 of 96"):
-        Graph.load(path, geometry_of("l2"), n_rows=2000)
+        Graph.load(path, geometry_of("l2"), n_points=2000)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(GenerationCorrupt):
-        Graph.load(path, geometry_of("ip"), n_rows=2000)
+        Graph.load(path, geometry_of("ip"), n_points=2000)
     path.write_bytes(b"short")
     with pytest.raises(GenerationCorrupt, match="5 bytes are no graph"):
-        Graph.load(path, geometry_of("ip"), n_rows=2000)
+        Graph.load(path, geometry_of("ip"), n_points=2000)
 
 
 def test_a_graph_loads_through_a_file_descriptor(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_graph_loads_through_a_file_descriptor(tmp_path: Path) -> None:
     build_graph(ITEMS, "ip", M=8, ef_construction=40).save(tmp_path / "graph")
     descriptor = os.open(tmp_path / "graph", os.O_RDONLY)
     try:
-        assert Graph.load(f"/proc/self/fd/{descriptor}", geometry_of("ip"), n_rows=2000).n_rows == 2000
+        assert Graph.load(f"/proc/self/fd/{descriptor}", geometry_of("ip"), n_points=2000).n_points == 2000
     finally:
         os.close(descriptor)
 

@@ -110,7 +110,7 @@ class TestGolden:
             calibrations = loaded.columns.calibrations
             assert_same(loaded.columns, replace(piece, calibrations=calibrations))
             assert calibrations["taste"].ef_for(len(piece)) == 16
-            assert loaded.columns.graphs["taste"].n_rows == len(piece)
+            assert loaded.columns.graphs["taste"].n_points == len(piece)
 
     def test_it_answers(self, shards: list[Shard]) -> None:
         query = Query(

@@ -80,13 +80,17 @@ def some_of(n: int, share: float, seed: int = 0) -> Eligible:
     k=st.integers(0, 500),
     ties=st.booleans(),
     graph=st.booleans(),
+    zeros=st.sampled_from([0.0, 0.3, 1.0]),
+    length=st.sampled_from([0.0, 1e-30, 1.0]),
 )
 def test_any_mask_any_k_any_metric(
-    seed: int, n: int, dim: int, metric: Metric, share: float, k: int, ties: bool, graph: bool
+    seed: int, n: int, dim: int, metric: Metric, share: float, k: int, ties: bool, graph: bool, zeros: float, length: float
 ) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-1, 2, (n, dim)).astype(np.float32) if ties else rng.standard_normal((n, dim)).astype(np.float32)
     query = rng.integers(-1, 2, dim).astype(np.float32) if ties else rng.standard_normal(dim).astype(np.float32)
+    vectors[rng.random(n) < zeros] = 0
+    query *= np.float32(length)
     mask = Mask(rng.random(n) < share)
     eligible = Eligible.of(mask, rng.integers(0, n, n // 5).astype(np.int32) if n else NO_ROWS)
     space = space_of(vectors, metric)

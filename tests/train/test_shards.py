@@ -76,7 +76,9 @@ def test_a_catalogue_scored_in_full_needs_no_graph(
 def test_queries_are_sampled_from_users_with_a_vector() -> None:
     users = np.zeros((500, 4), np.float32)
     users[::2] = np.arange(1, 251)[:, None]
+    users[1::4] = 1e-30
+    users[3] = np.nan
     queries = sample_queries(users, seed=0)
-    assert queries.shape == (200, 4) and queries.any(axis=1).all()
+    assert queries.shape == (200, 4) and queries.min() >= 1
     assert np.array_equal(queries, sample_queries(users, seed=0))
     assert sample_queries(users[:10], seed=0).shape == (5, 4)
