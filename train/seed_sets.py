@@ -2,7 +2,8 @@
 
     favourites   marked as such in the log, or bought at three times or more; weight w = Σ 2^(−age / half-life) over purchases,
                  times 1 − 1/n for n of them: a habit counts fully, a second try half. A mark counts as a fresh purchase.
-    viewed       clicked on lately or, in a log without clicks, shown; weight 2^(−place / half), so an order and no amount
+    viewed       looked at lately, by views and clicks alike; weight 2^(−place / half), so an order and no amount, and twice
+                 that if the item was clicked: a view may be no more than an impression
     positives    diverse ones of the history (`train/positives.py`); weights as in the history
 
 A favourite bought yesterday and one bought daily a year ago may weigh the same; their ages tell them apart.
@@ -21,6 +22,7 @@ from train.event_log import DAY_S, EventKind, EventLog, half_life_decay
 from train.interactions import Interactions
 
 TIMES_MIN = 3
+_CLICK = np.float32(2)
 
 Floats = NDArray[np.float32]
 
@@ -81,22 +83,22 @@ def favourites(log: EventLog, pairs: Interactions, *, n_max: int) -> SeedSet:
 
 def viewed(log: EventLog, *, as_of: int, n_max: int, half_weight_items: float) -> SeedSet | None:
     """None for a log in which nobody ever looked at anything. half_weight_items: as for views that come with a request."""
-    kinds = log.count_by_kind()
-    kind: EventKind = "click" if "click" in kinds else "view"
-    if kind not in kinds:
+    if not {"view", "click"} & log.count_by_kind().keys():
         return None
-    users, items, days = _newest(log.as_of(as_of), kind, as_of=as_of)
+    past = log.as_of(as_of)
+    users, items, days = _newest(past, "view", "click", as_of=as_of)
+    clicked = np.isin(_cells(users, items, log), _cells(*_newest(past, "click", as_of=as_of)[:2], log))
     order = np.lexsort((items, days, users))
     counts = np.bincount(users, minlength=log.n_users)
     place = np.empty(len(order), np.float32)
     place[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    weights = half_life_decay(place, half_weight_items)
+    weights = half_life_decay(place, half_weight_items) * np.where(clicked, _CLICK, np.float32(1))
     return SeedSet.gathered(users, items, weights, days, n_users=log.n_users, n_max=n_max)
 
 
-def _newest(view: EventLog, kind: EventKind, *, as_of: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
-    """The distinct (user, item) of the events of a kind, users ascending, and the days since the last of each."""
-    parts = list(_last_of_each(view.of(kind), as_of))
+def _newest(view: EventLog, *kinds: EventKind, as_of: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
+    """The distinct (user, item) of the events of some kinds, users ascending, and the days since the last of each."""
+    parts = list(_last_of_each(view.of(*kinds), as_of))
     if not parts:
         return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32)
     users, items, days = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -52,11 +52,14 @@ def test_views_newest_first_each_item_once() -> None:
     assert of(seeds, 1, 3)[0] == []
 
 
-def test_clicks_say_more_than_what_was_shown() -> None:
-    kinds: list[EventKind] = ["view", "click"]
-    log = log_of([("a", 0, NOW_DAY), ("a", 1, NOW_DAY - 1)], n_items=2, kinds=kinds)
-    seeds = viewed(log, as_of=NOW, n_max=10, half_weight_items=1)
-    assert seeds is not None and of(seeds, 0, 2)[0] == [1]
+def test_views_and_clicks_together_and_a_click_weighs_two_views() -> None:
+    kinds: list[EventKind] = ["view"] * 17 + ["click"]
+    log = log_of([*(("a", item, NOW_DAY - item) for item in range(17)), ("a", 3, NOW_DAY - 3)], n_items=17, kinds=kinds)
+    seeds = viewed(log, as_of=NOW, n_max=30, half_weight_items=2)
+    assert seeds is not None
+    items, weights, ages = of(seeds, 0, 17)
+    assert items[:5] == [0, 1, 3, 2, 4] and len(items) == 17, "the click moves its item ahead of what was seen just before"
+    assert weights[:5] == [1, 0.7071, 0.7071, 0.5, 0.25] and ages[2] == 3
 
 
 def test_a_log_of_purchases_has_no_views() -> None:
