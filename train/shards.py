@@ -30,9 +30,7 @@ _SAMPLE_QUERIES = 200
 
 
 def sample_queries(user_vectors: Floats, *, seed: int) -> Floats:
-    """At most 200 users' vectors, of those who have one, (q, dim): what a graph is calibrated on, since item vectors would promise
-    too much.
-    """
+    """The vectors of at most 200 users who have one, (q, dim), to calibrate a graph on: item vectors would promise too much."""
     known = np.flatnonzero(directed(user_vectors))
     if len(known) > _SAMPLE_QUERIES:
         known = np.sort(np.random.default_rng(seed).choice(known, _SAMPLE_QUERIES, replace=False))
