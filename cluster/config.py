@@ -18,6 +18,7 @@ from cluster.source_sections import ScoreAllSource as ScoreAllSource
 from cluster.source_sections import SourceName as SourceName
 from cluster.source_sections import SourcesSection as SourcesSection
 from cluster.source_sections import TopsSource as TopsSource
+from cluster.spec import HeavyKind
 from cluster.train_sections import AlsSection as AlsSection
 from cluster.train_sections import RankTrainSection as RankTrainSection
 from cluster.train_sections import TrainSection as TrainSection
@@ -117,17 +118,21 @@ class MergeSection(Section):
     n_light: Annotated[int, Field(ge=1, le=10_000, description="merged candidates that reach the light model")] = 400
 
 
+Serves = Literal["auto", True, False]
+
+
 class LightSection(Section):
-    enabled: bool = True
-
-
-HeavyKind = Literal["catboost", "onnx"]
+    enabled: Annotated[
+        Serves, Field(description='"auto" = if the build\'s judge found that it orders better than the merge')
+    ] = "auto"
 
 
 class HeavySection(Section):
     """Under load fewer than n_heavy are asked for, so that `percentile` of the calls to rankers take target_ms at most."""
 
-    enabled: bool = True
+    enabled: Annotated[
+        Serves, Field(description='"auto" = if the build\'s judge found that it orders better than what serves without it')
+    ] = "auto"
     model: Annotated[
         HeavyKind, Field(description="which of the generation's: the trees of the build, or train.ranker.onnx_file")
     ] = "catboost"

@@ -46,7 +46,7 @@ def _limits(config: Config) -> Iterator[tuple[Key, Key, str]]:
         (("slate", "k_default"), ("limits", "k")),
         (("ranker", "heavy", "n_heavy"), ("merge", "n_light")),
         (("transport", "reconnect_min_ms"), ("transport", "reconnect_max_ms")),
-        *(adapting if heavy.enabled and heavy.adaptive else ()),
+        *(adapting if heavy.enabled is not False and heavy.adaptive else ()),
     )
     values = leaves(config)
     for small, large in at_most:

@@ -16,6 +16,8 @@ import msgspec
 AttributeKind = Literal["category", "categories", "number", "boolean"]
 SourceKind = Literal["tops", "ann", "seeds", "score_all", "item_lists", "quorum"]
 Metric = Literal["ip", "cosine", "l2"]
+HeavyKind = Literal["catboost", "onnx"]
+RankStage = Literal["merged", "light", "heavy"]
 
 
 class AttributeSpec(msgspec.Struct, frozen=True):
@@ -50,6 +52,17 @@ class SourceSpec(msgspec.Struct, frozen=True):
     seeds: str = ""
     lists: str = ""
     table: str = ""
+
+
+class RankingSpec(msgspec.Struct, frozen=True):
+    """Which stage the build's judge found fit to order the candidates, if `heavy` is the heavy model.
+
+    stage: "heavy" is light and then heavy, "merged" no model at all.  why: in a line, for people.
+    """
+
+    heavy: HeavyKind
+    stage: RankStage
+    why: str
 
 
 class FeatureSchema(msgspec.Struct, frozen=True, dict=True):
@@ -91,6 +104,7 @@ class GenerationSpec(msgspec.Struct, frozen=True, dict=True):
 
     lists: names of the static top lists.  profile: attributes users have affinities for.  tables: names of the item tables.
     quorum: the category attribute of the quorum table, "" without one.  seeds: the seed sets in user records beyond history.
+    rankings: an entry for each heavy model that was judged.
     """
 
     id: str
@@ -106,6 +120,7 @@ class GenerationSpec(msgspec.Struct, frozen=True, dict=True):
     tables: tuple[str, ...] = ()
     quorum: str = ""
     seeds: tuple[str, ...] = ()
+    rankings: tuple[RankingSpec, ...] = ()
 
     @property
     def n_shards(self) -> int:
@@ -128,3 +143,8 @@ class GenerationSpec(msgspec.Struct, frozen=True, dict=True):
 
     def source(self, name: str) -> SourceSpec | None:
         return next((s for s in self.sources if s.name == name), None)
+
+    def ranking(self, heavy: HeavyKind) -> RankingSpec:
+        """What was judged with this heavy model. Where nothing was, every model that is there serves."""
+        unjudged = RankingSpec(heavy, "heavy", "nothing was judged")
+        return next((ranking for ranking in self.rankings if ranking.heavy == heavy), unjudged)

@@ -51,7 +51,7 @@ class Client:
         return found
 
     def cluster(self) -> dict[str, Any]:
-        """GET /v1/cluster: state, checks, and the supervisor's view."""
+        """GET /v1/cluster: state, checks, which stage ranks, and the supervisor's view."""
         return self._json("GET", "/v1/cluster")
 
     def version(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from cluster.config import Config
 from cluster.deadline import Deadline
 from cluster.errors import UserStoreUnavailable
+from cluster.ranking import ranking_of
 from deploy.openapi import document
 from deploy.problems import Refused, headers_of, problem_of
 from deploy.readiness import Readiness, readiness
@@ -80,6 +81,7 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
         body = {
             "state": found.state,
             "checks": [f"[{mark}]{text}" for mark, text in found.lines],
+            "ranking": ranking_of(view.topology.spec, config.ranker) if view else None,
             "answered_by": {"node_id": backend.node_id, "pid": os.getpid()},
             "cluster": view,
         }

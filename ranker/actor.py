@@ -5,11 +5,12 @@ Queries come over the data plane, on one thread, all that wait at once; Ray's ca
 
 from __future__ import annotations
 
-from cluster.config import HeavyKind, TransportSection
+from cluster.config import TransportSection
 from cluster.errors import RankerUnavailable
 from cluster.generation import Generation
 from cluster.services import ranker_service
 from cluster.serving_slot import ServingSlot
+from cluster.spec import HeavyKind
 from cluster.topology import ReplicaStatus
 from ranker.ranker import Ranker
 

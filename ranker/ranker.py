@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluster.config import HeavyKind
 from cluster.deadline import Clock
 from cluster.errors import ConfigError, DeadlineExceeded, GenerationMismatch, InvalidQuery, OskolokError, SchemaMismatch
 from cluster.generation import Generation
 from cluster.order import best_first, best_first_seldom_tied
-from cluster.spec import GenerationSpec
+from cluster.spec import GenerationSpec, HeavyKind
 from cluster.types import LATE, Floats, RankQuery, RankReply, Rows
 from ranker.batching import plan_calls
 from ranker.cost import measure

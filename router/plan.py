@@ -15,6 +15,7 @@ import numpy as np
 from cluster.config import TopsSource
 from cluster.errors import InvalidQuery
 from cluster.partition import ItemId, item_keys
+from cluster.ranking import ranking_of
 from cluster.source_sections import PLAYLIST
 from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Affinity, Ask, Floats, Keys, Query, Seeds, UserRecord
@@ -112,7 +113,7 @@ def plan(
         group_by=sections.slate.group_by,
         marks=sections.slate.marks,
         include=_unique(np.array(list(pins.values()), np.int64)) if pins else NO_KEYS,
-        cap=_pushed_cap(wants, sections) if sections.slate.group_by and len(wants) == 1 and not pins else 0,
+        cap=_pushed_cap(wants, spec, sections) if sections.slate.group_by and len(wants) == 1 and not pins else 0,
     )
     weights = sections.merge.weights
     return Plan(
@@ -134,14 +135,13 @@ def deeper(plan: Plan, spec: GenerationSpec, known: Keys, *, shortage: int) -> P
     return Plan(query, budgets, budgets, demand(shortage), ())
 
 
-def _pushed_cap(wants: list[_Want], sections: RouterSections) -> int:
+def _pushed_cap(wants: list[_Want], spec: GenerationSpec, sections: RouterSections) -> int:
     """The slate's cap, if shards can keep it exactly: it is all that the slate does to the list of one exact source.
 
     Then the slate is made of the best of all eligible items under the cap, not only of those that the budget let through.
     """
-    slate, ranker = sections.slate, sections.ranker
-    ranked = ranker.light.enabled or ranker.heavy.enabled
-    return slate.only_cap if wants[0].offer.source.exact and not ranked else 0
+    as_merged = ranking_of(spec, sections.ranker).stage == "merged"
+    return sections.slate.only_cap if wants[0].offer.source.exact and as_merged else 0
 
 
 def demand(k: int) -> int:

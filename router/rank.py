@@ -1,4 +1,4 @@
-"""Put the candidates in order: by the ranker if it answers in time, by their merged score if not.
+"""Put the candidates in order: by the ranker if a model serves and it answers in time, by their merged score if not.
 
 Nothing that happens here fails a request.
 """
@@ -15,6 +15,7 @@ from cluster.clients import Fleet
 from cluster.config import RankerSection
 from cluster.deadline import Deadline
 from cluster.errors import SchemaMismatch
+from cluster.ranking import n_heavy_of, ranking_of
 from cluster.spec import FeatureSchema, GenerationSpec
 from cluster.types import LATE, Candidates, Floats, RankQuery, RankReply, Rows, UserRecord
 from router.fanout import Missed, fan_out
@@ -50,14 +51,14 @@ async def rank(
     deadline: Deadline,
 ) -> Ranked:
     """The ranker's order, or the merged one with the reason in `degraded`. The heavy model gets what `quality` allows."""
-    if len(candidates) == 0 or not (section.light.enabled or section.heavy.enabled):
+    if len(candidates) == 0 or ranking_of(fleet.spec, section).stage == "merged":
         return as_merged(candidates)
     ranker = fleet.ranker
     if ranker is None:
         return as_merged(candidates, "ranker_failed")
     if deadline.expired:
         return as_merged(candidates, "ranker_timeout")
-    full = min(section.heavy.n_heavy, len(candidates)) if section.heavy.enabled else 0
+    full = min(n_heavy_of(fleet.spec, section), len(candidates))
     query = rank_query(candidates, request, record, fleet.spec, section, quality=quality)
     budget_ms, began = deadline.remaining_ms(), time.perf_counter()
     answers = await fan_out((0,), lambda _: ranker.rank(query, deadline), deadline)
@@ -108,7 +109,7 @@ def rank_query(
     quality: None asks for all of n_heavy.
     """
     schema = spec.features
-    n_heavy = section.heavy.n_heavy if section.heavy.enabled else 0
+    n_heavy = n_heavy_of(spec, section)
     columns = _columns(candidates.sources, schema)
     return RankQuery(
         generation=spec.id,

@@ -17,6 +17,7 @@ from cluster.errors import DeadlineExceeded, InternalError, InvalidQuery, Unknow
 from cluster.order import best_first
 from cluster.partition import ItemId, item_key, shard_of
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
+from cluster.ranking import ranking_of
 from cluster.spec import GenerationSpec
 from cluster.types import Candidates, Floats, RankQuery, RankReply
 from router.fanout import Answers, Missed, fan_out
@@ -82,12 +83,13 @@ class Inquiry:
 
     async def _scored(self, trail: Trail, subject: _Subject, deadline: Deadline) -> tuple[RankReply | None, RankReply | None]:
         """What the light model alone, and the heavy one over everything, make of the candidates and the item."""
-        section, ranker = self._sections.ranker, trail.fleet.ranker
-        if ranker is None or not (section.light.enabled or section.heavy.enabled):
+        spec, section = trail.fleet.spec, self._sections.ranker
+        stage = ranking_of(spec, section).stage
+        if trail.fleet.ranker is None or stage == "merged":
             return None, None
-        query = rank_query(subject.candidates, trail.request, trail.record, trail.fleet.spec, section)
+        query = rank_query(subject.candidates, trail.request, trail.record, spec, section)
         light = await _rank(replace(query, n_heavy=0), trail, deadline)
-        if not section.heavy.enabled:
+        if stage == "light":
             return light, None
         heavy = await _rank(replace(query, n_heavy=len(query.keys)), trail, deadline)
         return light, heavy if heavy is not None and heavy.n_heavy else None

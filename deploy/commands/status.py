@@ -78,6 +78,8 @@ def _print(found: Mapping[str, Any], url: str) -> None:
             f"topology {view['version']}   up {_span(up_s)}   {url}"
         )
         out.print(_table(view))
+    if ranking := found["ranking"]:
+        out.print(f"ranking {ranking['stage']}: {ranking['why']}", markup=False)
     for check in found["checks"]:
         if not check.startswith("[+]"):
             out.print(f"  {check}", markup=False)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.clients import Fleet
-from cluster.config import HeavyKind
 from cluster.generation import Generation
 from cluster.local import LocalRankerClient, LocalShardClient
-from cluster.spec import GenerationSpec
+from cluster.spec import GenerationSpec, HeavyKind
 from cluster.types import UserRecord
 from cluster.user_records import read_users
 from ranker.ranker import Ranker

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from cluster.clients import Fleet
 from cluster.codec import encode_query
 from cluster.deadline import Deadline
+from cluster.ranking import ranking_of
 from cluster.types import Candidates, Rows
 from deploy.replay.circumstances import NOT_RANKED, as_then, excuse_of, notes_of
 from deploy.replay.house import House
@@ -132,7 +133,7 @@ async def _ranked(
 ) -> Ranked:
     """before: the request, if the order must be as it was, failures included."""
     section = sections.ranker
-    if len(candidates) == 0 or not (section.light.enabled or section.heavy.enabled):
+    if len(candidates) == 0 or ranking_of(fleet.spec, section).stage == "merged":
         return as_merged(candidates)
     if before is not None and any(reason in NOT_RANKED for reason in before.ranked_degraded):
         return as_merged(candidates)

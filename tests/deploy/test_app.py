@@ -446,6 +446,7 @@ def test_health() -> None:
     assert world.get("/readyz").status_code == 200
     whole = world.get("/v1/cluster").json()
     assert (whole["state"], whole["answered_by"]) == ("READY", {"node_id": "", "pid": os.getpid()})
+    assert whole["ranking"] == {"heavy": "catboost", "stage": "heavy", "why": "nothing was judged"}
     world.view = view("ready", "ready", "dead", "ready")
     world.users.down = True
     after = world.get("/readyz?verbose")
@@ -460,7 +461,7 @@ def test_before_the_first_topology() -> None:
     world.view = None
     assert world.get("/readyz").status_code == 503
     cluster = world.get("/v1/cluster").json()
-    assert (cluster["state"], cluster["cluster"]) == ("STARTING", None)
+    assert (cluster["state"], cluster["cluster"], cluster["ranking"]) == ("STARTING", None, None)
     assert world.get("/version").json()["generation"] == ""
 
 

@@ -88,7 +88,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         shown = json.loads(to_json(view("ready", "dead", "ready", "ready"))) if self.server.state != "STARTING" else None
-        self._answer(200, {"state": self.server.state, "checks": ["[+]config ok", "[~]shards 3/4"], "cluster": shown})
+        ranking = {"heavy": "catboost", "stage": "light", "why": "heavy adds nothing"} if shown else None
+        checks = ["[+]config ok", "[~]shards 3/4"]
+        self._answer(200, {"state": self.server.state, "checks": checks, "ranking": ranking, "cluster": shown})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -173,6 +175,7 @@ def test_status(server: Server, capsys: pytest.CaptureFixture[str], state: str, 
     said = capsys.readouterr().out
     assert state in said
     assert ("shard-1" in said) is (state != "STARTING")
+    assert ("ranking light: heavy adds nothing" in said) is (state != "STARTING")
     assert "[~]shards 3/4" in said
 
 

@@ -9,9 +9,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from cluster.clients import Fleet
 from cluster.config import RankerSection
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, RankerUnavailable, SchemaMismatch
+from cluster.spec import RankingSpec, RankStage
 from cluster.types import Candidates, RankQuery, RankReply, UserRecord
 from router.merge import merge
 from router.plan import plan
@@ -19,7 +21,7 @@ from router.quality import Quality
 from router.rank import Ranked, rank, rank_query
 from router.request import Request
 from tests.router.asking import sections
-from tests.router.fakes import Catalogue, ReverseRanker, fleet, user
+from tests.router.fakes import Catalogue, ReverseRanker, user
 
 CATALOGUE = Catalogue.random(300)
 SPEC = CATALOGUE.spec(2)
@@ -42,13 +44,16 @@ def ranked(
     section: RankerSection = SECTION,
     quality: Quality = FULL,
     budget_ms: float = 50,
+    judged: RankStage = "heavy",
 ) -> Ranked:
+    spec = msgspec.structs.replace(SPEC, rankings=(RankingSpec("catboost", judged, ""),))
+
     async def run() -> Ranked:
         return await rank(
             CANDIDATES,
             REQUEST,
             record,
-            fleet=fleet(CATALOGUE, CATALOGUE.shards(2), ranker),  # type: ignore[arg-type]
+            fleet=Fleet(7, spec, tuple(CATALOGUE.shards(2)), ranker),  # type: ignore[arg-type]
             section=section,
             quality=quality,
             deadline=Deadline.after_ms(budget_ms),
@@ -131,6 +136,24 @@ def test_ranking_switched_off_is_no_degradation() -> None:
     outcome = ranked(None, section=off)
     assert_merged_order(outcome)
     assert outcome.degraded == ()
+
+
+def test_where_no_model_serves_no_ranker_is_asked_and_nothing_is_degraded() -> None:
+    for ranker in (ReverseRanker(), None):
+        outcome = ranked(ranker, judged="merged")
+        assert_merged_order(outcome)
+        assert (outcome.degraded, outcome.trace, outcome.learnt_ms) == ((), None, None)
+        assert ranker is None or ranker.queries == []
+
+
+def test_where_the_heavy_model_does_not_serve_nothing_is_asked_of_it() -> None:
+    ranker = ReverseRanker()
+    outcome = ranked(ranker, judged="light")
+    assert [query.n_heavy for query in ranker.queries] == [0]
+    assert outcome.degraded == () and outcome.trace is not None and outcome.trace.n_heavy_full == 0
+    insisting = RankerSection.model_validate({"heavy": {"enabled": True}})
+    ranked(ranker, judged="light", section=insisting)
+    assert ranker.queries[-1].n_heavy == 100
 
 
 class LyingRanker(ReverseRanker):
