@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -168,7 +169,8 @@ def _cased(parts: Sequence[str]) -> Key:
 def _value(key: Key, raw: str) -> object:
     """The text of an override as a TOML value; where the key wants a string, quotes may be left out."""
     field = field_at(key)
-    if field is not None and isinstance(field.default, str) and not raw.startswith(('"', "'")):
+    wants_text = field is not None and isinstance(field.default, str) and True not in get_args(field.annotation)
+    if wants_text and not raw.startswith(('"', "'")):
         return raw
     parsed = _parsed(f"value = {raw}")
     return raw if parsed is None or len(parsed) != 1 else parsed["value"]

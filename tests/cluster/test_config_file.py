@@ -70,6 +70,8 @@ def test_precedence_and_origins(tmp_path: Path) -> None:
 def test_overrides_of_strings_need_no_quotes_and_capitals_find_their_key() -> None:
     config = load(None, overrides=["http.host=0.0.0.0", "cluster.name=42"], environ={"OSKOLOK__SOURCES__ANN__M": "8"}).config
     assert (config.http.host, config.cluster.name, config.sources.ann.M) == ("0.0.0.0", "42", 8)
+    for raw, value in (("true", True), ("false", False), ("auto", "auto")):
+        assert load(None, overrides=[f"ranker.heavy.enabled={raw}"]).config.ranker.heavy.enabled == value
     assert load(None, overrides=["catalog.number=['price']"]).config.catalog.number == ("price",)
 
 
