@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 BENCHES := fanout filter ranker http kernel scaling sources ranking
+READY_NEURAL := .venv/.ready-neural
 
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test test-neural check format bench lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(READY) ## create .venv with the locked dependencies
 
@@ -20,9 +21,16 @@ $(READY): requirements.lock pyproject.toml setup.py $(wildcard shard/native/*)
 demo: $(READY) ## fetch the demo data, build, start the cluster, answer real queries (ONCE=1: then stop)
 	$(BIN)/oskolok demo $(if $(ONCE),--once)
 
-test: $(READY) ## all tests, the ones with a real Ray cluster last
-	$(BIN)/python -m pytest -q -m "not ray"
+test: $(READY) ## all tests but those of test-neural, the ones with a real Ray cluster last
+	$(BIN)/python -m pytest -q -m "not ray and not neural"
 	$(BIN)/python -m pytest -q -m ray
+
+test-neural: $(READY_NEURAL) ## the tests of the two-tower model; installs torch
+	$(BIN)/python -m pytest -q -m neural
+
+$(READY_NEURAL): $(READY)
+	$(BIN)/pip install --quiet -e '.[neural]'
+	@touch $(READY_NEURAL)
 
 check: $(READY) ## formatting, lint, types
 	$(BIN)/ruff format --check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import importlib.util
 import pkgutil
 
 import pytest
@@ -19,16 +18,18 @@ def modules() -> list[str]:
         for package in PACKAGES
         for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
         if not found.name.endswith((".actor", ".remote"))  # these import ray
-        and (found.name not in NEEDS_TORCH or importlib.util.find_spec("torch"))
     ]
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.neural) if name in NEEDS_TORCH else name for name in modules()]
+)
 def test_examples_hold(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def test_there_are_examples() -> None:
     finder = doctest.DocTestFinder()
-    found = [test for name in modules() for test in finder.find(importlib.import_module(name)) if test.examples]
+    names = [name for name in modules() if name not in NEEDS_TORCH]
+    found = [test for name in names for test in finder.find(importlib.import_module(name)) if test.examples]
     assert len(found) >= 5

@@ -57,7 +57,6 @@ def fit(log: EventLog, *, as_of: int = NOW, seed: int = 0, section: TwoTowerSect
 
 @pytest.fixture(scope="module")
 def tower() -> TwoTower:
-    pytest.importorskip("torch")
     return fit(world())
 
 
@@ -78,6 +77,7 @@ def same(a: TwoTower, b: TwoTower) -> bool:
     )
 
 
+@pytest.mark.neural
 def test_users_are_given_what_their_taste_buys(tower: TwoTower) -> None:
     vectors = tower.user_vectors(*features_of(world()))
     best = np.argsort(-(vectors @ tower.items.T), axis=1)[:, :10]
@@ -86,6 +86,7 @@ def test_users_are_given_what_their_taste_buys(tower: TwoTower) -> None:
     assert max(tower.recalls) > 0.25, "a tenth of the catalogue, of which a quarter is to the user's taste, holds .1 by chance"
 
 
+@pytest.mark.neural
 def test_a_stranger_s_basket_tells_the_taste(tower: TwoTower) -> None:
     serving = UserTower(tower.weights, tower.weights.features)
     for taste in range(N_TASTES):
@@ -95,6 +96,7 @@ def test_a_stranger_s_basket_tells_the_taste(tower: TwoTower) -> None:
         assert (best % N_TASTES == taste).mean() > 0.8
 
 
+@pytest.mark.neural
 def test_an_item_that_nobody_bought_is_what_its_attributes_are(tower: TwoTower) -> None:
     vectors = tower.user_vectors(*features_of(world()))
     scores = vectors @ tower.items[N_SOLD:].T
@@ -103,6 +105,7 @@ def test_an_item_that_nobody_bought_is_what_its_attributes_are(tower: TwoTower) 
     assert np.median(scores.max(axis=1)) < warm, "and it does not displace what is known to sell"
 
 
+@pytest.mark.neural
 def test_batches_of_users_and_single_requests_agree(tower: TwoTower) -> None:
     log = world()
     pairs, features = features_of(log)
@@ -125,8 +128,10 @@ def test_batches_of_users_and_single_requests_agree(tower: TwoTower) -> None:
         np.testing.assert_allclose(vector, vectors[user], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.neural
 def test_numpy_and_torch_agree() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     from train.tower_network import Network, Tokens
     from train.two_tower import _values
 
@@ -153,8 +158,10 @@ def test_numpy_and_torch_agree() -> None:
     assert (found[:, -1] == 1).all(), "the constant that meets the items' biases"
 
 
+@pytest.mark.neural
 def test_a_table_moves_as_torch_s_sparse_adam_moves_it() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     from train.tower_network import Table
 
     rng = np.random.default_rng(5)
@@ -176,8 +183,8 @@ def test_a_table_moves_as_torch_s_sparse_adam_moves_it() -> None:
     np.testing.assert_allclose(table.values, theirs.detach().numpy(), atol=1e-5)
 
 
+@pytest.mark.neural
 def test_the_denominator_of_the_softmax_is_estimated_without_bias() -> None:
-    pytest.importorskip("torch")
     from train.tower_network import Negatives
 
     rng = np.random.default_rng(4)
@@ -190,8 +197,8 @@ def test_the_denominator_of_the_softmax_is_estimated_without_bias() -> None:
     assert estimate == pytest.approx(np.exp(scores).sum(), rel=0.01)
 
 
+@pytest.mark.neural
 def test_what_a_user_bought_is_not_a_negative_of_that_user() -> None:
-    pytest.importorskip("torch")
     from train.tower_network import _own_labels
 
     labels = Ragged(np.array([0, 2, 2, 5]), np.array([3, 9, 1, 3, 4], np.int32))
@@ -200,6 +207,7 @@ def test_what_a_user_bought_is_not_a_negative_of_that_user() -> None:
     assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 2), (0, 3), (0, 4), (2, 0), (2, 2), (2, 3)]
 
 
+@pytest.mark.neural
 def test_the_same_seed_gives_the_same_tower_and_the_future_changes_nothing(tower: TwoTower) -> None:
     short = SECTION.model_copy(update={"n_epochs_max": 2})
     as_of = NOW - 20 * DAY_S
@@ -209,14 +217,15 @@ def test_the_same_seed_gives_the_same_tower_and_the_future_changes_nothing(tower
     assert not same(past, tower)
 
 
+@pytest.mark.neural
 def test_files_give_back_the_same_towers(tower: TwoTower, tmp_path: Path) -> None:
     tower.save(tmp_path)
     back = TwoTower.load(tmp_path)
     assert same(tower, back) and back.recalls == tower.recalls and back.weights.features == tower.weights.features
 
 
+@pytest.mark.neural
 def test_too_short_a_log_is_one_clear_error() -> None:
-    pytest.importorskip("torch")
     with pytest.raises(ConfigError, match=r"train\.two_tower\.label_days = 60"):
         fit(world(), section=SECTION.model_copy(update={"label_days": 60}))
     with pytest.raises(ConfigError, match="learned from 3 users"):

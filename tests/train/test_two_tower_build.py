@@ -24,6 +24,8 @@ from shard.shard import Shard
 from tests.train.test_build import DictStore
 from tests.worlds import build_tiny, tiny_config
 
+pytestmark = pytest.mark.neural
+
 BUDGET = {"enabled": True, "k": 30, "ef_construction": 40}
 LISTS = {"near": {"table": "two_tower", "seeds": "history", "k": 20}}
 SOURCES = {**tiny_config(Path("unused")).sources.model_dump(exclude_unset=True), SPACE: BUDGET, "item_lists": LISTS}
@@ -33,7 +35,6 @@ TRAIN = {**tiny_config(Path("unused")).train.model_dump(exclude_unset=True), SPA
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Generation, Config, UserTower]:
-    pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("towers")
     config = tiny_config(folder / "store", sources=SOURCES, train=TRAIN)
     built = build_tiny(folder, config=config)
