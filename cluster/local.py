@@ -7,7 +7,7 @@ awaitable that is returned is done already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from cluster.deadline import Deadline
@@ -31,8 +31,12 @@ class LocalShard(Protocol):
 class LocalRanker(Protocol):
     """What a process that holds the ranking models offers."""
 
-    def rank_batch(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> Sequence[RankReply | OskolokError]:
-        """One outcome for each query, its own error included; remaining_ms, aligned, is how long each may still take."""
+    def rank(
+        self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]
+    ) -> Iterator[Sequence[tuple[int, RankReply | OskolokError]]]:
+        """(position, outcome) of every query, its own error included, in waves of what becomes known at once; remaining_ms,
+        aligned, is how long each may still take.
+        """
         ...
 
 
@@ -61,13 +65,13 @@ class LocalRankerClient:
         self._ranker = ranker
 
     def rank(self, query: RankQuery, deadline: Deadline) -> asyncio.Future[RankReply]:
-        return _done(lambda: _reply(self._ranker.rank_batch([query], [deadline.remaining_ms()])[0]), deadline)
+        return _done(lambda: self._ranked(query, deadline), deadline)
 
-
-def _reply(outcome: RankReply | OskolokError) -> RankReply:
-    if isinstance(outcome, OskolokError):
-        raise outcome
-    return outcome
+    def _ranked(self, query: RankQuery, deadline: Deadline) -> RankReply:
+        ((_, outcome),) = (known for wave in self._ranker.rank([query], [deadline.remaining_ms()]) for known in wave)
+        if isinstance(outcome, OskolokError):
+            raise outcome
+        return outcome
 
 
 def failed(error: OskolokError) -> asyncio.Future[T]:

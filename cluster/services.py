@@ -7,7 +7,7 @@ read, GenerationMismatch for a generation this process does not hold; the caller
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from cluster.codec import (
@@ -21,6 +21,7 @@ from cluster.codec import (
 from cluster.errors import InternalError, InvalidQuery, OskolokError
 from cluster.local import LocalRanker, LocalShard
 from cluster.probe_codec import decode_probe_query, encode_probe_reply
+from cluster.side_lane import SideLane
 from cluster.transport.service import Call, Service
 from cluster.types import RankQuery
 
@@ -31,9 +32,13 @@ FETCH = 2
 RANK = 3
 PROBE = 4
 
+PROBES_MAX = 8
+"""Probes of one shard that may wait or run at once: as many as two routers let in (`router.why.IN_FLIGHT_MAX`)."""
+
 
 def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
-    """Serves RETRIEVE, FETCH and PROBE, one call after the other."""
+    """Serves RETRIEVE and FETCH, one call after the other, and PROBE beside them: a probe scans what a retrieval need not."""
+    probing = SideLane("probe", waiting_max=PROBES_MAX)
 
     def retrieve(call: Call) -> bytes:
         query = decode_query(call.body)
@@ -47,10 +52,13 @@ def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
         query = decode_probe_query(call.body)
         return encode_probe_reply(lookup(query.query.generation).probe(query))
 
-    methods = {RETRIEVE: retrieve, FETCH: fetch, PROBE: probe}
+    methods = {RETRIEVE: retrieve, FETCH: fetch}
 
     def serve(calls: Sequence[Call]) -> None:
         for call in calls:
+            if call.method == PROBE:
+                probing.take(call, probe, failed=_fail)
+                continue
             try:
                 body = methods.get(call.method, _unknown)(call)
             except Exception as error:
@@ -64,7 +72,7 @@ def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
 def ranker_service(lookup: Callable[[str], LocalRanker]) -> Service:
     """Serves RANK: the calls of one generation that wait together are ranked together."""
 
-    def serve(calls: Sequence[Call]) -> None:
+    def serve(calls: Sequence[Call]) -> Iterator[None]:
         waiting: dict[str, list[tuple[Call, RankQuery]]] = {}
         for call in calls:
             try:
@@ -74,25 +82,28 @@ def ranker_service(lookup: Callable[[str], LocalRanker]) -> Service:
             else:
                 waiting.setdefault(query.generation, []).append((call, query))
         for generation, batch in waiting.items():
-            _rank(lookup, generation, batch)
+            yield from _rank(lookup, generation, batch)
 
     return serve
 
 
-def _rank(lookup: Callable[[str], LocalRanker], generation: str, batch: list[tuple[Call, RankQuery]]) -> None:
+def _rank(lookup: Callable[[str], LocalRanker], generation: str, batch: list[tuple[Call, RankQuery]]) -> Iterator[None]:
+    """Every wave of replies leaves before the work for the next one begins."""
+    calls = [call for call, _ in batch]
     try:
-        remaining_ms = [call.deadline.remaining_ms() for call, _ in batch]
-        outcomes = lookup(generation).rank_batch([query for _, query in batch], remaining_ms)
-        assert len(outcomes) == len(batch), f"{len(outcomes)} outcomes for {len(batch)} queries"
+        remaining_ms = [call.deadline.remaining_ms() for call in calls]
+        for wave in lookup(generation).rank([query for _, query in batch], remaining_ms):
+            for at, outcome in wave:
+                if isinstance(outcome, OskolokError):
+                    _fail(calls[at], outcome)
+                else:
+                    calls[at].reply(encode_rank_reply(outcome, queue_us=calls[at].queued_us))
+            yield
+        assert all(call.answered for call in calls), f"the ranker left some of {len(calls)} queries without an outcome"
     except Exception as error:
-        for call, _ in batch:
-            _fail(call, error)
-        return
-    for (call, _), outcome in zip(batch, outcomes, strict=True):
-        if isinstance(outcome, OskolokError):
-            _fail(call, outcome)
-        else:
-            call.reply(encode_rank_reply(outcome, queue_us=call.queued_us))
+        for call in calls:
+            if not call.answered:
+                _fail(call, error)
 
 
 def _unknown(call: Call) -> NoReturn:

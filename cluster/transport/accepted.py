@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 HANDSHAKES_MAX = 256
-"""Connections that may be unproven at once; beyond it new ones are closed unheard."""
+"""Connections that may be unproven at once; beyond it a new one takes the place of the oldest. A peer that holds the secret
+proves it in one round trip, so strangers that only sit there cannot keep it out."""
 
 
 class Accepted(asyncio.Protocol):
@@ -45,11 +46,14 @@ class Accepted(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = self._server
         self._transport = cast(asyncio.Transport, transport)
-        unproven = sum(connection._handshake is not None for connection in server.connections)
-        server.connections.add(self)
-        if server.closing or unproven >= HANDSHAKES_MAX:
+        unproven = [connection for connection in server.connections if connection._handshake is not None]
+        server.connections[self] = None
+        if server.closing:
             self.abort()
             return
+        if len(unproven) >= HANDSHAKES_MAX:
+            _LOG.warning("cut %s, the oldest of %d without a handshake", peer_name(unproven[0]._transport), len(unproven))
+            unproven[0].abort()
         tune(self._transport)
         self._transport.set_write_buffer_limits(high=self._bytes_max)
         loop = asyncio.get_running_loop()
@@ -58,7 +62,7 @@ class Accepted(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._open = False
         self._stop_patience()
-        self._server.connections.discard(self)
+        self._server.connections.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -57,9 +57,8 @@ class Breaker:
         return await self._store.forget(generation)
 
     async def ping(self, deadline: Deadline) -> None:
-        """Asks the store whatever the breaker thinks: readiness wants the truth, and a success closes it."""
+        """Asks the store whatever the breaker thinks, and changes nothing: a store that answers a ping may fail every read."""
         await self._store.ping(deadline)
-        self._n_failures = 0
 
     async def close(self) -> None:
         await self._store.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from cluster.errors import InvalidQuery
@@ -45,12 +47,12 @@ class FakeRanker:
         self.batches: list[int] = []
         self.remaining_ms: list[float] = []
 
-    def rank_batch(self, queries, remaining_ms) -> list[RankReply]:
+    def rank(self, queries, remaining_ms) -> Iterator[list[tuple[int, RankReply]]]:
         self.batches.append(len(queries))
         self.remaining_ms += remaining_ms
         if self.error is not None:
             raise self.error
-        return [self._rank(query) for query in queries]
+        yield [(at, self._rank(query)) for at, query in enumerate(queries)]
 
     def _rank(self, query: RankQuery) -> RankReply:
         m = len(query.keys)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -15,15 +17,18 @@ from cluster.errors import (
     GenerationMismatch,
     InternalError,
     InvalidQuery,
+    Overloaded,
     RankerUnavailable,
     ShardLoading,
 )
 from cluster.local import LocalRankerClient, LocalShardClient
 from cluster.pool import RankerPool, ShardReplicas
-from cluster.services import ranker_service, shard_service
-from cluster.types import Condition, FetchQuery, Filter
+from cluster.services import PROBES_MAX, ranker_service, shard_service
+from cluster.topology import Address
+from cluster.transport.host import ServerThread
+from cluster.types import Condition, FetchQuery, Filter, RankReply
 from tests.cluster.parts import FakeRanker, FakeShard, fetch_query, probe_query, query, rank_query
-from tests.cluster.serving import channel_to, run, serving, soon
+from tests.cluster.serving import LIMITS, NODE, SECRET, channel_to, run, serving, socket_folder, soon, until
 
 ROADS = ["local", "channel", "one replica", "two replicas"]
 
@@ -188,6 +193,100 @@ def test_requests_that_wait_together_are_ranked_together_by_generation() -> None
 
     serve_and_call(ranker_service(lookup), calls)
     assert (rankers["a"].batches, rankers["b"].batches) == ([2], [4])
+
+
+def test_a_reply_that_is_known_leaves_before_the_next_heavy_call() -> None:
+    arrived = threading.Event()
+    in_time: list[bool] = []
+
+    class Wavy(FakeRanker):
+        def rank(self, queries, remaining_ms) -> Iterator[list[tuple[int, RankReply]]]:
+            yield from super().rank(queries, remaining_ms)
+            in_time.append(arrived.wait(5))
+
+    async def check(address: Address) -> None:
+        async with channel_to(address) as channel:
+            client = RankerChannel("r", channel)
+            await client.rank(rank_query(), soon(10_000))
+            arrived.set()
+
+    with socket_folder() as folder:
+        host = ServerThread(ranker_service(lambda generation: Wavy()), secret=SECRET, limits=LIMITS, batch_max=32)
+        host.start(unix_path=f"{folder}/s")
+        try:
+            run(check(Address(NODE, "", 0, f"{folder}/s")))
+        finally:
+            host.stop()
+    assert in_time == [True]
+
+
+class SlowProbe(FakeShard):
+    """Its probes take until the test lets them go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def probe(self, query):
+        self.begun.set()
+        assert self.go_on.wait(10), "the test lets probes go on"
+        return super().probe(query)
+
+
+def test_a_retrieval_does_not_wait_for_a_probe() -> None:
+    shard = SlowProbe()
+
+    async def calls(channel) -> None:
+        client = ShardChannel("s", channel)
+        probed = client.probe(probe_query(), soon(10_000))
+        await until(shard.begun.is_set)
+        assert (await client.retrieve(query(), soon())).keys.tolist() == [7]
+        assert not probed.done()
+        shard.go_on.set()
+        assert (await probed).held == {"ann": 9}
+
+    serve_and_call(shard_service(lambda generation: shard), calls)
+
+
+def test_probes_that_would_wait_too_long_are_refused_and_their_place_comes_back() -> None:
+    shard = SlowProbe()
+
+    async def calls(channel) -> None:
+        client = ShardChannel("s", channel)
+        probes = [client.probe(probe_query(), soon(10_000)) for _ in range(PROBES_MAX)]
+        with pytest.raises(Overloaded, match=f"{PROBES_MAX} calls wait for the probe lane"):
+            await client.probe(probe_query(), soon())
+        shard.go_on.set()
+        assert len(await asyncio.gather(*probes)) == PROBES_MAX
+        assert (await client.probe(probe_query(), soon())).held == {"ann": 9}
+
+    serve_and_call(shard_service(lambda generation: shard), calls)
+
+
+def test_a_probe_whose_deadline_passed_in_the_lane_costs_no_work() -> None:
+    n_probed = []
+
+    class Counting(SlowProbe):
+        def probe(self, query):
+            n_probed.append(query.key)
+            return super().probe(query)
+
+    shard = Counting()
+
+    async def calls(channel) -> None:
+        client = ShardChannel("s", channel)
+        first = client.probe(probe_query(), soon(10_000))
+        await until(shard.begun.is_set)
+        hurried = client.probe(probe_query(), Deadline.after_ms(20))
+        with pytest.raises(DeadlineExceeded):
+            await hurried
+        shard.go_on.set()
+        await first
+        await client.probe(probe_query(), soon())
+
+    serve_and_call(shard_service(lambda generation: shard), calls)
+    assert len(n_probed) == 2
 
 
 def test_a_query_that_makes_no_sense_spoils_only_itself() -> None:

@@ -195,11 +195,16 @@ def test_strangers_cannot_take_every_place(monkeypatch) -> None:
     monkeypatch.setattr(accepted, "HANDSHAKES_MAX", 3)
 
     async def check() -> None:
-        async with serving(Puppet()) as (server, address), contextlib.AsyncExitStack() as stack:
-            for _ in range(3):
-                await stack.enter_async_context(stranger(address))
-            await until(lambda: len(server.connections) == 3)
-            assert await is_cut(await stack.enter_async_context(stranger(address)))
+        async with serving(Puppet()) as (server, address), channel_to(address) as proven, contextlib.AsyncExitStack() as stack:
+            strangers = []
+            for n in range(3):
+                strangers.append(await stack.enter_async_context(stranger(address)))
+                await until(lambda n=n: len(server.connections) == 2 + n)
+            async with channel_to(address) as late:
+                assert await late.call(ECHO, b"in", soon(), bytes) == b"in"
+                assert await is_cut(strangers[0])
+                assert len(server.connections) == 4
+            assert await proven.call(ECHO, b"still here", soon(), bytes) == b"still here"
 
     run(check())
 

@@ -32,6 +32,8 @@ class Moody:
         self.n_asked += 1
         if self.mood == "hangs":
             await asyncio.Event().wait()
+        if self.mood == "reads fail":
+            raise UserStoreUnavailable("a page cannot be read")
         await self.ping(deadline)
         return None
 
@@ -141,16 +143,15 @@ def test_a_cancelled_probe_leaves_the_next_one_its_turn() -> None:
     asyncio.run(run())
 
 
-def test_a_ping_that_succeeds_closes_it() -> None:
+def test_a_ping_that_succeeds_leaves_it_open_for_reads_that_fail() -> None:
     async def run() -> None:
         store, _, breaker = opened()
-        store.mood = "down"
+        store.mood = "reads fail"
         for _ in range(FAILURES_TO_OPEN):
             await ask(breaker)
-        with pytest.raises(UserStoreUnavailable):
-            await breaker.ping(Deadline.after_ms(100))
-        store.mood = "up"
         await breaker.ping(Deadline.after_ms(100))
-        assert await ask(breaker) == "answered"
+        n_asked = store.n_asked
+        assert breaker.is_open and await ask(breaker) == "unavailable"
+        assert store.n_asked == n_asked, "an open breaker spares the store"
 
     asyncio.run(run())
