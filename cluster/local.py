@@ -33,9 +33,9 @@ class LocalRanker(Protocol):
 
     def rank(
         self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]
-    ) -> Iterator[Sequence[tuple[int, RankReply | OskolokError]]]:
-        """(position, outcome) of every query, its own error included, in waves of what becomes known at once; remaining_ms,
-        aligned, is how long each may still take.
+    ) -> Iterator[tuple[int, RankReply | OskolokError]]:
+        """(position, outcome) of every query, its own error included, each as soon as it is known; remaining_ms, aligned, is
+        how long each may still take.
         """
         ...
 
@@ -68,7 +68,7 @@ class LocalRankerClient:
         return _done(lambda: self._ranked(query, deadline), deadline)
 
     def _ranked(self, query: RankQuery, deadline: Deadline) -> RankReply:
-        ((_, outcome),) = (known for wave in self._ranker.rank([query], [deadline.remaining_ms()]) for known in wave)
+        ((_, outcome),) = self._ranker.rank([query], [deadline.remaining_ms()])
         if isinstance(outcome, OskolokError):
             raise outcome
         return outcome

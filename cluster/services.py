@@ -7,7 +7,7 @@ read, GenerationMismatch for a generation this process does not hold; the caller
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cluster.codec import (
@@ -72,7 +72,7 @@ def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
 def ranker_service(lookup: Callable[[str], LocalRanker]) -> Service:
     """Serves RANK: the calls of one generation that wait together are ranked together."""
 
-    def serve(calls: Sequence[Call]) -> Iterator[None]:
+    def serve(calls: Sequence[Call]) -> None:
         waiting: dict[str, list[tuple[Call, RankQuery]]] = {}
         for call in calls:
             try:
@@ -82,23 +82,21 @@ def ranker_service(lookup: Callable[[str], LocalRanker]) -> Service:
             else:
                 waiting.setdefault(query.generation, []).append((call, query))
         for generation, batch in waiting.items():
-            yield from _rank(lookup, generation, batch)
+            _rank(lookup, generation, batch)
 
     return serve
 
 
-def _rank(lookup: Callable[[str], LocalRanker], generation: str, batch: list[tuple[Call, RankQuery]]) -> Iterator[None]:
-    """Every wave of replies leaves before the work for the next one begins."""
+def _rank(lookup: Callable[[str], LocalRanker], generation: str, batch: list[tuple[Call, RankQuery]]) -> None:
+    """Each reply is written as soon as it is known, hence sent before the work for the next one begins."""
     calls = [call for call, _ in batch]
     try:
         remaining_ms = [call.deadline.remaining_ms() for call in calls]
-        for wave in lookup(generation).rank([query for _, query in batch], remaining_ms):
-            for at, outcome in wave:
-                if isinstance(outcome, OskolokError):
-                    _fail(calls[at], outcome)
-                else:
-                    calls[at].reply(encode_rank_reply(outcome, queue_us=calls[at].queued_us))
-            yield
+        for at, outcome in lookup(generation).rank([query for _, query in batch], remaining_ms):
+            if isinstance(outcome, OskolokError):
+                _fail(calls[at], outcome)
+            else:
+                calls[at].reply(encode_rank_reply(outcome, queue_us=calls[at].queued_us))
         assert all(call.answered for call in calls), f"the ranker left some of {len(calls)} queries without an outcome"
     except Exception as error:
         for call in calls:

@@ -111,12 +111,11 @@ class Ranker:
 
     def rank_batch(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> list[Outcome]:
         """The outcome of each query, in their order, once all are known. See `rank`."""
-        outcomes = dict(known for wave in self.rank(queries, remaining_ms) for known in wave)
+        outcomes = dict(self.rank(queries, remaining_ms))
         return [outcomes[at] for at in range(len(queries))]
 
-    def rank(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> Iterator[list[tuple[int, Outcome]]]:
-        """(position, reply or error) of every query, in waves: each holds what became known at once, and can leave before the
-        work for the next one begins.
+    def rank(self, queries: Sequence[RankQuery], remaining_ms: Sequence[float]) -> Iterator[tuple[int, Outcome]]:
+        """(position, reply or error) of every query, each as soon as it is known, so that the hurried can leave early.
 
         remaining_ms: until each one's deadline, counted from this call. Errors, each for its query alone: DeadlineExceeded
         if it passed before the light model could begin, SchemaMismatch, GenerationMismatch, InvalidQuery.
@@ -132,14 +131,13 @@ class Ranker:
                 lit = self._rank_light(at, queries[at])
             except OskolokError as error:
                 self.counts.refused += 1
-                yield [(at, error)]
+                yield at, error
                 continue
             if self._heavy is None or lit.n_heavy == 0:
-                yield [(at, _light_reply(lit, skipped=""))]
+                yield at, _light_reply(lit, skipped="")
             else:
                 waiting.append(lit)
-        if waiting:
-            yield from self._rank_heavy(waiting, remaining_ms, started)
+        yield from self._rank_heavy(waiting, remaining_ms, started)
 
     def _rank_light(self, at: int, query: RankQuery) -> _Lit:
         started = self._clock()
@@ -158,23 +156,24 @@ class Ranker:
 
     def _rank_heavy(
         self, waiting: Sequence[_Lit], remaining_ms: Sequence[float], started: float
-    ) -> Iterator[list[tuple[int, Outcome]]]:
-        """Before each call light replies for those who have no time left for it, then the call's own. What is left is planned
-        anew after every call, which may have taken longer than it should.
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Before each call light replies for those who have no time left for it, then the call's own.
+
+        What waits is planned anew after every call, which may have taken longer than it should.
         """
-        assert self._heavy_cost is not None
         while waiting:
+            assert self._heavy_cost is not None, "nobody waits without a heavy model"
             elapsed_us = self._since_us(started)
             remaining_us = [remaining_ms[lit.at] * 1000 - elapsed_us for lit in waiting]
             plan = plan_calls(remaining_us, [lit.n_heavy for lit in waiting], self._heavy_cost)
             self.counts.heavy_late += len(plan.late)
-            if plan.late:
-                yield [(waiting[i].at, _light_reply(waiting[i], skipped=LATE)) for i in plan.late]
+            for i in plan.late:
+                yield waiting[i].at, _light_reply(waiting[i], skipped=LATE)
             if plan.calls:
-                yield self._call_heavy([waiting[i] for i in plan.calls[0]])
+                yield from self._call_heavy([waiting[i] for i in plan.calls[0]])
             waiting = [waiting[i] for members in plan.calls[1:] for i in members]
 
-    def _call_heavy(self, members: Sequence[_Lit]) -> list[tuple[int, Outcome]]:
+    def _call_heavy(self, members: Sequence[_Lit]) -> Iterator[tuple[int, Outcome]]:
         """One call for the best candidates of all members, in columns as they lie in memory: see `HeavyModel`."""
         assert self._heavy is not None and self._heavy_cost is not None
         started = self._clock()
@@ -183,22 +182,21 @@ class Ranker:
             scores = self._heavy.score(rows)
         except OskolokError:
             self.counts.heavy_failed += len(members)
-            return [(lit.at, _light_reply(lit, skipped="failed")) for lit in members]
+            yield from ((lit.at, _light_reply(lit, skipped="failed")) for lit in members)
+            return
         heavy_us = self._since_us(started)
         self._heavy_cost = self._heavy_cost.after(len(rows), heavy_us)
         self.counts.heavy_calls += 1
         self.counts.heavy_rows += len(rows)
-        outcomes: list[tuple[int, Outcome]] = []
         begin = 0
         for lit in members:
             own = scores[begin : begin + lit.n_heavy]
             begin += lit.n_heavy
             if _all_finite(own):
-                outcomes.append((lit.at, _heavy_reply(lit, own, heavy_us)))
+                yield lit.at, _heavy_reply(lit, own, heavy_us)
             else:
                 self.counts.heavy_nonfinite += 1
-                outcomes.append((lit.at, _light_reply(lit, skipped="nonfinite")))
-        return outcomes
+                yield lit.at, _light_reply(lit, skipped="nonfinite")
 
     def _since_us(self, started: float) -> float:
         return (self._clock() - started) * 1e6

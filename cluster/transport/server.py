@@ -12,7 +12,6 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import cast
 
 from cluster.config import TransportSection
@@ -53,7 +52,6 @@ class Server:
         self._service = service
         self._batch_max = batch_max
         self._queue: deque[Call] = deque()
-        self._begun: tuple[list[Call], Iterator[None]] | None = None  # a batch whose service has more to do
         self._turn_is_due = False
         self._listeners: list[asyncio.Server] = []
         self._unix_path = ""
@@ -86,7 +84,6 @@ class Server:
         while any(connection.in_flight for connection in self.connections) and self._loop.time() < until:
             await asyncio.sleep(0.002)
         self._queue.clear()
-        self._begun = None
         for connection in list(self.connections):
             connection.close()
         until = max(until, self._loop.time() + 0.1)
@@ -118,8 +115,7 @@ class Server:
         queue, clock = self._queue, self.clock
         now = clock()
         until = now + _TURN_S
-        self._go_on()
-        while queue and self._begun is None and now < until:
+        while queue and now < until:
             batch: list[Call] = []
             while queue and len(batch) < self._batch_max:
                 call = queue.popleft()
@@ -133,37 +129,16 @@ class Server:
             if batch:
                 self._serve(batch)
             now = clock()
-        self._turn_is_due = bool(queue) or self._begun is not None
-        if self._turn_is_due:
+        self._turn_is_due = bool(queue)
+        if queue:
             self._loop.call_soon(self._take_turn)
 
     def _serve(self, batch: list[Call]) -> None:
         try:
-            steps = self._service(batch)
-        except Exception as error:
-            _fail(batch, error)
-        else:
-            if steps is not None:
-                self._begun = batch, steps
-                self._go_on()
-
-    def _go_on(self) -> None:
-        """One step of the service that is not through yet, if there is one."""
-        if self._begun is None:
-            return
-        batch, steps = self._begun
-        try:
-            for _ in steps:
-                return
-        except Exception as error:
-            _fail(batch, error)
-        self._begun = None
-
-
-def _fail(batch: list[Call], error: Exception) -> None:
-    """Whatever it is, it is the callers' answer; see errors.to_wire."""
-    if not isinstance(error, OskolokError):
-        _LOG.exception("the service failed on %d calls", len(batch), exc_info=error)
-    for call in batch:
-        if not call.answered:
-            call.fail(error)
+            self._service(batch)
+        except Exception as error:  # whatever it is, it is the callers' answer; see errors.to_wire
+            if not isinstance(error, OskolokError):
+                _LOG.exception("the service failed on %d calls", len(batch))
+            for call in batch:
+                if not call.answered:
+                    call.fail(error)

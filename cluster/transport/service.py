@@ -1,14 +1,12 @@
 """What a data-plane server hands to whoever does the work: calls, in batches.
 
 A service is a plain function. It answers each call with bytes or an error, now or later, from the server's own thread.
-What it leaves unanswered when it raises is answered with that error. A service may be a generator: at each `yield` the
-answers it has given so far leave, since what is written to a socket is sent only when the loop gets its turn, and the server
-begins nothing else before the service is through.
+What it leaves unanswered when it raises is answered with that error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cluster.codec import encode_error
@@ -65,4 +63,4 @@ class Call:
         self.origin.answer(self, ERROR, encode_error(error))
 
 
-Service = Callable[[Sequence[Call]], Iterator[None] | None]
+Service = Callable[[Sequence[Call]], None]

@@ -47,12 +47,12 @@ class FakeRanker:
         self.batches: list[int] = []
         self.remaining_ms: list[float] = []
 
-    def rank(self, queries, remaining_ms) -> Iterator[list[tuple[int, RankReply]]]:
+    def rank(self, queries, remaining_ms) -> Iterator[tuple[int, RankReply]]:
         self.batches.append(len(queries))
         self.remaining_ms += remaining_ms
         if self.error is not None:
             raise self.error
-        yield [(at, self._rank(query)) for at, query in enumerate(queries)]
+        yield from ((at, self._rank(query)) for at, query in enumerate(queries))
 
     def _rank(self, query: RankQuery) -> RankReply:
         m = len(query.keys)

@@ -200,7 +200,7 @@ def test_a_reply_that_is_known_leaves_before_the_next_heavy_call() -> None:
     in_time: list[bool] = []
 
     class Wavy(FakeRanker):
-        def rank(self, queries, remaining_ms) -> Iterator[list[tuple[int, RankReply]]]:
+        def rank(self, queries, remaining_ms) -> Iterator[tuple[int, RankReply]]:
             yield from super().rank(queries, remaining_ms)
             in_time.append(arrived.wait(5))
 

@@ -151,10 +151,24 @@ def test_the_light_phase_of_others_may_use_a_deadline_up() -> None:
 def test_a_hurried_request_is_answered_before_patient_ones_are_worked_on() -> None:
     ranker, clock = timed(heavy_us=5_000)
     started = clock.now
-    waves = ranker.rank([query_of(0), query_of(1), query_of(2)], [100.0, 3.0, 7.0])
-    answered = [(at, 1000 * (clock.now - started)) for wave in waves for at, _ in wave]
+    outcomes = ranker.rank([query_of(0), query_of(1), query_of(2)], [100.0, 3.0, 7.0])
+    answered = [(at, 1000 * (clock.now - started)) for at, _ in outcomes]
     assert [at for at, _ in answered] == [1, 2, 0]
     assert answered[0][1] < 3 and answered[1][1] < 7
+
+
+def test_a_call_that_took_too_long_costs_the_next_its_heavy_order_and_not_its_answer() -> None:
+    clock = FakeClock()
+    heavy = SumModel(clock=clock, fixed_us=100, per_row_us=1_000)
+    ranker = Ranker(spec_of(), light=SumModel(clock=clock), heavy=heavy, clock=clock)
+    heavy.fixed_us = 25_000
+    started = clock.now
+    answered = {}
+    for at, outcome in ranker.rank([query_of(0), query_of(1)], [7.0, 33.0]):
+        assert isinstance(outcome, RankReply)
+        answered[at] = (outcome.skipped, 1000 * (clock.now - started))
+    assert answered[0][0] == "" and answered[1][0] == "deadline"
+    assert answered[1][1] < 33
 
 
 def test_a_slow_machine_is_learnt_about() -> None:
@@ -174,13 +188,12 @@ def test_every_request_is_answered_once_and_in_time_if_at_all(batch: list[tuple[
     started = clock.now
     queries = [query_of(i, n_heavy=n) for i, (n, _) in enumerate(batch)]
     seen = []
-    for wave in ranker.rank(queries, [ms for _, ms in batch]):
-        for at, outcome in wave:
-            seen.append(at)
-            if isinstance(outcome, RankReply) and outcome.n_heavy:
-                assert (clock.now - started) * 1000 <= batch[at][1]
-            elif isinstance(outcome, OskolokError):
-                assert isinstance(outcome, DeadlineExceeded)
+    for at, outcome in ranker.rank(queries, [ms for _, ms in batch]):
+        seen.append(at)
+        if isinstance(outcome, RankReply) and outcome.n_heavy:
+            assert (clock.now - started) * 1000 <= batch[at][1]
+        elif isinstance(outcome, OskolokError):
+            assert isinstance(outcome, DeadlineExceeded)
     assert sorted(seen) == list(range(len(batch)))
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,24 +15,7 @@ from cluster.errors import (
     OskolokError,
     all_classes,
 )
-from cluster.topology import Address
-from cluster.transport.host import ServerThread
-from tests.cluster.serving import (
-    ECHO,
-    FAIL,
-    HOLD,
-    LIMITS,
-    NODE,
-    RAISE,
-    SECRET,
-    Puppet,
-    channel_to,
-    run,
-    serving,
-    socket_folder,
-    soon,
-    until,
-)
+from tests.cluster.serving import ECHO, FAIL, HOLD, RAISE, Puppet, channel_to, run, serving, soon, until
 
 
 def test_a_call_is_answered_over_tcp_and_over_a_unix_socket() -> None:
@@ -237,53 +218,6 @@ def test_waiting_calls_reach_a_batching_service_together_up_to_batch_max() -> No
         return puppet.batches
 
     assert run(check()) == [8, 8, 4]
-
-
-def test_answers_before_a_yield_have_arrived_before_the_service_goes_on() -> None:
-    arrived = threading.Event()
-    in_time: list[bool] = []
-
-    def in_two_steps(calls) -> Iterator[None]:
-        for call in calls:
-            call.reply(b"first")
-        yield
-        in_time.append(arrived.wait(5))
-
-    async def check(address: Address) -> None:
-        async with channel_to(address) as channel:
-            assert await channel.call(ECHO, b"", soon(10_000), bytes) == b"first"
-            arrived.set()
-
-    with socket_folder() as folder:
-        host = ServerThread(in_two_steps, secret=SECRET, limits=LIMITS, batch_max=2)
-        host.start(unix_path=f"{folder}/s")
-        try:
-            run(check(Address(NODE, "", 0, f"{folder}/s")))
-        finally:
-            host.stop()
-    assert in_time == [True]
-
-
-def test_a_service_that_is_not_through_keeps_what_arrives_meanwhile_waiting() -> None:
-    said: list[str] = []
-
-    def in_three_steps(calls) -> Iterator[None]:
-        name = calls[0].body.decode()
-        for step in range(3):
-            said.append(f"{name}{step}")
-            yield
-        if name == "b":
-            raise RuntimeError("a bug in the last step")
-        calls[0].reply(calls[0].body)
-
-    async def check() -> None:
-        async with serving(in_three_steps) as (_, address), channel_to(address) as channel:
-            calls = [channel.call(ECHO, name, soon(), bytes) for name in (b"a", b"b", b"c")]
-            outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            assert (outcomes[0], type(outcomes[1]), outcomes[2]) == (b"a", InternalError, b"c")
-
-    run(check())
-    assert said == [f"{name}{step}" for name in "abc" for step in range(3)]
 
 
 def test_time_in_the_queue_is_measured_from_arrival() -> None:
