@@ -66,7 +66,9 @@ class ServingSlot(Generic[T]):
         return served
 
     def status(self) -> ReplicaStatus:
-        """How this process is; answers while loading."""
+        """How this process is; answers while loading. It speaks for the thread that serves, whichever thread is asked."""
+        if not self._server.alive:
+            self._state, self._detail = "dead", "the data-plane thread has ended"
         return ReplicaStatus(
             name=self._name,
             shard=self._shard,
@@ -76,6 +78,7 @@ class ServingSlot(Generic[T]):
             generation=self._loaded[0] if self._loaded else "",
             load_s=self._load_s,
             detail=self._detail,
+            unanswered_s=self._server.unanswered_s(),
         )
 
     def stop(self) -> None:

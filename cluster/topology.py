@@ -42,7 +42,10 @@ class Topology(msgspec.Struct, frozen=True):
 
 
 class ReplicaStatus(msgspec.Struct, frozen=True):
-    """What a shard or ranker actor says of itself when the supervisor asks. `shard` is -1 for a ranker."""
+    """What a shard or ranker actor says of itself when the supervisor asks. `shard` is -1 for a ranker.
+
+    unanswered_s: how long its data plane has owed an answer to a call that needs no work.
+    """
 
     name: str
     shard: int
@@ -52,3 +55,4 @@ class ReplicaStatus(msgspec.Struct, frozen=True):
     generation: str
     load_s: float
     detail: str = ""
+    unanswered_s: float = 0.0

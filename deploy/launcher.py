@@ -176,7 +176,7 @@ class Launcher:
         )
 
     def _start_supervisor(self, wiring: Wiring) -> None:
-        from deploy.supervisor import Supervisor
+        from deploy.ray_actors import SupervisorActor
 
         with contextlib.suppress(ValueError):
             self._ray.get_actor(SUPERVISOR, namespace=self._config.ray.namespace)
@@ -191,7 +191,7 @@ class Launcher:
             "max_task_retries": 0,
             "num_cpus": 0,
         }
-        self._supervisor = self._ray.remote(Supervisor).options(**options).remote(wiring)
+        self._supervisor = self._ray.remote(SupervisorActor).options(**options).remote(wiring)
 
     def _start_serve(self, wiring: Wiring) -> None:
         from ray import serve

@@ -1,13 +1,15 @@
 """What should run, what does, and what to do about the difference. Pure: no Ray, no clock of its own.
 
 Each slot (shard 3's replica 0, ranker 1) is followed through what is heard of its actor: a status, silence, its death. `plan`
-then says which actors to start and which to kill. An actor that is silent is a suspect, not dead; one that keeps failing is
-started ever more rarely, and never given up: mending the cause is enough to bring it back.
+then says which actors to start and which to kill. An actor that is silent is a suspect, not dead: its silence counts from the
+first question that it left unanswered, and only while the supervisor was awake to hear an answer. Those that stay silent are
+ended one at a time. An actor that keeps failing is started ever more rarely, and never given up: mending the cause is enough
+to bring it back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.spec import GenerationSpec
@@ -21,10 +23,13 @@ BACKOFF_S = (0.0, 2.0, 8.0, 15.0, 20.0)
 """Wait before the start that follows n failures in a row; the last entry goes on. At most 5 restarts in any minute."""
 
 SILENT_READY_S = 10.0
-"""A ready actor that says nothing for this long is replaced. Long, because on a starved machine the slow look dead."""
+"""A ready actor that is silent for this long is replaced. Long, because on a starved machine the slow look dead."""
 
 SILENT_LOADING_S = 180.0
 """The same while it starts or reads its snapshot: libraries hold the interpreter's lock while they load an index."""
+
+UNANSWERED_S = 1.0
+"""An actor whose data plane leaves a call that needs no work unanswered for longer than this is silent, whatever it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +50,21 @@ def slots_of(n_shards: int, n_rankers: int) -> tuple[Slot, ...]:
 class Seen:
     """What is known of a slot's actor.
 
-    exists: whether there may be a process to kill.  since: when it got into this health.  heard_at: its last status.
+    since: when it got into this health.  exists: whether there may be a process to kill.
     failures: starts in a row that came to nothing, the present one included once it has failed.  detail: why, for people.
+    silent_since: when its silence began, None while it answers.  ended_at: when the slot's actor was ended for its silence,
+    None again once the one that replaces it is ready or has failed.
     """
 
     health: Health
     since: float
-    heard_at: float
     exists: bool = False
     starts: int = 0
     failures: int = 0
     status: ReplicaStatus | None = None
     detail: str = ""
+    silent_since: float | None = None
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,47 +87,81 @@ Action = Start | Kill
 
 def absent(now: float) -> Seen:
     """A slot that was never filled."""
-    return Seen("dead", now, now)
+    return Seen("dead", now)
 
 
 def started(seen: Seen, now: float) -> Seen:
     """An actor was created, or one from before this supervisor was found."""
-    return Seen("starting", now, now, exists=True, starts=seen.starts + 1, failures=seen.failures, detail=seen.detail)
+    return replace(seen, health="starting", since=now, exists=True, starts=seen.starts + 1, status=None, silent_since=None)
 
 
-def heard(seen: Seen, status: ReplicaStatus, now: float) -> Seen:
-    """The actor answered. One that says it could not load is a failure, though its process lives."""
-    health: Health = status.state
-    if health == "dead":
-        failed = seen if seen.health == "dead" else replace(seen, failures=seen.failures + 1, since=now)
-        return replace(failed, health="dead", heard_at=now, status=status, detail=status.detail or "failed to load")
-    since = seen.since if seen.health == health else now
-    failures = 0 if health == "ready" and now - since >= STABLE_S else seen.failures
-    detail = "" if health == "ready" else seen.detail
-    return replace(seen, health=health, since=since, heard_at=now, failures=failures, status=status, detail=detail)
+def heard(seen: Seen, status: ReplicaStatus, now: float, *, generation: str) -> Seen:
+    """The actor answered. One that could not load, or serves another generation than this one, is a failure that lives."""
+    if seen.health == "dead":
+        return seen  # it is being ended, whatever it says meanwhile
+    if status.state == "dead":
+        return replace(_failed(seen, now, status.detail or "failed to load"), status=status)
+    if status.generation not in ("", generation):
+        return replace(_failed(seen, now, f"serves generation {status.generation}, not {generation}"), status=status)
+    if status.unanswered_s > UNANSWERED_S:
+        why = f"its data plane has not answered for {status.unanswered_s:.0f} s"
+        return silent(replace(seen, status=status), now, why)
+    ready = status.state == "ready"
+    since = seen.since if seen.health == status.state else now
+    return replace(
+        seen,
+        health=status.state,
+        since=since,
+        failures=0 if ready and now - since >= STABLE_S else seen.failures,
+        status=status,
+        detail="" if ready else seen.detail,
+        silent_since=None,
+        ended_at=None if ready else seen.ended_at,
+    )
 
 
 def silent(seen: Seen, now: float, why: str) -> Seen:
     """The actor did not answer, which says little."""
-    if seen.health != "ready":
-        return replace(seen, detail=why)
-    return replace(seen, health="suspect", since=now, detail=why)
+    if seen.health == "dead":
+        return seen
+    asked = replace(seen, detail=why, silent_since=now if seen.silent_since is None else seen.silent_since)
+    return replace(asked, health="suspect", since=now) if seen.health == "ready" else asked
+
+
+def overslept(seen: Mapping[Slot, Seen], now: float) -> dict[Slot, Seen]:
+    """The supervisor was not awake for a while: whoever was silent before may have answered since, and counts from now."""
+    return {slot: one if one.silent_since is None else replace(one, silent_since=now) for slot, one in seen.items()}
+
+
+def ended(seen: Seen, now: float, why: str) -> Seen:
+    """The actor was told to end. It counts as dead from now on, before anything is heard of its death."""
+    return seen if seen.health == "dead" else replace(_failed(seen, now, why), ended_at=now)
 
 
 def died(seen: Seen, now: float, why: str) -> Seen:
-    """The actor's process is gone. After a while of doing well that is bad luck, before it a failure."""
-    if seen.health == "dead" and not seen.exists:
+    """The actor's process is gone."""
+    if not seen.exists:
         return seen
-    did_well = seen.health in ("ready", "suspect") and now - seen.since >= STABLE_S
-    already_counted = seen.health == "dead"
-    failures = 1 if did_well else seen.failures if already_counted else seen.failures + 1
-    since = seen.since if already_counted else now
-    return replace(seen, health="dead", since=since, exists=False, failures=failures, status=None, detail=why)
+    failed = seen if seen.health == "dead" else _failed(seen, now, why)
+    detail = failed.detail if seen.ended_at is not None else why
+    return replace(failed, exists=False, status=None, detail=detail)
+
+
+def _failed(seen: Seen, now: float, why: str) -> Seen:
+    """After a stable period this counts as bad luck; before it, as one more failure in a row."""
+    stable = seen.health in ("ready", "suspect") and now - seen.since >= STABLE_S
+    failures = 1 if stable else seen.failures + 1
+    return replace(seen, health="dead", since=now, failures=failures, detail=why, silent_since=None, ended_at=None)
 
 
 def plan(seen: Mapping[Slot, Seen], now: float) -> tuple[Action, ...]:
-    """What to do now. Slots that wait (for a status, for their back-off to pass) are not in it."""
-    return tuple(action for slot, one in seen.items() if (action := _action(slot, one, now)) is not None)
+    """What to do now. Slots that wait (for a status, for their back-off to pass) are not in it.
+
+    Of the shards, and of the rankers, one is ended for its silence at a time, the one that has been silent longest: what
+    silences many at once is seldom their own fault, and a replacement that fares no better proves it.
+    """
+    settled = (_settled(slot, one, now) for slot, one in seen.items())
+    return (*(action for action in settled if action is not None), *_ended_for_silence(seen, now))
 
 
 def start_at(seen: Seen) -> float:
@@ -166,17 +208,31 @@ def place(slot: Slot, nodes: Sequence[Node], placed: Mapping[Slot, str]) -> Node
     return min(nodes, key=load)
 
 
-def _action(slot: Slot, seen: Seen, now: float) -> Action | None:
-    match seen.health:
-        case "dead" if seen.exists:
-            return Kill(slot, seen.detail)
-        case "dead":
-            return Start(slot) if now >= start_at(seen) else None
-        case "suspect" if now - seen.heard_at > SILENT_READY_S:
-            return Kill(slot, f"silent for {now - seen.heard_at:.0f} s: {seen.detail}")
-        case "starting" | "loading" if now - seen.heard_at > SILENT_LOADING_S:
-            return Kill(slot, f"silent for {now - seen.heard_at:.0f} s while {seen.health}")
-    return None
+def _settled(slot: Slot, seen: Seen, now: float) -> Action | None:
+    """What a dead slot needs, whatever else goes on."""
+    if seen.health != "dead":
+        return None
+    if seen.exists:
+        return Kill(slot, seen.detail)
+    return Start(slot) if now >= start_at(seen) else None
+
+
+def _ended_for_silence(seen: Mapping[Slot, Seen], now: float) -> Iterator[Kill]:
+    for shards in (True, False):
+        kind = {slot: one for slot, one in seen.items() if (slot.shard >= 0) == shards}
+        replacing = any(one.ended_at is not None and now - one.ended_at <= SILENT_LOADING_S for one in kind.values())
+        hung = {slot: one for slot, one in kind.items() if _hung(one, now)}
+        if hung and not replacing:
+            slot, one = max(hung.items(), key=lambda each: _silent_s(each[1], now))
+            yield Kill(slot, f"silent for {_silent_s(one, now):.0f} s while {one.health}: {one.detail}")
+
+
+def _hung(seen: Seen, now: float) -> bool:
+    return _silent_s(seen, now) > (SILENT_READY_S if seen.health == "suspect" else SILENT_LOADING_S)
+
+
+def _silent_s(seen: Seen, now: float) -> float:
+    return 0.0 if seen.silent_since is None else now - seen.silent_since
 
 
 def _view(slot: Slot, seen: Seen, now: float) -> ReplicaView:
@@ -191,6 +247,7 @@ def _view(slot: Slot, seen: Seen, now: float) -> ReplicaView:
         node_id=status.address.node_id if status else "",
         pid=status.pid if status else 0,
         starts=seen.starts,
+        failures=seen.failures,
         load_s=status.load_s if status else 0.0,
         detail=detail,
     )

@@ -1,8 +1,8 @@
-"""The Ray actor that keeps the cluster as it should be: looks, plans (`deploy/reconcile.py`), acts, publishes what it saw.
+"""Keeps the cluster as it should be: looks, plans (`deploy/reconcile.py`), acts, publishes what it saw. Knows no Ray.
 
-It is detached and restarts for ever; after a restart it finds its actors by name and goes on, and publishes nothing before it
-has heard of them, so that routers never see an empty cluster. Shards and rankers are detached actors that Ray does not
-restart: that is decided here. No query passes through here.
+After a restart it finds the actors by name and goes on, and publishes nothing before it has heard of them, so that routers
+never see an empty cluster. One part of a round that fails does not keep the others from being done. No query passes through
+here.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-from cluster.generation import Generation
-from cluster.remote import from_ray, verdict
+from cluster.deadline import Clock
+from cluster.spec import GenerationSpec
 from cluster.topology import ReplicaStatus
+from deploy.actors import ActorGone, Actors, Handle
 from deploy.reconcile import (
     Kill,
     Node,
@@ -28,7 +25,9 @@ from deploy.reconcile import (
     Start,
     absent,
     died,
+    ended,
     heard,
+    overslept,
     place,
     plan,
     silent,
@@ -38,13 +37,14 @@ from deploy.reconcile import (
     views_of,
 )
 from deploy.view import ClusterView
-from deploy.wiring import Wiring
-from ranker.actor import RankerActor
-from shard.actor import ShardActor
+from deploy.wakefulness import TICK_S, Wakefulness
 
 PING_TIMEOUT_S = 1.0
 ADOPTION_S = 3.0
 """How long a restarted supervisor waits for its actors' first words before it publishes."""
+
+STOP_S = 2.0
+"""How long an actor may take to finish what it is doing."""
 
 CALM = 4
 """While every slot is ready, it looks this many times less often."""
@@ -53,22 +53,44 @@ log = logging.getLogger("oskolok.supervisor")
 
 
 class Supervisor:
-    """Runs inside a Ray actor; its loop begins with it."""
+    """One cluster's. `begin` starts its loop on the running event loop."""
 
-    async def __init__(self, wiring: Wiring) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._wiring = wiring
-        self._config = wiring.config
-        self._spec = Generation.open(wiring.generation_path).spec
-        self._slots = slots_of(self._spec.n_shards, self._config.cluster.n_rankers)
-        self._seen: dict[Slot, Seen] = {slot: absent(time.monotonic()) for slot in self._slots}
-        self._handles: dict[Slot, Any] = {}
+    def __init__(
+        self,
+        actors: Actors,
+        spec: GenerationSpec,
+        *,
+        name: str,
+        n_rankers: int,
+        interval_s: float,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._actors = actors
+        self._spec = spec
+        self._name = name
+        self._interval_s = interval_s
+        self._clock = clock
+        self._awake = Wakefulness(clock())
+        self._seen: dict[Slot, Seen] = {slot: absent(clock()) for slot in slots_of(spec.n_shards, n_rankers)}
+        self._handles: dict[Slot, Handle] = {}
         self._pings: dict[Slot, asyncio.Future[ReplicaStatus]] = {}
+        self._kills: dict[Slot, asyncio.Future[None]] = {}
         self._placed: dict[Slot, str] = {}
         self._began = time.time()
         self._view: ClusterView | None = None
         self._changed = asyncio.Event()
         self._stopping = False
+        self._loop: asyncio.Task[None] | None = None
+
+    def begin(self, give_up: Callable[[str], None]) -> None:
+        """Supervise until `stop`. give_up: called, with the reason, if the loop ends in any other way."""
+
+        def finished(loop: asyncio.Task[None]) -> None:
+            if not self._stopping:
+                give_up("cancelled" if loop.cancelled() else repr(loop.exception()))
+
         self._loop = asyncio.create_task(self._run())
+        self._loop.add_done_callback(finished)
 
     async def view(self, known_version: int, wait_s: float) -> ClusterView | None:
         """The newest view as soon as there is one that the caller does not know, or after wait_s what there is.
@@ -85,127 +107,139 @@ class Supervisor:
     async def stop(self) -> None:
         """End every actor, each with a chance to finish what it is doing, and start none again."""
         self._stopping = True
-        self._loop.cancel()
-        stops = [asyncio.ensure_future(_answer(handle.stop.remote())) for handle in self._handles.values()]
+        if self._loop is not None:
+            self._loop.cancel()
+        handles = self._handles.values()
+        stops = [asyncio.ensure_future(self._actors.stop(handle)) for handle in handles]
         if stops:
-            await asyncio.wait(stops, timeout=2.0)
-        for handle in self._handles.values():
-            ray.kill(handle)
+            await asyncio.wait(stops, timeout=STOP_S)
+        await asyncio.gather(*(self._actors.kill(handle) for handle in handles), return_exceptions=True)
 
     async def _run(self) -> None:
-        interval_s = self._config.ray.heal_interval_ms / 1000
-        if self._adopt():
-            await self._look(ADOPTION_S)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._stay_awake())
+            both.create_task(self._rounds())
+
+    async def _stay_awake(self) -> None:
         while True:
-            began = time.monotonic()
-            try:
-                await self._act()
-                await self._look(PING_TIMEOUT_S)
-                self._publish_if_changed()
-            except Exception:
-                log.exception("the supervisor's round failed; it goes on")
+            self._check_awake()
+            await asyncio.sleep(TICK_S)
+
+    async def _rounds(self) -> None:
+        while not await self._done("adoption", self._adopt):
+            await asyncio.sleep(self._interval_s * CALM)
+        if self._handles:
+            await self._done("look", lambda: self._look(ADOPTION_S))
+        while True:
+            began = self._clock()
+            await self._done("acting", self._act)
+            await self._done("look", lambda: self._look(PING_TIMEOUT_S))
+            self._publish_if_changed()
             calm = all(one.health == "ready" for one in self._seen.values())
-            rest = interval_s * (CALM if calm else 1) - (time.monotonic() - began)
+            rest = self._interval_s * (CALM if calm else 1) - (self._clock() - began)
             await asyncio.sleep(max(rest, 0.02))
 
-    def _adopt(self) -> bool:
-        """Take over the actors of an earlier supervisor; whether there were any."""
-        for slot in self._slots:
-            try:
-                handle = ray.get_actor(slot.name, namespace=self._config.ray.namespace)
-            except ValueError:
-                continue
-            self._handles[slot] = handle
-            self._seen[slot] = started(self._seen[slot], time.monotonic())
-        return bool(self._handles)
+    async def _done(self, what: str, part: Callable[[], Awaitable[None]]) -> bool:
+        """Whether this part of a round went well. If not the others are done all the same, and it again in the next round."""
+        try:
+            await part()
+        except Exception:
+            log.exception("the supervisor's %s failed; it goes on", what)
+            return False
+        return True
+
+    def _check_awake(self) -> float:
+        """The time now. If it has jumped, nobody's silence counts from before."""
+        now = self._clock()
+        if self._awake.slept(now):
+            log.warning("the supervisor was not awake for a while: it counts every actor's silence anew")
+            self._seen = overslept(self._seen, now)
+        return now
+
+    async def _adopt(self) -> None:
+        """Take over the actors of an earlier supervisor."""
+        for slot, handle in zip(self._seen, await asyncio.gather(*map(self._actors.find, self._seen)), strict=True):
+            if handle is not None:
+                self._handles[slot] = handle
+                self._seen[slot] = started(self._seen[slot], self._clock())
 
     async def _act(self) -> None:
-        for action in plan(self._seen, time.monotonic()):
-            match action:
-                case Start(slot):
-                    await self._start(slot)
-                case Kill(slot, reason):
-                    log.warning("ending %s: %s", slot.name, reason)
-                    ray.kill(self._handles[slot])
+        now = self._check_awake()
+        actions = plan(self._seen, now)
+        for action in actions:
+            if isinstance(action, Kill):
+                self._kill(action, now)
+        starts = [action.slot for action in actions if isinstance(action, Start)]
+        if starts:
+            nodes = await self._actors.nodes()
+            for slot in starts:
+                self._placed[slot] = place(slot, nodes, self._placed).id
+            by_id = {node.id: node for node in nodes}
+            await asyncio.gather(*(self._start(slot, by_id[self._placed[slot]]) for slot in starts))
 
-    async def _start(self, slot: Slot) -> None:
-        now = time.monotonic()
-        try:
-            node = place(slot, await self._nodes(), self._placed)
-            self._handles[slot] = self._create(slot, node)
-        except Exception as error:
-            why = from_ray(error, slot.name).message
-            log.warning("cannot start %s: %s", slot.name, why)
-            self._seen[slot] = died(started(self._seen[slot], now), now, why)
+    def _kill(self, kill: Kill, now: float) -> None:
+        """Beside the rounds, which go on; until the death is heard of, every round tries again."""
+        slot = kill.slot
+        if (before := self._kills.get(slot)) is not None and not before.done():
             return
-        self._placed[slot] = node.id
+        if self._seen[slot].health != "dead" or before is None:
+            log.warning("ending %s: %s", slot.name, kill.reason)
+        self._seen[slot] = ended(self._seen[slot], now, kill.reason)
+        self._kills[slot] = asyncio.ensure_future(self._killed(slot))
+
+    async def _killed(self, slot: Slot) -> None:
+        try:
+            await self._actors.kill(self._handles[slot])
+        except Exception as error:
+            log.warning("cannot end %s: %r", slot.name, error)
+
+    async def _start(self, slot: Slot, node: Node) -> None:
+        if (kill := self._kills.pop(slot, None)) is not None:
+            kill.cancel()
         if (ping := self._pings.pop(slot, None)) is not None:
             ping.cancel()
-        self._seen[slot] = started(self._seen[slot], now)
+        try:
+            self._handles[slot] = await self._actors.start(slot, node)
+        except Exception as error:
+            why = f"cannot be started: {error!r}"
+            log.warning("%s %s", slot.name, why)
+            now = self._clock()
+            self._seen[slot] = died(started(self._seen[slot], now), now, why)
+            return
+        self._seen[slot] = started(self._seen[slot], self._clock())
         log.info("started %s on %s", slot.name, node.ip)
-
-    def _create(self, slot: Slot, node: Node) -> Any:
-        config = self._config
-        common: dict[str, Any] = {
-            "name": slot.name,
-            "generation_path": self._wiring.generation_path,
-            "secret": self._wiring.secret,
-            "transport": config.transport,
-            "unix_path": f"{self._wiring.socket_dir}/{slot.name}.sock",
-            "host": "" if self._wiring.listen == "loopback" else node.ip,
-            "node_id": node.id,
-        }
-        options: dict[str, Any] = {
-            "name": slot.name,
-            "namespace": config.ray.namespace,
-            "lifetime": "detached",
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "num_cpus": config.ray.num_cpus_per_actor,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False),
-        }
-        if slot.shard >= 0:
-            return ray.remote(ShardActor).options(**options).remote(shard=slot.shard, **common)
-        batch, heavy = config.ranker.batch_requests_max, config.ranker.heavy.model
-        return ray.remote(RankerActor).options(**options).remote(batch_requests_max=batch, heavy_model=heavy, **common)
-
-    async def _nodes(self) -> Sequence[Node]:
-        """The nodes that actors may be placed on: all that live, or without `ray.spread` this one."""
-        alive = [Node(n["NodeID"], n["NodeManagerAddress"]) for n in await asyncio.to_thread(ray.nodes) if n["Alive"]]
-        if self._config.ray.spread:
-            return sorted(alive, key=lambda node: node.id)
-        here = ray.get_runtime_context().get_node_id()
-        return [node for node in alive if node.id == here]
 
     async def _look(self, timeout_s: float) -> None:
         """Ask every actor how it is. One question at a time: an actor that is silent is not asked again until it speaks."""
         for slot, seen in self._seen.items():
             if seen.exists and slot not in self._pings:
-                self._pings[slot] = asyncio.ensure_future(_answer(self._handles[slot].status.remote()))
+                self._pings[slot] = asyncio.ensure_future(self._actors.ask(self._handles[slot]))
         if not self._pings:
             return
-        await asyncio.wait(self._pings.values(), timeout=timeout_s, return_when=asyncio.ALL_COMPLETED)
-        now = time.monotonic()
+        await asyncio.wait(self._pings.values(), timeout=timeout_s)
+        now = self._check_awake()
         for slot, ping in list(self._pings.items()):
-            seen = self._seen[slot]
-            if not ping.done():
-                self._seen[slot] = silent(seen, now, f"no answer within {timeout_s:g} s")
-                continue
-            del self._pings[slot]
-            if (error := ping.exception()) is None:
-                self._seen[slot] = heard(seen, ping.result(), now)
-                self._placed[slot] = ping.result().address.node_id
-            elif verdict(error) == "dead":
-                self._seen[slot] = died(seen, now, from_ray(error, slot.name).message)
-            else:
-                self._seen[slot] = silent(seen, now, from_ray(error, slot.name).message)
+            if ping.done():
+                del self._pings[slot]
+            self._seen[slot] = self._after(ping, slot, now, timeout_s)
+
+    def _after(self, ping: asyncio.Future[ReplicaStatus], slot: Slot, now: float, timeout_s: float) -> Seen:
+        seen = self._seen[slot]
+        if not ping.done():
+            return silent(seen, now, f"no answer within {timeout_s:g} s")
+        error = ping.exception()
+        if isinstance(error, ActorGone):
+            return died(seen, now, str(error))
+        if error is not None:
+            return silent(seen, now, str(error))
+        self._placed[slot] = ping.result().address.node_id
+        return heard(seen, ping.result(), now, generation=self._spec.id)
 
     def _publish_if_changed(self) -> None:
-        now = self._now_view(0)
-        last = self._view
-        if last is None or (now.topology.shards, now.topology.rankers) != (last.topology.shards, last.topology.rankers):
-            self._publish((last.version if last else 0) + 1)
-        elif [(r.health, r.pid, r.starts) for r in now.replicas] != [(r.health, r.pid, r.starts) for r in last.replicas]:
+        now, last = self._now_view(0), self._view
+        if last is None:
+            self._publish(1)
+        elif _shown(now) != _shown(last):
             self._publish(last.version + 1)
 
     def _publish(self, version: int) -> None:
@@ -215,10 +249,10 @@ class Supervisor:
 
     def _now_view(self, version: int) -> ClusterView:
         topology = topology_of(self._seen, self._spec, version)
-        replicas = views_of(self._seen, time.monotonic())
-        return ClusterView(self._config.cluster.name, version, self._began, topology, replicas)
+        return ClusterView(self._name, version, self._began, topology, views_of(self._seen, self._clock()))
 
 
-async def _answer(ref: Any) -> Any:
-    """An ObjectRef as a coroutine, which asyncio can make a task of."""
-    return await ref
+def _shown(view: ClusterView) -> object:
+    """What makes a new version when it changes; details and counts of seconds do not."""
+    replicas = [(r.health, r.pid, r.starts, r.failures) for r in view.replicas]
+    return view.topology.shards, view.topology.rankers, replicas

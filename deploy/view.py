@@ -15,7 +15,10 @@ Health = Literal["starting", "loading", "ready", "suspect", "dead"]
 
 
 class ReplicaView(msgspec.Struct, frozen=True):
-    """One actor. shard: -1 for a ranker.  starts: how often it was started.  detail: why it is not ready, as far as known."""
+    """One actor. shard: -1 for a ranker.  starts: how often it was started.  detail: why it is not ready, as far as known.
+
+    failures: starts in a row that came to nothing, the present one included once it has failed.
+    """
 
     name: str
     shard: int
@@ -25,6 +28,7 @@ class ReplicaView(msgspec.Struct, frozen=True):
     starts: int
     load_s: float
     detail: str
+    failures: int = 0
 
 
 class ClusterView(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""One ranker as a process: construct, forward, convert errors. `deploy/supervisor.py` makes it a Ray actor.
+"""One ranker as a process: construct, forward, convert errors. `deploy/ray_actors.py` makes it a Ray actor.
 
 Queries come over the data plane, on one thread, all that wait at once; Ray's calls are answered beside them.
 """

@@ -1,4 +1,4 @@
-"""One shard as a process: construct, forward, convert errors. `deploy/supervisor.py` makes it a Ray actor.
+"""One shard as a process: construct, forward, convert errors. `deploy/ray_actors.py` makes it a Ray actor.
 
 Queries come over the data plane, on one thread; Ray's calls, `status` and `stop`, are answered beside them.
 """

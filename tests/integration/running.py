@@ -7,6 +7,7 @@ was started here.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import http.client
 import json
 import os
@@ -186,6 +187,46 @@ def slowed(*pids: int, stopped_ms: float, running_ms: float) -> Iterator[None]:
     finally:
         stop.set()
         halting.join()
+
+
+@contextmanager
+def wedged(pid: int, thread: str) -> Iterator[None]:
+    """One thread of a process stands still while the block runs, and the others go on: as in a native call that never returns.
+
+    A debugger's means (ptrace, which may be used on processes below one's own). The thread is caught while it waits for the
+    network, so that it does not hold the interpreter's lock, without which no other thread could go on.
+    """
+    (tid,) = [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir() if (task / "comm").read_text().strip() == thread]
+    _ptrace(_SEIZE, tid)
+    try:
+        for _ in range(200):
+            _ptrace(_INTERRUPT, tid)
+            os.waitpid(tid, _ANY_THREAD)
+            if Path(f"/proc/{pid}/task/{tid}/syscall").read_text().split()[0] in _EPOLL_WAITS:
+                break
+            _ptrace(_CONTINUE, tid)
+            time.sleep(0.005)
+        else:
+            raise AssertionError(f"thread {thread} of {pid} never waits")
+        yield
+    finally:
+        with suppress(OSError):
+            _ptrace(_DETACH, tid)
+        with suppress(ChildProcessError):  # of a thread that has ended meanwhile its debugger is told last
+            os.waitpid(tid, _ANY_THREAD | os.WNOHANG)
+
+
+_SEIZE, _INTERRUPT, _CONTINUE, _DETACH = 0x4206, 0x4207, 7, 17
+_ANY_THREAD = 0x40000000
+_EPOLL_WAITS = {"22", "232", "281", "441"}
+"""The numbers of epoll_wait, epoll_pwait and epoll_pwait2, on x86-64 and on ARM."""
+
+
+def _ptrace(request: int, tid: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    if libc.ptrace(request, tid, None, None) != 0:
+        raise OSError(ctypes.get_errno(), f"ptrace {request:#x} of thread {tid}")
 
 
 def _signal(number: signal.Signals, pids: tuple[int, ...]) -> None:

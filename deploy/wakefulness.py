@@ -1,0 +1,25 @@
+"""Was this process awake? A clock that is read often, and the gap that tells of a time when it could not be.
+
+A stopped process, a frozen machine and a blocked event loop look alike from inside: the time jumps. Whoever counts how long
+others have been silent must not count such a time, in which it could neither ask nor listen.
+"""
+
+from __future__ import annotations
+
+TICK_S = 0.25
+"""How often an awake process reads the clock."""
+
+ASLEEP_S = 2.0
+"""A gap this long between two readings means that the process was not awake."""
+
+
+class Wakefulness:
+    """Read it at every decision, and every TICK_S besides."""
+
+    def __init__(self, now: float) -> None:
+        self._read_at = now
+
+    def slept(self, now: float) -> bool:
+        """Whether the process was not awake at some time since the last reading."""
+        gap_s, self._read_at = now - self._read_at, now
+        return gap_s > ASLEEP_S
