@@ -19,7 +19,7 @@ from train.stages import Made, Stages
 from train.stages.cut import cut
 from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
-from train.stages.rank import fit_models
+from train.stages.rank import NothingToRankBy, RankingData, fit_models, unranked
 from train.stages.read import Source, read
 from train.stages.rows import candidate_rows, columns_of, logged_requests
 
@@ -31,7 +31,7 @@ JUDGING = "judging"
 def build(
     config: Config,
     items: Path,
-    events: Path,
+    events: Path | None = None,
     *,
     users: Path | None = None,
     playlists: Path | None = None,
@@ -40,40 +40,46 @@ def build(
 ) -> Built:
     """Build a generation and make it the current one of `config.storage.path`.
 
-    items, events, users, playlists: Parquet files or folders of them, the latter two optional, with the columns that [catalog],
-    [events], [user_table] and [playlists] name. now: Unix seconds, the clock if None; later events are dropped. Raises
-    ConfigError for what is wrong with the input, GenerationError if another build is at work there.
+    items, events, users, playlists: Parquet files or folders of them, all but the first optional, with the columns that
+    [catalog], [events], [user_table] and [playlists] name; without events, items are proposed by their content vectors. now:
+    Unix seconds, the clock if None; later events are dropped. Raises ConfigError for what is wrong with the input,
+    GenerationError if another build is at work there.
     """
     created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
         source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
         split = moments_of(stages, source, config)
 
-        learning, judging = ranking_data(stages, source, config, split)
-        models = fit_models(stages, config, learning=learning, judging=judging)
+        data = ranking_data(stages, source, config, split)
+        ranking = unranked(stages, data) if isinstance(data, NothingToRankBy) else fit_models(stages, config, data).ranking
 
         learned = learn(stages, source, config, moment="serving", as_of=split.end)
         with stages.anew("signals") as told:
             signals = signals_of(source, learned, config)
             told(Made(signals.summary, len(signals.catalogue)))
         shards = cut(stages, signals, config, learned)
-        findings = Findings(source.report, split, models.quality)
-        return publish(stages, signals, config, learned, shards=shards, models=models.files, findings=findings, created=created)
+        findings = Findings(source.report, split, ranking.quality)
+        return publish(stages, signals, config, learned, shards=shards, ranking=ranking, findings=findings, created=created)
 
 
 def moments_of(stages: Stages, source: Source, config: Config) -> Split:
-    """Where the log is cut. Raises ConfigError for a log that is too short."""
+    """Where the log is cut."""
     section = config.train.ranker
     with stages.anew("split") as told:
         report = source.report
         split = split_log(report.first_time, report.last_time, label_days=section.label_days, moments=section.moments)
         learns, judged, end = " and ".join(map(_day, split.training)), _day(split.judging), _day(split.end)
-        told(Made(f"ranking learns at {learns}, is judged at {judged}, the log ends {end}", len(split.training) + 2))
+        moments = f"ranking learns at {learns}, is judged at {judged}, the log ends {end}"
+        told(Made(_unrankable(source, split) or moments, len(split.training) + 2))
     return split
 
 
-def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -> tuple[list[Path], Path]:
-    """Rows to learn from, of each training moment and of logged requests, and rows to judge by, of twice the users."""
+def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -> RankingData | NothingToRankBy:
+    """Rows to learn from, of each training moment and of logged requests, and rows to judge by, of twice the users; or why the
+    log has none that could tell a good order from a bad one.
+    """
+    if why := _unrankable(source, split):
+        return NothingToRankBy(why)
     section = config.train.ranker
     learning = []
     for at, moment in enumerate(split.training, 1):
@@ -84,7 +90,13 @@ def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -
     if section.logged:
         learning.append(logged_requests(stages, source, config, columns_of(*learning), until=split.judging))
     later = learn(stages, source, config, moment=JUDGING, as_of=split.judging)
-    return learning, candidate_rows(stages, source, config, later, n_users=2 * section.n_users)
+    judging = candidate_rows(stages, source, config, later, n_users=2 * section.n_users)
+    return RankingData(learning, judging).checked()
+
+
+def _unrankable(source: Source, split: Split) -> str:
+    """Why no models can be fitted and judged, in a line; "" if the log may do."""
+    return split.too_short if source.log.has_purchases else "the log has no purchases"
 
 
 def _day(moment: int) -> str:

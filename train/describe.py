@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cluster.config import Config
 from cluster.features import CONTEXT, cross_columns, match_columns
-from cluster.spec import FeatureSchema, GenerationSpec, SpaceSpec
+from cluster.spec import FeatureSchema, GenerationSpec, RankingSpec, SpaceSpec
 from train.shards import index_section
 from train.signals import Signals
 
@@ -19,7 +19,15 @@ def space_specs(signals: Signals, config: Config) -> tuple[SpaceSpec, ...]:
     )
 
 
-def describe(signals: Signals, config: Config, *, generation: str, created: str, shard_items: Sequence[int]) -> GenerationSpec:
+def describe(
+    signals: Signals,
+    config: Config,
+    *,
+    generation: str,
+    created: str,
+    shard_items: Sequence[int],
+    rankings: tuple[RankingSpec, ...] = (),
+) -> GenerationSpec:
     """The spec of these signals cut into shards of these sizes. created: RFC 3339, UTC."""
     profile, quorum = signals.profile, config.sources.quorum.attribute
     match = match_columns(spaces=signals.spaces, stats=signals.stats, profile=profile)
@@ -44,4 +52,5 @@ def describe(signals: Signals, config: Config, *, generation: str, created: str,
         tables=tuple(signals.tables),
         quorum=quorum if signals.quorum is not None else "",
         seeds=tuple(signals.seeds),
+        rankings=rankings,
     )

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 _CHUNK_EVENTS = 1 << 21
 _FOREVER = 2**62
@@ -89,10 +89,13 @@ class EventLog:
         return replace(self, after=max(self.after, time))
 
     def chunks(self) -> Iterator[Chunk]:
-        """The view's events in chunks of whole users, about 2 million stored events each; every user is in one chunk."""
+        """The view's events in chunks of whole users, about 2 million stored events each; every user is in one chunk.
+
+        A log without users has one chunk, too, without events.
+        """
         wanted = np.array([kind in self.wanted for kind in KINDS])
         first = 0
-        while first < self.n_users:
+        while True:
             reach = int(np.searchsorted(self.starts, self.starts[first] + _CHUNK_EVENTS, side="right")) - 1
             end = min(max(reach, first + 1), self.n_users)
             stored = slice(int(self.starts[first]), int(self.starts[end]))
@@ -101,6 +104,8 @@ class EventLog:
             users = np.repeat(np.arange(first, end, dtype=np.int32), np.diff(self.starts[first : end + 1]))
             columns = (self.items, self.times, self.weights, self.kinds, self.contexts)
             yield Chunk(first, end, users[inside], *(column[stored][inside] for column in columns))
+            if end == self.n_users:
+                return
             first = end
 
     def count_by_kind(self) -> dict[EventKind, int]:
@@ -109,6 +114,11 @@ class EventLog:
         for begin in range(0, len(self.kinds), _CHUNK_EVENTS):
             counts += np.bincount(self.kinds[begin : begin + _CHUNK_EVENTS], minlength=len(KINDS))
         return {kind: int(n) for kind, n in zip(KINDS, counts, strict=True) if n}
+
+    @property
+    def has_purchases(self) -> bool:
+        """Whether the whole log has any event of the target. A catalogue without a log has a log without events."""
+        return TARGET in self.count_by_kind()
 
     @property
     def has_contexts(self) -> bool:
@@ -121,9 +131,15 @@ class EventLog:
         """The log that `event_reader` wrote there."""
         with pa.OSFile(str(folder / USER_IDS)) as source:
             user_ids = pa.ipc.open_file(source).read_all().column("user_id")
-        arrays = (np.memmap(folder / f"{name}.bin", dtype, "r") for name, dtype in ARRAYS.items())
+        arrays = (_mapped(folder / f"{name}.bin", dtype) for name, dtype in ARRAYS.items())
         starts, items, times, weights, kinds, contexts = arrays
-        return cls(pa.concat_arrays(user_ids.chunks), n_items, starts, items, times, weights, kinds, contexts)
+        ids = pa.concat_arrays(user_ids.chunks or [pa.array([], pa.string())])
+        return cls(ids, n_items, starts, items, times, weights, kinds, contexts)
+
+
+def _mapped(path: Path, dtype: DTypeLike) -> NDArray[Any]:
+    """An empty file cannot be mapped."""
+    return np.memmap(path, dtype, "r") if path.stat().st_size else np.empty(0, dtype)
 
 
 def half_life_decay(ages_days: NDArray[np.floating], half_life_days: float) -> NDArray[np.float32]:

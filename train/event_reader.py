@@ -27,7 +27,7 @@ _FIELDS = {"items": "item", "times": "time", "weights": "weight", "kinds": "kind
 
 
 def read_events(
-    path: Path,
+    path: Path | None,
     section: EventsSection,
     catalogue: Catalogue,
     folder: Path,
@@ -39,31 +39,34 @@ def read_events(
 ) -> tuple[EventLog, TableReport]:
     """Write the log into an empty `folder` and open it. `now`: Unix seconds; later events are dropped and counted.
 
-    also_users: ids that get a place in `user_ids` even without an event.  `on_rows` is told how many rows of the file are
-    done. Raises ConfigError for a missing or mistyped column, for a log without one usable event and for one without a
-    purchase, the target.
+    path: None for a catalogue without a log, which is a log without events, as is a file without rows.  also_users: ids that
+    get a place in `user_ids` even without an event.  `on_rows` is told how many rows of the file are done. Raises ConfigError
+    for a missing or mistyped column, for rows of which not one is usable and for events without a purchase, the target: such
+    a log means to say something and does not.
     """
-    table = ParquetTable(path, event_columns(section, catalogue))
-    tally = Tally(path.name)
+    batches = () if path is None else ParquetTable(path, event_columns(section, catalogue)).batches()
+    tally = Tally("events" if path is None else path.name)
     users = {user: at for at, user in enumerate(dict.fromkeys(also_users))}
     rows = EventRows(section, catalogue, tally, now, user_id_length_max, users)
     spool, by_user = folder / "spool", folder / "by_user"
     by_kind = np.zeros(len(KINDS), np.int64)
     with open(spool, "wb") as sink:
-        for batch in table.batches():
+        for batch in batches:
             usable = rows.usable(batch)
             by_kind += np.bincount(usable["kind"], minlength=len(KINDS))
             sink.write(usable.tobytes())
             on_rows(tally.n_rows)
     n_spooled = int(by_kind.sum())
-    if n_spooled == 0:
-        raise ConfigError(f"{path}: no usable event among {tally.n_rows} rows: {tally.dropped}")
-    if by_kind[KINDS.index(TARGET)] == 0:
+    if n_spooled == 0 and tally.n_rows:
+        dropped = ", ".join(f"{n:,} {reason}" for reason, n in tally.dropped.items())
+        raise ConfigError(f"{path}: no usable event among {tally.n_rows:,} rows: {dropped}")
+    if n_spooled and by_kind[KINDS.index(TARGET)] == 0:
         told = f"events.purchase_types = {list(section.purchase_types)} names what is one in column {section.type_column!r}"
         raise ConfigError(f"{path}: no purchase among {n_spooled} usable events; {told}")
 
     user_ids, recode = _ascending(rows.users)
-    grouped = np.memmap(by_user, ROW, "w+", shape=(n_spooled,))
+    by_user.touch()
+    grouped = np.memmap(by_user, ROW, "w+", shape=(n_spooled,)) if n_spooled else np.empty(0, ROW)
     starts = _group_by_user(spool, recode, grouped)
     log = _order_within_users(grouped, starts, user_ids, len(catalogue), folder, tally)
     del grouped

@@ -89,8 +89,9 @@ def _first_visits(view: EventLog, users: NDArray[np.int64], *, otherwise: int) -
     first = {int(user): (otherwise, np.empty(0, np.int32)) for user in users}
     for chunk in view.chunks():  # by user and then by time
         active, begins = np.unique(chunk.users, return_index=True)
-        visit = chunk.times == np.repeat(chunk.times[begins], np.diff(np.append(begins, len(chunk.users))))
-        for user, begin, end in zip(active.tolist(), begins, np.append(begins[1:], len(chunk.users)), strict=True):
+        ends = np.append(begins, len(chunk.users))[1:]
+        visit = chunk.times == np.repeat(chunk.times[begins], ends - begins)
+        for user, begin, end in zip(active.tolist(), begins, ends, strict=True):
             if user in first:
                 first[user] = int(chunk.times[begin]), np.unique(chunk.items[begin:end][visit[begin:end]])
     return list(first.values())

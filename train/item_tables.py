@@ -64,14 +64,17 @@ def near_table(vectors: Floats, pairs: Interactions, section: NearSection) -> It
 
 def content_sources(log: EventLog, pairs: Interactions, section: ContentSection) -> NDArray[np.bool_]:
     """The items likeness is computed for, (n_items,): those that anybody ever bought, whatever the moment, so that moments can
-    share it; or if they are too many, those bought by most users as of the moment of `pairs`.
+    share it; or if they are too many, those bought by most users as of the moment of `pairs`. All, or the first ones, where
+    nothing was ever bought: then only requests tell of items.
     """
     ever = np.zeros(log.n_items, bool)
     for chunk in log.chunks():
         ever[chunk.items] = True
+    n_consumers = _n_consumers(pairs)
+    if not ever.any():
+        return representatives(n_consumers, section.n_lists_max)
     if np.count_nonzero(ever) <= section.n_lists_max:
         return ever
-    n_consumers = _n_consumers(pairs)
     return representatives(n_consumers, section.n_lists_max) & (n_consumers > 0)
 
 
@@ -88,15 +91,16 @@ def content_likeness(catalogue: Catalogue, sources: NDArray[np.bool_], config: C
 def content_table(likeness: ItemLists, catalogue: Catalogue, pairs: Interactions, config: Config) -> ItemLists:
     """Likeness re-ranked by what sells: cosine · appeal^exponent.
 
-    A list is kept for items that anybody consumed, which is what histories hold; a target needs no consumer, which is how new
-    items get in.
+    A list is kept for items that anybody consumed, which is what histories hold, or for all if nobody consumed any; a target
+    needs no consumer, which is how new items get in.
     """
     section = config.train.content
     bought = np.bincount(pairs.items, pairs.weights, minlength=pairs.n_items)
     kinds = [ItemValues(sparse.csr_array((pairs.n_items, 0), dtype=np.float32), ())]
     kinds += [item_values(catalogue, name) for name in content_weights(config)]
     appeals = appeal(bought, max(kinds, key=lambda values: len(values.values)), prior=section.appeal_prior)
-    lists = likeness.only_sources(_n_consumers(pairs) > 0)
+    consumed = _n_consumers(pairs) > 0
+    lists = likeness.only_sources(consumed) if consumed.any() else likeness
     return reranked(lists, appeals, exponent=section.appeal_exponent, top=section.top)
 
 

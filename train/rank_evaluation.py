@@ -8,6 +8,7 @@ fitted to rows which end before it, but its signals know the whole log.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from train.split import Split
 from train.stage_worth import Asked, StageModels, StageWorth, measure_stages
 from train.stages import Stages
 from train.stages.learn import learn, signals_of
-from train.stages.rank import RankModels, fit_models
+from train.stages.rank import RankingData, RankModels, fit_models
 from train.stages.read import Source, read
 from train.visits import Visit, past_visits
 
@@ -42,7 +43,7 @@ class RankTrial:
     """
 
     models: RankModels
-    learning: list[Path]
+    learning: Sequence[Path]
     shard: Shard
     visits: list[Visit]
     first_half: NDArray[np.bool_]
@@ -105,11 +106,11 @@ def evaluate_stages(
 
 def rank_trial(stages: Stages, source: Source, config: Config, split: Split, *, n_users: int) -> RankTrial:
     """Fit the models and make ready what judges them: the first n_users of the log that have a say."""
-    learning, judging = ranking_data(stages, source, config, split)
-    models = fit_models(stages, config, learning=learning, judging=judging)
+    data = RankingData.required(ranking_data(stages, source, config, split))
+    models = fit_models(stages, config, data)
     signals = signals_of(source, learn(stages, source, config, moment=JUDGING, as_of=split.judging), config)
     spec = describe(signals, config, generation=JUDGING, created="", shard_items=(len(source.catalogue),))
     shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-    users = np.load(judging / "users.npy")[:n_users]
+    users = np.load(data.judging / "users.npy")[:n_users]
     visits = past_visits(signals, spec, config, users=users, label_days=split.label_days)
-    return RankTrial(models, learning, shard, list(visits), in_first_half(users), signals.tower)
+    return RankTrial(models, data.learning, shard, list(visits), in_first_half(users), signals.tower)

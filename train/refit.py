@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from train.build import moments_of, ranking_data
 from train.progress import Progress, Quiet
 from train.stages import Made, Stages
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings
-from train.stages.rank import fit_models
+from train.stages.rank import Ranking, RankingData, fit_models
 from train.stages.read import read
 from train.stages.rows import columns_of
 
@@ -48,19 +47,19 @@ def refit(
     """Fit light and heavy models as a build would, and publish them with everything else of `base`, the current one if "".
 
     items, events, users, playlists, now: as for `train.build.build`. Raises GenerationMissing without such a generation,
-    ConfigError for what is wrong with the input or makes other features than the generation has, GenerationError if a build
-    is at work there.
+    ConfigError for what is wrong with the input, makes other features than the generation has or has nothing to rank by,
+    GenerationError if a build is at work there.
     """
     created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     generation = _opened(config, base)
     with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
         source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
         split = moments_of(stages, source, config)
-        learning, judging = ranking_data(stages, source, config, split)
-        _require_same(columns_of(*learning, judging), generation.spec.features, generation.id)
-        models = fit_models(stages, config, learning=learning, judging=judging)
-        findings = Findings(source.report, split, models.quality)
-        return _publish(stages, config, generation, models=models.files, findings=findings, created=created)
+        data = RankingData.required(ranking_data(stages, source, config, split))
+        _require_same(columns_of(*data.learning, data.judging), generation.spec.features, generation.id)
+        ranking = fit_models(stages, config, data).ranking
+        findings = Findings(source.report, split, ranking.quality)
+        return _publish(stages, config, generation, ranking=ranking, findings=findings, created=created)
 
 
 def _opened(config: Config, base: str) -> Generation:
@@ -92,13 +91,15 @@ def _publish(
     config: Config,
     base: Generation,
     *,
-    models: Mapping[str, Path],
+    ranking: Ranking,
     findings: Findings,
     created: datetime,
 ) -> Built:
     """Every file is verified as it is copied. Outputs of stages stay: the next build reuses those of what serves."""
     kept = [name for name in base.manifest.files if not name.startswith(_REPLACED)]
-    spec = msgspec.structs.replace(base.spec, id=f"{created:%Y%m%d-%H%M%S}", created=f"{created:%Y-%m-%dT%H:%M:%SZ}")
+    spec = msgspec.structs.replace(
+        base.spec, id=f"{created:%Y%m%d-%H%M%S}", created=f"{created:%Y-%m-%dT%H:%M:%SZ}", rankings=ranking.rankings
+    )
     with base.verified(REPORT_FILE) as file:
         before = msgspec.json.decode(file.read_bytes(), type=BuildReport)
     with stages.anew("publish", len(kept)) as told, GenerationWriter(config.storage.path, spec.id) as writer:
@@ -106,7 +107,7 @@ def _publish(
             with base.verified(name) as file, open(file.path, "rb") as bytes_in, writer.path_for(name).open("wb") as bytes_out:
                 shutil.copyfileobj(bytes_in, bytes_out)
             stages.progress.advance(n_done)
-        for name, path in models.items():
+        for name, path in ranking.files.items():
             shutil.copyfile(path, writer.path_for(name))
         n_users = write_users(writer.path_for(USERS_FILE), spec, read_users(base))
         report = msgspec.structs.replace(

@@ -39,7 +39,8 @@ class TableReport(msgspec.Struct, frozen=True):
 
 
 class InputReport(msgspec.Struct, frozen=True):
-    """All tables, and what they hold. Times are Unix seconds of the first and last kept purchase.
+    """All tables, and what they hold. Times are Unix seconds of the first and last kept purchase, both the build's if there is
+    none.
 
     n_users: of the log and of the table of users.  n_events: kept events by kind.  users, playlists: None where not given.
     """

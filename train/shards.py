@@ -29,20 +29,27 @@ _SECONDS = "graph-seconds.json"
 _SAMPLE_QUERIES = 200
 
 
-def sample_queries(user_vectors: Floats, *, seed: int) -> Floats:
-    """The vectors of at most 200 users who have one, (q, dim), to calibrate a graph on: item vectors would promise too much."""
-    known = np.flatnonzero(directed(user_vectors))
+def sample_queries(vectors: Floats, *, seed: int) -> Floats:
+    """At most 200 of (n, dim) vectors, none of them zero, to calibrate a graph on: users', as items' would promise too much."""
+    known = np.flatnonzero(directed(vectors))
     if len(known) > _SAMPLE_QUERIES:
         known = np.sort(np.random.default_rng(seed).choice(known, _SAMPLE_QUERIES, replace=False))
-    return np.ascontiguousarray(user_vectors[known])
+    return np.ascontiguousarray(vectors[known])
 
 
 def graph_queries(signals: Signals, section: SourcesSection, *, seed: int) -> dict[str, Floats]:
-    """The queries to calibrate on, by space that gets a graph: none where requests score the whole catalogue anyway."""
+    """The queries to calibrate on, by space that gets a graph: none where requests score the whole catalogue anyway.
+
+    Where no user has a vector, sessions are all the traffic: what they look at is an item's vector, or the mean of a few.
+    """
     if section.score_all.enabled and len(signals.catalogue) <= section.score_all.max_items:
         return {}
     searched = {source.space for source in signals.sources if source.kind == "ann"}
-    return {name: sample_queries(signals.spaces[name].users, seed=seed) for name in signals.spaces if name in searched}
+    spaces = {name: space for name, space in signals.spaces.items() if name in searched}
+    return {
+        name: sample_queries(space.users if directed(space.users).any() else space.items, seed=seed)
+        for name, space in spaces.items()
+    }
 
 
 def make_shard(

@@ -143,7 +143,7 @@ def make_signals(
     users = user_features(log, pairs, catalogue, factors.users, windows_days=windows)
     if declared is not None:
         users = users.beside(*declared.features(log.user_ids))
-    spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)}
+    spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)} if log.has_purchases else {}
     if catalogue.content is not None and config.sources.content.enabled:
         spaces[CONTENT] = content_space(catalogue.content, pairs)
     if towers is not None:

@@ -95,8 +95,11 @@ def appeal(bought: NDArray[np.floating], categories: ItemValues, *, prior: float
     """How much an item is bought, for items of its kind: (n_items,) > 0, about 1 on average.
 
     (bought_i + prior · typical_i) / ((1 + prior) mean), where typical is the mean of `bought` (n_items,) over the items of i's
-    categories: a model of the target action from content, corrected by what little is known of the item itself.
+    categories: a model of the target action from content, corrected by what little is known of the item itself. All 1 where
+    nothing was bought.
     """
+    if not bought.any():
+        return np.ones(len(bought))
     shares = categories.shares()
     n_members = np.asarray(shares.sum(axis=0))
     mean = max(float(bought.mean()), np.finfo(np.float32).tiny)

@@ -20,16 +20,18 @@ from train.spaces import ALS, CONTENT, TWO_TOWER
 from train.tops import possible_kinds
 from train.two_tower import require_torch
 
+_PURCHASES = "a log with purchases"
+
 
 def source_specs(config: Config, catalogue: Catalogue, log: EventLog, *, playlists: bool) -> tuple[SourceSpec, ...]:
     """The sources in the order in which they are listed everywhere. Raises ConfigError for one asked for without its input."""
     return (
         *_tops(config, log),
         *_playlists(config, playlists),
-        *_spaces(config, catalogue),
+        *_spaces(config, catalogue, log),
         *_seeds(config, log),
-        *_item_lists(config, catalogue),
-        *_quorum(config),
+        *_item_lists(config, catalogue, log),
+        *_quorum(config, log),
     )
 
 
@@ -51,39 +53,43 @@ def _playlists(config: Config, given: bool) -> Iterator[SourceSpec]:
         yield SourceSpec("playlists", "tops", exact=True, promises_k=False, lists=PLAYLIST)
 
 
-def _spaces(config: Config, catalogue: Catalogue) -> Iterator[SourceSpec]:
+def _spaces(config: Config, catalogue: Catalogue, log: EventLog) -> Iterator[SourceSpec]:
     sources = config.sources
-    if sources.ann.enabled:
+    if _wanted(sources.ann, log.has_purchases, "sources.ann", _PURCHASES):
         yield SourceSpec("ann", "ann", exact=False, promises_k=True, space=ALS)
     if _wanted(sources.content, catalogue.content is not None, "sources.content", "catalog.vector_column"):
         yield SourceSpec("content", "ann", exact=False, promises_k=True, space=CONTENT)
-    if sources.two_tower.enabled:
+    if _wanted(sources.two_tower, log.has_purchases, "sources.two_tower", _PURCHASES):
         require_torch()
         yield SourceSpec("two_tower", "ann", exact=False, promises_k=True, space=TWO_TOWER)
-    if sources.score_all.enabled:
+    if _wanted(sources.score_all, log.has_purchases, "sources.score_all", _PURCHASES):
         yield SourceSpec("score_all", "score_all", exact=True, promises_k=True, space=ALS, lists="purchases")
 
 
 def _seeds(config: Config, log: EventLog) -> Iterator[SourceSpec]:
     sources = config.sources
-    for name, section in (("history", sources.history), ("favourites", sources.favourites), ("viewed", sources.viewed)):
-        if section.enabled:  # without views in the log, a request may still tell of its own
+    own = (("history", sources.history, log.has_purchases), ("favourites", sources.favourites, log.has_purchases))
+    for name, section, possible in (*own, ("viewed", sources.viewed, True)):  # a request may tell of views that no log has
+        if _wanted(section, possible, f"sources.{name}", _PURCHASES):
             yield SourceSpec(name, "seeds", exact=True, promises_k=False, seeds=name)
 
 
-def _item_lists(config: Config, catalogue: Catalogue) -> Iterator[SourceSpec]:
+def _item_lists(config: Config, catalogue: Catalogue, log: EventLog) -> Iterator[SourceSpec]:
     has_content = catalogue.content is not None or bool(content_weights(config))
     for name, section in config.sources.item_lists.items():
         if not section.enabled:
             continue
-        if section.table != "content" or has_content:
+        if has_content if section.table == "content" else log.has_purchases:
             yield SourceSpec(name, "item_lists", exact=True, promises_k=False, seeds=section.seeds, table=section.table)
         elif section != ITEM_LISTS.get(name):
-            raise ConfigError(f"sources.item_lists.{name}: table content needs catalog.vector_column or catalog.category")
+            needed = "catalog.vector_column or catalog.category" if section.table == "content" else _PURCHASES
+            raise ConfigError(f"sources.item_lists.{name}: table {section.table} needs {needed}")
 
 
-def _quorum(config: Config) -> Iterator[SourceSpec]:
-    if _wanted(config.sources.quorum, bool(config.sources.quorum.attribute), "sources.quorum", "sources.quorum.attribute"):
+def _quorum(config: Config, log: EventLog) -> Iterator[SourceSpec]:
+    section = config.sources.quorum
+    needed = _PURCHASES if section.attribute else "sources.quorum.attribute"
+    if _wanted(section, bool(section.attribute) and log.has_purchases, "sources.quorum", needed):
         yield SourceSpec("quorum", "quorum", exact=True, promises_k=False)
 
 

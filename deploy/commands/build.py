@@ -18,7 +18,9 @@ from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, co
 
 def build(
     items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
-    events: Annotated[Path, typer.Option("--events", help="The log of events, likewise.")],
+    events: Annotated[
+        Path | None, typer.Option("--events", help="The log of events, likewise; optional where items have content vectors.")
+    ] = None,
     users: Annotated[Path | None, typer.Option("--users", help="What is known of users beside the log, optional.")] = None,
     playlists: Annotated[Path | None, typer.Option("--playlists", help="Named lists of items, optional.")] = None,
     config: ConfigOption = None,
@@ -47,7 +49,7 @@ class Made:
 
 
 def build_generation(
-    config: Config, items: Path, events: Path, *, users: Path | None = None, playlists: Path | None = None
+    config: Config, items: Path, events: Path | None = None, *, users: Path | None = None, playlists: Path | None = None
 ) -> Made:
     """Run the build with bars on stderr, or a line a stage where that is no terminal; then what was odd about the input."""
     from train.build import build as run_build
@@ -61,6 +63,9 @@ def build_generation(
             err.print("\n".join(f"  {line}" for line in table.lines()), markup=False, highlight=False)
     spec = built.spec
     text = f"generation {spec.id}: {spec.n_shards} shards, {spec.n_items:,} items, {built.report.n_users:,} users"
+    unranked = spec.ranking(config.ranker.heavy.model)
+    if unranked.stage == "merged":
+        text += f"\nno ranking model serves, candidates stay in their merged order: {unranked.why}"
     return Made(spec.id, json.loads(msgspec.json.encode(built.report)), text)
 
 

@@ -235,7 +235,7 @@ def test_a_wrong_type_and_a_log_without_events_are_refused(tmp_path: Path) -> No
     assert "column 'item_id' (events.item_column) is string, expected an integer" in caught.value.message
     assert "column 'timestamp' (events.time_column) is string, expected a timestamp" in caught.value.message
     late = write(tmp_path / "late.parquet", [("u", 0, 2_000_000_000_000)])
-    with pytest.raises(ConfigError, match=r"no usable event among 1 rows: \{'in the future': 1\}"):
+    with pytest.raises(ConfigError, match=r"no usable event among 1 rows: 1 in the future"):
         read(late)
 
 

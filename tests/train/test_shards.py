@@ -73,6 +73,13 @@ def test_a_catalogue_scored_in_full_needs_no_graph(
     assert list(graph_queries(signals, section, seed=0)) == (["als"] if ann else [])
 
 
+def test_where_no_user_has_a_vector_sessions_of_one_item_ask(tiny_signals: Signals) -> None:
+    space = tiny_signals.spaces["als"]
+    unknown = replace(tiny_signals, spaces={"als": replace(space, users=np.zeros_like(space.users))})
+    asked = graph_queries(unknown, SourcesSection(score_all=ScoreAllSource(enabled=False)), seed=0)["als"]
+    np.testing.assert_array_equal(asked, sample_queries(space.items, seed=0))
+
+
 def test_queries_are_sampled_from_users_with_a_vector() -> None:
     users = np.zeros((500, 4), np.float32)
     users[::2] = np.arange(1, 251)[:, None]

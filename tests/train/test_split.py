@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.errors import ConfigError
 from train.event_log import DAY_S
 from train.split import split_log
 
@@ -27,7 +26,9 @@ def test_a_log_gives_as_many_moments_as_it_can() -> None:
     assert len(split_log(0, 70 * DAY_S, label_days=14, moments=9).training) == 3
 
 
-def test_a_short_log_is_refused_in_words() -> None:
-    split_log(0, 42 * DAY_S, label_days=14, moments=2)
-    with pytest.raises(ConfigError, match=r"covers 41\.0 days, and train.ranker.label_days = 14 needs at least 42"):
-        split_log(0, 41 * DAY_S, label_days=14, moments=2)
+@pytest.mark.parametrize("days", [0, 1, 28, 41])
+def test_a_short_log_has_no_moment_to_learn_at_and_says_why(days: int) -> None:
+    assert split_log(0, 42 * DAY_S, label_days=14, moments=2).too_short == ""
+    split = split_log(0, days * DAY_S, label_days=14, moments=2)
+    assert split.training == () and split.judging == split.end == days * DAY_S
+    assert f"covers {days}.0 days, and train.ranker.label_days = 14 needs at least 42" in split.too_short

@@ -24,6 +24,7 @@ from train.split import Split
 from train.stages.accounts import source_entries
 from train.stages.learn import Learned
 from train.stages.outputs import Made, StageReport, Stages
+from train.stages.rank import Ranking
 from train.two_tower import ITEMS_ARROW, LAYERS_ARROW
 
 REPORT_FILE = "build.json"
@@ -31,7 +32,8 @@ REPORT_FILE = "build.json"
 
 class BuildReport(msgspec.Struct, frozen=True):
     """build.json: what a generation was made from, what each stage made and took, and how well its ranking did on data its
-    models had not seen. models_for: the generation whose shards and users these are, if only the models are new.
+    models had not seen. quality: empty if there are no models.  models_for: the generation whose shards and users these are, if
+    only the models are new.
     """
 
     input: InputReport
@@ -66,7 +68,7 @@ def publish(
     learned: Learned,
     *,
     shards: list[Path],
-    models: dict[str, Path],
+    ranking: Ranking,
     findings: Findings,
     created: datetime,
 ) -> Built:
@@ -81,13 +83,14 @@ def publish(
             generation=generation,
             created=f"{created:%Y-%m-%dT%H:%M:%SZ}",
             shard_items=[entry["n_items"] for entry in entries],
+            rankings=ranking.rankings,
         )
         with GenerationWriter(config.storage.path, generation) as writer:
             for shard, folder in enumerate(shards):
                 for file in sorted((folder / SNAPSHOT).iterdir()):
                     shutil.copyfile(file, writer.path_for(f"{shard_folder(shard)}/{file.name}"))
                 stages.progress.advance(shard + 1)
-            for name, file in {**models, **_tower(learned)}.items():
+            for name, file in {**ranking.files, **_tower(learned)}.items():
                 shutil.copyfile(file, writer.path_for(name))
             n_users = write_users(writer.path_for(USERS_FILE), spec, signals.records(config, generation))
             report = BuildReport(findings.input, findings.split, findings.quality, n_users, dict(stages.reports))

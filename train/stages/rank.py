@@ -1,11 +1,13 @@
 """Stages "light", "heavy-<loss>", "judge" and "card": the models that order candidates, which of them serve, and how well they
-do for users who had no say in it."""
+do for users who had no say in it. Or "ranking" alone: that there are none, and why.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from cluster.config import Config
 from cluster.errors import ConfigError
-from cluster.spec import columns_hash
+from cluster.spec import HeavyKind, RankingSpec, columns_hash
 from cluster.train_sections import Loss, RankTrainSection
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
@@ -33,6 +35,50 @@ _CARD_MD, _CARD_SVG = "models/card.md", "models/card.svg"
 
 
 @dataclass(frozen=True, slots=True)
+class RankingData:
+    """Folders of `RankingRows`. learning: what models learn from.  judging: of a later moment, what they are judged by."""
+
+    learning: Sequence[Path]
+    judging: Path
+
+    def checked(self) -> RankingData | NothingToRankBy:
+        """What was bought among the candidates and what was not has to be there, to learn from as well as to judge by."""
+        learnt = RankingRows.together([RankingRows.load(folder) for folder in self.learning])
+        for rows, verb in ((learnt, "learn from"), (RankingRows.load(self.judging), "judge by")):
+            if not _two_sided(rows):
+                users = f"{len(rows.users):,} users to {verb}"
+                return NothingToRankBy(
+                    f"the log has {users}, who bought {'all' if rows.labels.any() else 'none'} of the candidates"
+                )
+        return self
+
+    @classmethod
+    def required(cls, data: RankingData | NothingToRankBy) -> RankingData:
+        """Raises ConfigError if there is nothing to rank by, for who wants nothing but models."""
+        if isinstance(data, NothingToRankBy):
+            raise ConfigError(f"no ranking models: {data.why}")
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToRankBy:
+    """why: in a line."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What a generation gets to order candidates by. files: the content of models/, by name in the generation.  quality: empty
+    if nothing was judged.  rankings: what its spec says of the stage that serves.
+    """
+
+    files: dict[str, Path]
+    quality: Quality
+    rankings: tuple[RankingSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RankModels:
     """files: the content of models/, by name in the generation.  heavy: by loss, with all trees.  columns: what models read."""
 
@@ -43,21 +89,34 @@ class RankModels:
     card: ModelCard
 
     @property
-    def quality(self) -> Quality:
-        """By either half of the users, of what the other half chose."""
-        return self.card.test
+    def ranking(self) -> Ranking:
+        """Of what either half of the users says of what the other half chose."""
+        return Ranking(self.files, self.card.test, ())
 
     def systems(self, choice: Choice) -> dict[str, HeavyModel]:
         """By system name, each as long as the choice wants it."""
         return _systems(self.heavy, choice)
 
 
-def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judging: Path) -> RankModels:
+def unranked(stages: Stages, nothing: NothingToRankBy) -> Ranking:
+    """No models: the merged order serves, whichever heavy model is configured."""
+
+    def make(folder: Path) -> Made:
+        (folder / "card.md").write_text(f"# Ranking models\n\nNone, candidates stay in their merged order: {nothing.why}.\n")
+        return Made("no models, candidates stay in their merged order", 0)
+
+    folder = stages.run("ranking", inputs=nothing.why, total=0, make=make)
+    rankings = tuple(RankingSpec(heavy, "merged", nothing.why) for heavy in get_args(HeavyKind))
+    return Ranking({_CARD_MD: folder / "card.md"}, {}, rankings)
+
+
+def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
     """A light model, and a heavy one with each loss, of which the best serves.
 
     A heavy model learns from what the light one would pass on to it: on Complete Journey a quarter of the rows and a fifth
     of the time, for an ndcg@10 that is lower by .001.
     """
+    learning, judging = data.learning, data.judging
     columns = columns_of(*learning, judging)
     section, seed, progress = config.train.ranker, config.train.seed, stages.progress
     own = _plugged_in(section, columns)
@@ -74,6 +133,8 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
     light = stages.run("light", inputs=inputs, total=PASSES_MAX, make=make_light) / "light.json"
     light_model = LightModel.from_json(light.read_bytes())
     passed, passed_later = learnt.best(light_model, n_heavy), later.best(light_model, n_heavy)
+    if not _two_sided(passed):  # of a handful of users, the light model may pass on all that they bought or nothing of it
+        passed = learnt
 
     def heavy(loss: Loss) -> Path:
         def make(folder: Path) -> Made:
@@ -126,6 +187,12 @@ def fit_models(stages: Stages, config: Config, *, learning: Sequence[Path], judg
     )
     files = {LIGHT_FILE: light, **own, **_kept(stages, card, fits[choice.winner], origin=fitted[choice.winner].name)}
     return RankModels(files, light, fits, columns, card)
+
+
+def _two_sided(rows: RankingRows) -> bool:
+    """Whether some candidates were bought and some were not, and any feature differs."""
+    bought = rows.labels > 0
+    return bool(bought.any() and not bought.all() and (rows.features != rows.features[:1]).any())
 
 
 def _systems(fits: Mapping[Loss, FittedHeavy], choice: Choice) -> dict[str, HeavyModel]:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from cluster.config import Config
+from cluster.errors import ConfigError
 from train.catalogue import Catalogue, read_catalogue
 from train.event_log import EventLog
 from train.event_reader import read_events
@@ -40,12 +41,14 @@ def read(
     config: Config,
     *,
     items: Path,
-    events: Path,
+    events: Path | None,
     users: Path | None = None,
     playlists: Path | None = None,
     created: datetime,
 ) -> Source:
-    """Raises ConfigError for what is wrong with the input. created: later events are dropped."""
+    """Raises ConfigError for what is wrong with the input, and if there are neither purchases nor content vectors to recommend
+    by. created: later events are dropped; where nothing was ever bought, it is the moment that everything is as of.
+    """
     limit = config.limits.id_length
 
     def make(folder: Path) -> Made:
@@ -76,21 +79,30 @@ def read(
             playlists=_playlists(playlists, config, catalogue, folder),
         )
         (folder / _REPORT).write_bytes(msgspec.json.encode(report))
-        n_events = ", ".join(f"{n:,} {kind}s" for kind, n in report.n_events.items())
+        n_events = ", ".join(f"{n:,} {kind}s" for kind, n in report.n_events.items()) or "no events"
         counts = f"{len(catalogue):,} items, {n_events}, {log.n_users:,} users"
         return Made(f"{counts}, {report.n_dropped:,} rows dropped", events_report.n_kept)
 
     sections = (config.catalog, config.events, config.user_table, config.playlists)
     paths = (items, events, users, playlists)
     inputs = [[path and fingerprint(path) for path in paths], [plain(section) for section in sections], limit]
-    n_rows = ParquetTable(events, ()).count_rows()
+    n_rows = ParquetTable(events, ()).count_rows() if events else 0
     folder = stages.run("read", inputs=inputs, total=n_rows, make=make)
     catalogue = Catalogue.load(folder / _CATALOGUE, config.catalog)
+    log = EventLog.open(folder / _LOG, len(catalogue))
+    report = msgspec.json.decode((folder / _REPORT).read_bytes(), type=InputReport)
+    if not log.has_purchases:
+        if catalogue.content is None:
+            said = "has no rows" if events else "is missing (--events)"
+            lacking = f"the log {said} and the items have no content vectors (catalog.vector_column)"
+            raise ConfigError(f"{lacking}: a build needs one of the two")
+        now = int(created.timestamp())
+        report = msgspec.structs.replace(report, first_time=now, last_time=now)
     return Source(
         folder.name,
         catalogue,
-        EventLog.open(folder / _LOG, len(catalogue)),
-        msgspec.json.decode((folder / _REPORT).read_bytes(), type=InputReport),
+        log,
+        report,
         UserTable.load(folder / _USERS, config.user_table) if users else None,
         Playlists.load(folder / _PLAYLISTS) if playlists else None,
     )
@@ -114,7 +126,7 @@ def _playlists(path: Path | None, config: Config, catalogue: Catalogue, folder: 
 
 
 def _extent(log: EventLog) -> tuple[int, int, int]:
-    """How many items were ever bought, and the times of the first and the last purchase."""
+    """How many items were ever bought, and the times of the first and the last purchase, 0 without any."""
     sold = np.zeros(log.n_items, bool)
     first, last = [], []
     for chunk in log.chunks():
@@ -122,4 +134,4 @@ def _extent(log: EventLog) -> tuple[int, int, int]:
             sold[chunk.items] = True
             first.append(chunk.times.min())
             last.append(chunk.times.max())
-    return int(np.count_nonzero(sold)), int(min(first)), int(max(last))
+    return int(np.count_nonzero(sold)), int(min(first, default=0)), int(max(last, default=0))
