@@ -1,4 +1,4 @@
-"""`oskolok build` from the shell: without a log it says what serves, and without anything to go by one line says what it takes."""
+"""`oskolok build` from the shell: without a log it says what serves, and with nothing to go by what it takes, in a line."""
 
 from __future__ import annotations
 
