@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -17,8 +17,8 @@ from typing import get_args
 from pydantic import ValidationError
 
 from cluster.config import Config
-from cluster.config_contradictions import contradictions
-from cluster.config_problems import Problem, from_pydantic, key_of, place, table
+from cluster.config_contradictions import Contradiction, contradictions
+from cluster.config_problems import Problem, from_pydantic, key_of, meant_by, place, refusal
 from cluster.config_text import Key, field_at, leaves, siblings
 from cluster.errors import ConfigError
 
@@ -36,10 +36,20 @@ class LoadedConfig:
     origins: Mapping[str, str]
 
 
-def load(path: Path | None, *, overrides: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> LoadedConfig:
+Check = Callable[[Config], Iterator[Contradiction]]
+
+
+def load(
+    path: Path | None,
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    checks: Sequence[Check] = (contradictions,),
+) -> LoadedConfig:
     """The configuration of a file, or of none, with the environment and overrides such as "cluster.n_shards=8" on top.
 
-    Raises ConfigError: its message is a table of every problem, its `problems` says how many.
+    checks: what is looked for in the whole, beside keys that are wrong by themselves. Raises ConfigError: its message is a
+    table of every problem, and so is its `errors`.
     """
     tree, origins = _read(path) if path is not None else ({}, {})
     problems: list[Problem] = []
@@ -50,10 +60,10 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environ: Mapping[s
             problems.append(Problem(0, where, ".".join(key), "unknown key: its section is not a section"))
         else:
             origins[key] = Problem(0, where, ".".join(key), "")
-    config, found = _validate(tree, origins)
+    config, found = _validate(tree, origins, checks)
     problems += found
     if config is None or problems:
-        raise ConfigError(table(path.name if path else "configuration", problems), problems=len(problems))
+        raise refusal(path.name if path else "configuration", problems)
     values, defaults = leaves(config), leaves(Config())
     for key in origins.keys() & defaults.keys():
         if values[key] == defaults[key]:
@@ -92,8 +102,10 @@ def key_lines(text: str) -> dict[Key, int]:
     return found
 
 
-def _validate(tree: dict[str, object], origins: Mapping[Key, Problem]) -> tuple[Config | None, list[Problem]]:
-    """The model and its contradictions; where keys are wrong by themselves, those, and the contradictions of the rest."""
+def _validate(
+    tree: dict[str, object], origins: Mapping[Key, Problem], checks: Sequence[Check]
+) -> tuple[Config | None, list[Problem]]:
+    """The model and what the checks find; where keys are wrong by themselves, those, and what is found in the rest."""
     wrong: set[Key] = set()
     problems: list[Problem] = []
     config: Config | None = None
@@ -105,21 +117,29 @@ def _validate(tree: dict[str, object], origins: Mapping[Key, Problem]) -> tuple[
             problems += [from_pydantic(details, origins) for details in found] if not wrong else []
             for details in found:
                 key = key_of(details)
-                wrong.add(key)
+                wrong.update({key, meant_by(key) or key} if details["type"] == "extra_forbidden" else {key})
                 _drop(tree, key[:-1] if details["type"] == "missing" else key)
-    for key, other, message in contradictions(config):
-        if not any(bad[: len(part)] == part for bad in wrong for part in (key, other)):
+    for key, others, message in (found for check in checks for found in check(config)):
+        if not any(_overlap(bad, part) for bad in wrong for part in (key, *others)):
             problems.append(place(origins, key, message))
     return (None if wrong else config), problems
+
+
+def _overlap(one: Key, other: Key) -> bool:
+    """Whether one is the other, or stands in it."""
+    n = min(len(one), len(other))
+    return one[:n] == other[:n]
 
 
 def _read(path: Path) -> tuple[dict[str, object], dict[Key, Problem]]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}", problems=1) from None
+        raise ConfigError(
+            f"{path}: {error.strerror or error}", help="--config names the file; `oskolok config show` prints one"
+        ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text, byte {error.start}", problems=1) from None
+        raise ConfigError(f"{path}: not UTF-8 text, byte {error.start}") from None
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -127,7 +147,7 @@ def _read(path: Path) -> tuple[dict[str, object], dict[Key, Problem]]:
         found = re.search(r"line (\d+)", place)
         line = int(found[1]) if found else len(text.splitlines())
         problem = Problem(line, f"line {line}", "", f"not TOML: {message[:1].lower()}{message[1:]}")
-        raise ConfigError(table(path.name, [problem]), problems=1) from None
+        raise refusal(path.name, [problem]) from None
     return tree, {key: Problem(line, f"line {line}", ".".join(key), "") for key, line in key_lines(text).items()}
 
 

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 
 class OskolokError(Exception):
-    """The root. `details` are plain values that travel with the message."""
+    """The root. `details` are plain values that travel with the message. Any error may have `help`: what to do about it."""
 
     def __init__(self, message: str = "", /, **details: object) -> None:
         super().__init__(message)

@@ -68,7 +68,7 @@ class Boost(Selection):
 class Quota(Selection):
     """How many places of a slate such items have, at least and at most. min_share is of the slate, rounded up."""
 
-    min: Annotated[int, Field(ge=0, le=1000)] = 0
+    min: Annotated[int, Field(ge=0, le=1000, description="a slate with fewer places than this is made without it")] = 0
     min_share: Fraction = 0.0
     max: Annotated[int, Field(ge=0, le=1000)] = 1000
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version as version_of
+from itertools import pairwise
+from typing import Annotated
 
 import typer
 
 from deploy.commands import config as config_command
-from deploy.commands.common import INTERRUPTED, OK, USAGE, Form, FormOption, failure_of, out, print_json, tell
+from deploy.commands.common import INTERRUPTED, OK, USAGE, Failure, Form, FormOption, failure_of, out, print_json, tell
+from deploy.commands.prose import prose
 
 app = typer.Typer(
     name="oskolok",
@@ -17,22 +21,35 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="""Sharded retrieval and ranking for recommenders, on Ray.
+    help=prose("""Sharded retrieval and ranking for recommenders, on Ray.
 
-    [bold]oskolok demo[/] does everything once: data, build, cluster, answers. With your own log and catalogue:
+    `oskolok demo` does everything once: data, build, cluster, answers. With your own log and catalogue:
 
-    [bold]oskolok build[/] --items items.parquet --events events.parquet   a generation: vectors, lists, models, users\n
-    [bold]oskolok serve[/]                                                 a cluster that answers on http.host:http.port\n
-    [bold]oskolok recommend[/] USER                                        a request, as a table
+    $ oskolok build --items items.parquet --events events.parquet
+    $ oskolok serve
+    $ oskolok recommend USER
+    $ oskolok why --user USER --item ITEM
 
-    [bold]oskolok why[/] --user USER --item ITEM                           what became of an item, shown or not
-
-    Settings come from oskolok.toml: [bold]oskolok config schema[/] lists them all.
-    """,
+    Settings come from oskolok.toml: `oskolok config schema` lists them all.
+    """),
 )
 
 
-@app.command()
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"oskolok {version_of('oskolok')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
 def version(format: FormOption = Form.human) -> None:
     """Print the versions of Oskolok, Ray and Python."""
     found = {"oskolok": version_of("oskolok"), "ray": version_of("ray"), "python": sys.version.split()[0]}
@@ -54,8 +71,12 @@ def _verbs() -> None:
     from deploy.commands.train_rankers import train_rankers
     from deploy.commands.why import why
 
-    for verb in (demo, build, train_rankers, serve, recommend, why, replay, status, evaluate):
-        app.command()(verb)
+    verbs: tuple[Callable[..., None], ...] = (
+        *(demo, build, train_rankers, serve, recommend, why, replay, status, evaluate),
+        version,
+    )
+    for verb in verbs:
+        app.command(help=prose(verb.__doc__ or ""))(verb)
     app.add_typer(config_command.app, name="config")
 
 
@@ -68,7 +89,8 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """One command; its exit code."""
+    """One command; its exit code. How a failure is told is known before the arguments are read, which may be what fails."""
+    form = Form.json if "--format=json" in arguments or ("--format", "json") in pairwise(arguments) else Form.human
     try:
         code = app(arguments, standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
@@ -78,10 +100,16 @@ def run(arguments: list[str]) -> int:
         return OK
     except Exception as error:
         if callable(show := getattr(error, "show", None)):  # a usage error: click's, of which typer may have its own copy
-            show()
+            if form is Form.human:
+                show()
+            else:
+                tell(
+                    Failure("usage", str(getattr(error, "message", error)), "`oskolok VERB --help` shows its options", USAGE),
+                    form,
+                )
             return USAGE
         failure = failure_of(error)
-        tell(failure)
+        tell(failure, form)
         if os.environ.get("OSKOLOK_TRACEBACK"):
             raise
         return failure.code

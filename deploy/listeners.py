@@ -50,7 +50,9 @@ def require_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ConfigError(f"{host}:{port} cannot be used: {error.strerror}; choose another http.port") from None
+            raise ConfigError(
+                f"{host}:{port} cannot be used: {error.strerror}", help="stop what listens there, or choose another http.port"
+            ) from None
 
 
 def descendants(pid: int) -> list[int]:

@@ -10,30 +10,24 @@ from rich.text import Text
 
 _SHOWN_VALUES = 4
 _TITLES = ("#", "item", "what it is", "score", "sources")
-_WHAT_MIN = 12
+_WHAT_MIN, _SOURCES_MIN = 12, 12
 
 
 def slate_table(answer: Mapping[str, Any], width: int) -> Table:
-    """The items, in `width` columns. What an item is takes the room that is left: texts first, then numbers, long sets cut.
+    """The items, in `width` columns. What an item is comes first: texts, then numbers, long sets cut.
 
-    Of an item's sources as many are named as a third of the width has room for, then how many more there are.
+    Of an item's sources as many are named as the rest of the width has room for, then how many more there are.
     """
-    rows = [
-        (
-            str(item["rank"]),
-            str(item["item_id"]),
-            described(item["payload"]),
-            f"{item['score']:.3f}",
-            _fitted(item["sources"], width // 3),
-        )
-        for item in answer["items"]
-    ]
-    taken = sum(max((len(row[at]) for row in rows), default=0) for at in (0, 1, 3, 4))
-    room = max(_WHAT_MIN, width - taken - 2 * len(_TITLES))
+    items = answer["items"]
+    rows = [(str(item["rank"]), str(item["item_id"]), described(item["payload"]), f"{item['score']:.3f}") for item in items]
+    taken = sum(max((len(row[at]) for row in rows), default=0) for at in (0, 1, 3)) + 2 * len(_TITLES)
+    for_sources = max(_SOURCES_MIN, width - taken - max((len(row[2]) for row in rows), default=0))
+    named = [_fitted(item["sources"], for_sources) for item in items]
+    room = max(_WHAT_MIN, width - taken - max(map(len, named), default=0))
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in _TITLES:
         table.add_column(title, justify="right" if title in ("#", "score") else "left", no_wrap=True)
-    for rank, item, what, score, sources in rows:
+    for (rank, item, what, score), sources in zip(rows, named, strict=True):
         table.add_row(rank, Text(item), Text(what if len(what) <= room else what[: room - 1] + "…"), score, sources)
     return table
 

@@ -1,4 +1,4 @@
-"""Pytest's hooks for tests that this machine cannot run: the last line says how many and why; `--no-skips` makes that a failure.
+"""Pytest's hooks for tests that this machine cannot run: the last line tells them and why; --no-skips makes that a failure.
 
 A test is skipped for want of a program or an extra, never by choice. CI has both, so it passes --no-skips.
 """

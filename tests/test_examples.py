@@ -8,7 +8,7 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("cluster", "shard", "ranker", "router", "train")
+PACKAGES = ("cluster", "shard", "ranker", "router", "train", "deploy.commands")
 NEEDS_TORCH = {"train.tower_network"}
 
 

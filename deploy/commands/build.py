@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from cluster.config import Config
-from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
+from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
 
 
 def build(
@@ -32,7 +32,9 @@ def build(
     Which columns are what is said in [catalog], [events], [user_table] and [playlists] of the configuration. A build that was
     interrupted goes on where it was; stages whose inputs did not change are not done again.
     """
-    made = build_generation(configuration(config, set).config, items, events, users=users, playlists=playlists)
+    made = build_generation(
+        configuration(config, set, checks=WITH_FILES).config, items, events, users=users, playlists=playlists
+    )
     if format is Form.json:
         print_json({"generation": made.generation, "report": made.report})
     else:

@@ -1,6 +1,7 @@
 """What every verb shares: its options, where output goes, and how a failure is told (one line, one `help:` line, a code).
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 our fault, 2 usage or configuration, 3 not ready.
+Results go to stdout, everything else to stderr. With --format json stdout holds one JSON document: the result, or a problem.
+Exit codes: 0 done, 1 our fault, 2 usage or configuration, 3 not ready.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cluster.config_file import LoadedConfig, load
+from cluster.config_contradictions import contradictions
+from cluster.config_file import Check, LoadedConfig, load
+from cluster.config_named_files import absent_files
 from cluster.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -32,6 +35,7 @@ from deploy.client import Client, ProblemAnswer
 DEFAULT_FILE = Path("oskolok.toml")
 
 OK, OUR_FAULT, USAGE, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 130
+_TRACEBACK = "run again with OSKOLOK_TRACEBACK=1 to see where"
 
 
 class Form(StrEnum):
@@ -49,15 +53,20 @@ FormOption = Annotated[Form, typer.Option("--format", help="human for people, js
 UrlOption = Annotated[str, typer.Option("--url", help="The server's address; the configured one if left out.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print the equivalent curl commands to stderr.")]
 
+WITH_FILES: tuple[Check, ...] = (contradictions, absent_files)
+"""What a configuration is checked for by verbs that read the files it names."""
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def configuration(path: Path | None, overrides: Sequence[str] | None) -> LoadedConfig:
+def configuration(
+    path: Path | None, overrides: Sequence[str] | None, *, checks: Sequence[Check] = (contradictions,)
+) -> LoadedConfig:
     """The configuration that the options and the environment name. Raises ConfigError."""
     if path is None and DEFAULT_FILE.is_file():
         path = DEFAULT_FILE
-    return load(path, overrides=overrides or (), environ=os.environ)
+    return load(path, overrides=overrides or (), environ=os.environ, checks=checks)
 
 
 def client(url: str, path: Path | None, overrides: Sequence[str] | None, *, timeout_s: float = 10.0) -> Client:
@@ -83,40 +92,60 @@ def show_curls(used: Client, *, verbose: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a command ends that did not do what it was asked."""
+    """How a command ends that did not do what it was asked. kind: for programs, the last part of a problem's type.
 
+    more: what else a problem document says of it.
+    """
+
+    kind: str
     message: str
     help: str
     code: int
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_problem(self) -> dict[str, Any]:
+        """A document like those of the HTTP API."""
+        said = {"detail": self.message, "help": self.help, "exit_code": self.code}
+        return {
+            "type": f"urn:oskolok:problem:{self.kind}",
+            **self.more,
+            **{name: value for name, value in said.items() if value},
+        }
 
 
 def failure_of(error: BaseException) -> Failure:
-    """For people and for scripts. Foreign errors are ours to answer for."""
+    """For people and for scripts. An error's own help comes first. Foreign errors are ours to answer for."""
+    own_help = str(error.details.get("help", "")) if isinstance(error, OskolokError) else ""
     match error:
         case ConfigError():
-            return Failure(error.message, "`oskolok config schema` lists every key and its range", USAGE)
+            errors = error.details.get("errors")
+            return Failure("configuration", error.message, own_help, USAGE, {"errors": errors} if errors else {})
         case GenerationMissing():
-            return Failure(error.message, "`oskolok build` makes a generation, `oskolok demo` does everything", USAGE)
+            help = own_help or "`oskolok build` makes a generation, `oskolok demo` does everything"
+            return Failure("generation-missing", error.message, help, USAGE)
         case SchemaMismatch():
-            return Failure(error.message, "build again: shards and models must be of one schema and of this version", USAGE)
+            help = own_help or "build again: shards and models must be of one schema and of this version"
+            return Failure("schema-mismatch", error.message, help, USAGE)
         case GenerationCorrupt():
-            return Failure(error.message, "build again, or restore the file; nothing was loaded from it", OUR_FAULT)
+            help = own_help or "build again, or restore the file; nothing was loaded from it"
+            return Failure("generation-corrupt", error.message, help, OUR_FAULT)
         case ProblemAnswer():
             code = NOT_READY if error.status in (429, 503, 504) else USAGE if error.status < 500 else OUR_FAULT
-            return Failure(str(error), error.help or "see the server's /docs", code)
+            return Failure("answer", str(error), error.help or "see the server's /docs", code, error.problem)
         case Unavailable() | DeadlineExceeded():
-            return Failure(error.message, "is it running? `oskolok serve` starts it, `oskolok status` shows it", NOT_READY)
-        case OskolokError():
-            return Failure(
-                f"{type(error).__name__}: {error.message}", "run again with OSKOLOK_TRACEBACK=1 to see where", OUR_FAULT
-            )
+            help = own_help or "is it running? `oskolok serve` starts it, `oskolok status` shows it"
+            return Failure("unavailable", error.message, help, NOT_READY)
         case KeyboardInterrupt():
-            return Failure("interrupted", "", INTERRUPTED)
-    return Failure(f"{type(error).__name__}: {error}", "run again with OSKOLOK_TRACEBACK=1 to see where", OUR_FAULT)
+            return Failure("interrupted", "interrupted", "", INTERRUPTED)
+    said = error.message if isinstance(error, OskolokError) else error
+    return Failure("internal", f"{type(error).__name__}: {said}", own_help or _TRACEBACK, OUR_FAULT)
 
 
-def tell(failure: Failure) -> None:
-    """Print a failure as every command does."""
+def tell(failure: Failure, form: Form) -> None:
+    """A failure as every command tells it: in lines on stderr, or as one problem document on stdout."""
+    if form is Form.json:
+        print_json(failure.as_problem())
+        return
     err.print(f"[bold red]error:[/] {_plain(failure.message)}")
     if failure.help:
         err.print(f"help: {_plain(failure.help)}")

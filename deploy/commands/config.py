@@ -8,7 +8,7 @@ import typer
 
 from cluster.config import Config
 from cluster.config_text import allowed, field_at, leaves, render, toml_value
-from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
+from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and explain the configuration.")
 
@@ -18,11 +18,11 @@ Defaults = Annotated[bool, typer.Option("--defaults", help="Ignore every source:
 @app.command()
 def check(config: ConfigOption = None, set: SetOption = None, format: FormOption = Form.human) -> None:
     """Validate the file, the environment and --set together; every mistake is reported at once, with its line."""
-    loaded = configuration(config, set)
+    loaded = configuration(config, set, checks=WITH_FILES)
     if format is Form.json:
         print_json({"ok": True, "changed": dict(loaded.origins)})
     else:
-        out.print(f"ok: {len(loaded.origins)} of {len(leaves(loaded.config))} keys differ in origin from the defaults")
+        out.print(f"ok: {len(loaded.origins)} of {len(leaves(loaded.config))} keys are set, the others have their defaults")
 
 
 @app.command()

@@ -61,9 +61,10 @@ def evaluate(
     model likes best, the share that the light one lets it see.
     The window is train.ranker.label_days long; --days, --basket and --filter are of no use there.
 
-    [bold]oskolok evaluate --items items.parquet --events events.parquet[/]
+    Everything, then the same where only one store's items may appear:
 
-    [bold]oskolok evaluate --items … --events … --filter 'stores in (367)'[/]   the same where only one store's items may appear
+    $ oskolok evaluate --items items.parquet --events events.parquet
+    $ oskolok evaluate --items … --events … --filter 'stores in (367)'
     """
     from train.evaluate import evaluate as run_evaluate
     from train.evaluation import Terms

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from cluster.errors import ConfigError
 from deploy.commands.common import (
     ConfigOption,
     Form,
@@ -22,6 +24,14 @@ from deploy.filter_text import parse_filter
 from deploy.slate_text import funnel, slate_table, sources_table, summary
 
 
+class Explain(StrEnum):
+    """How much of its way to the slate an answer tells."""
+
+    none = "none"
+    funnel = "funnel"
+    full = "full"
+
+
 def recommend(
     user: Annotated[str, typer.Argument(help="The user's id. A stranger gets what sells best.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items.")] = 10,
@@ -36,7 +46,12 @@ def recommend(
     ] = None,
     playlist: Annotated[list[str] | None, typer.Option("--playlist", help="A playlist to propose from. Repeatable.")] = None,
     timeout_ms: Annotated[int | None, typer.Option("--timeout-ms", help="The request's time budget.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show what each source found and each stage let through.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="Repeats the random draws of exploration.")] = None,
+    pin: Annotated[list[str] | None, typer.Option("--pin", help="An item at a place, as ITEM=POSITION. Repeatable.")] = None,
+    explain: Annotated[
+        Explain,
+        typer.Option("--explain", help="funnel: what each source found and each stage let through. full: kept for replay."),
+    ] = Explain.none,
     url: UrlOption = "",
     config: ConfigOption = None,
     set: SetOption = None,
@@ -45,15 +60,19 @@ def recommend(
 ) -> None:
     """Ask the running cluster for recommendations.
 
-    [bold]oskolok recommend 42 -k 5[/]                                    five items for user 42
+    Five items for user 42; only what one store sells, and what each stage did; a stranger with something in the basket:
 
-    [bold]oskolok recommend 42 --filter 'stores in (367)' --explain[/]    only what that store sells, and what each stage did
-
-    [bold]oskolok recommend somebody --basket 981760 --explain[/]          a stranger with something in the basket
+    $ oskolok recommend 42 -k 5
+    $ oskolok recommend 42 --filter 'stores in (367)' --explain funnel
+    $ oskolok recommend somebody --basket 981760
     """
     body = wish(user, k, filter=filter, exclude=exclude, basket=basket, viewed=viewed, playlist=playlist, timeout_ms=timeout_ms)
-    if explain:
-        body["explain"] = "funnel"
+    if seed is not None:
+        body["seed"] = seed
+    if pin:
+        body["pins"] = [_pin(text) for text in pin]
+    if explain is not Explain.none:
+        body["explain"] = explain.value
     used = client(url, config, set)
     try:
         answer = used.recommend(body)
@@ -67,6 +86,17 @@ def recommend(
         out.print(sources_table(answer))
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")
+
+
+def _pin(text: str) -> dict[str, Any]:
+    """
+    >>> _pin("a=b=3")
+    {'item_id': 'a=b', 'position': 3}
+    """
+    item, _, position = text.rpartition("=")
+    if not item or not position.isdecimal():
+        raise ConfigError(f"--pin {text!r} is not ITEM=POSITION", help="such as --pin 1082185=4, places counted from 1")
+    return {"item_id": item, "position": int(position)}
 
 
 def wish(

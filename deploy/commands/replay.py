@@ -40,11 +40,10 @@ def replay(
     On the generation and configuration that answered, every slate must come out the same, bit for bit; if one does not, the
     exit code is 1. What had failed when it was answered fails again, and is named. With --generation, --config or --set: which
     items came, went and moved, and the stage that did it.
-    [observability] replay_sample says which requests are kept; a request with explain = full always is.
+    `observability.replay_sample` says how many requests are kept; one with `recommend --explain full` always is.
 
-    [bold]oskolok replay var/oskolok/replay/1764046800000-71.parquet[/]
-
-    [bold]oskolok replay var/oskolok/replay --set slate.cap_by=brand --set slate.cap=1[/]
+    $ oskolok replay var/oskolok/replay/1764046800000-71.parquet
+    $ oskolok replay var/oskolok/replay --set slate.cap_by=department --set slate.cap=1
     """
     requests = list(islice(_requests(file), limit))
     if not requests:

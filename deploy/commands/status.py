@@ -78,6 +78,9 @@ def _print(found: Mapping[str, Any], url: str) -> None:
             f"topology {view['version']}   up {_span(up_s)}   {url}"
         )
         out.print(_table(view))
+        for part in view["replicas"]:
+            if part["detail"] and part["health"] != "ready":
+                out.print(f"  {part['name']}: {part['detail']}", markup=False)
     if ranking := found["ranking"]:
         out.print(f"ranking {ranking['stage']}: {ranking['why']}", markup=False)
     for check in found["checks"]:
@@ -89,7 +92,7 @@ def _table(view: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title, justify in (("part", "left"), ("state", "left"), ("items", "right"), ("pid", "right"), ("starts", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
-    for title in ("load", "node", ""):
+    for title in ("load", "node"):
         table.add_column(title)
     sizes = view["topology"]["spec"]["shard_items"]
     for part in view["replicas"]:
@@ -102,7 +105,6 @@ def _table(view: Mapping[str, Any]) -> Table:
             str(part["starts"]),
             f"{part['load_s']:.1f} s" if part["load_s"] else "–",
             part["node_id"][:8],
-            Text("" if ready else part["detail"]),
         )
     return table
 

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from deploy.commands.build import Bars
-from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
+from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
 
 if TYPE_CHECKING:
     from train.stages.publish import Built
@@ -30,15 +30,15 @@ def train_rankers(
 
     They learn at moments of the log's past, from the candidates that retrieval would have found then and what was bought
     after; users of a later moment choose the loss and the number of trees, and judge. What a build left below
-    <storage.path>/build is reused: with the same files and a change of \\[train.ranker] only what depends on it is done again.
+    <storage.path>/build is reused: with the same files and a change of [train.ranker] only what depends on it is done again.
     The new generation is the current one: `oskolok serve` takes it when it starts.
 
-    [bold]oskolok train-rankers --items items.parquet --events events.parquet --set train.ranker.n_trees=500[/]
+    $ oskolok train-rankers --items items.parquet --events events.parquet --set train.ranker.n_trees=500
     """
     from train.refit import refit
 
     logging.getLogger("catboost").setLevel(logging.WARNING)
-    loaded = configuration(config, set).config
+    loaded = configuration(config, set, checks=WITH_FILES).config
     bars = Bars()
     with bars.shown:
         built = refit(loaded, items, events, users=users, playlists=playlists, base=generation, progress=bars)

@@ -50,9 +50,8 @@ def why(
     Whether it may be shown and which condition keeps it out, its exact rank in every source, what the merge and both models
     make of it, and which rule of the slate decides. For items that no source found, what would happen if one had.
 
-    [bold]oskolok why --user 42 --item 1082185[/]
-
-    [bold]oskolok why -u 42 -i 1082185 --filter 'stores in (367)' --basket 981760[/]
+    $ oskolok why --user 42 --item 1082185
+    $ oskolok why -u 42 -i 1082185 --filter 'stores in (367)' --basket 981760
     """
     body = wish(
         user, k, filter=filter, exclude=exclude, basket=basket, viewed=viewed, playlist=playlist, timeout_ms=timeout_ms

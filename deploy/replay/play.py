@@ -8,6 +8,7 @@ the original (`circumstances.py`) is not made good.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from cluster.clients import Fleet
@@ -17,7 +18,7 @@ from cluster.ranking import ranking_of
 from cluster.types import Candidates, Rows
 from deploy.replay.circumstances import NOT_RANKED, as_then, excuse_of, notes_of
 from deploy.replay.house import House
-from router.fill import fill
+from router.fill import Filled, fill
 from router.plan import Plan, plan
 from router.rank import Ranked, as_merged, rank_query
 from router.replay.logged import Logged, Shown, shown_of
@@ -36,8 +37,8 @@ class Played:
     """One way in which a request went. order: positions in the candidates, best first.  slate: None if it is not known.
 
     n_agreeing: of the candidates kept, those that retrieval found again, at the same rank in every source; None where other
-    candidates were to be expected.  notes: what had failed, and whether it did again.  excuse: why it may come out another
-    way, "" if it must not.
+    candidates were to be expected.  notes: what had failed, and whether it did again; rules of other terms that gave way.
+    excuse: why it may come out another way, "" if it must not.
     """
 
     generation: str
@@ -82,6 +83,7 @@ async def play(logged: Logged, house: House, sections: RouterSections, *, as_log
         sections=sections,
         deadline=deadline,
     )
+    gave_way = _gave_way(filled) if sections.slate != as_logged.slate else ()
     return Played(
         spec.id,
         candidates,
@@ -89,9 +91,19 @@ async def play(logged: Logged, house: House, sections: RouterSections, *, as_log
         shown_of(filled, rules),
         filled.slate,
         n_agreeing,
-        notes_of(logged, at_home=at_home, same_ranking=same_ranking),
+        (*notes_of(logged, at_home=at_home, same_ranking=same_ranking), *gave_way),
         excuse_of(logged) if at_home else "",
     )
+
+
+def _gave_way(filled: Filled) -> tuple[str, ...]:
+    """The rules that were broken because the candidates left no other way, and at how many places."""
+    slate = filled.slate
+    broken = [name for at in filled.positions for name in slate.relaxed.get(at, ())]
+    told = [
+        f"{name} gave way at {n} of {len(filled.items)} places: no candidate kept it" for name, n in Counter(broken).items()
+    ]
+    return (*told, *(f"{name} was not reached" for name in slate.missed))
 
 
 def as_answered(logged: Logged) -> Played:

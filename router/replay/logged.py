@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from cluster.config import Config
 from cluster.config_text import render
@@ -148,11 +147,6 @@ def shown_of(filled: Filled, rules: Rules) -> tuple[Shown, ...]:
         Shown(item.item_id, item.score, 1.0 if at is None else chances.get(at, 1.0))
         for item, at in zip(filled.items, positions, strict=True)
     )
-
-
-def same_bits(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
-    """Whether two arrays are equal to the last bit, NaN to NaN."""
-    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
 
 
 encode_request = msgspec.json.Encoder().encode

@@ -163,7 +163,7 @@ class _Places:
 
     def _pressed(self, place: int) -> bool:
         """Whether floors may need every place that is left."""
-        owed = sum([floor.missing for floor in self.floors])
+        owed = sum([floor.claimed for floor in self.floors])
         return owed > 0 and owed >= self.end - place - len(self.waiting)
 
     def _best(self, allowed: Mask) -> int:
@@ -200,8 +200,8 @@ class _Places:
                     allowed = kept
                 else:
                     broken.append(term.name)
-            elif term.missing:
-                owed += min(term.missing, int(np.count_nonzero(self.open & term.members)))
+            elif term.claimed:
+                owed += min(term.claimed, int(np.count_nonzero(self.open & term.members)))
                 serving = serving | term.members if len(serving) else term.members
                 if owed >= left:
                     kept = allowed & serving

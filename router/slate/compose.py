@@ -177,7 +177,8 @@ def _terms(lineup: Lineup, rules: Rules, k: int, shown: Shown | None) -> dict[Fa
             maxima.append(Limit(quota.name, members.astype(np.int64), max=quota.max, first=0, taken=in_slate.astype(np.int64)))
         least = max(quota.min, ceil(quota.min_share * n_places))
         if least:
-            minima.append(Floor(quota.name, members, min=least, count=int(np.count_nonzero(in_slate))))
+            n_in_slate = int(np.count_nonzero(in_slate))
+            minima.append(Floor(quota.name, members, min=least, count=n_in_slate, places=k + len(in_slate)))
     return {"caps": caps, "quotas": [*maxima, *minima]}
 
 

@@ -58,17 +58,26 @@ class Limit:
 
 
 class Floor:
-    """At least `min` members. members: (n,) of those in line.  count: of what stands in the slate already."""
+    """At least `min` members. members: (n,) of those in line.  count: of what stands in the slate already.
 
-    def __init__(self, name: str, members: Mask, *, min: int, count: int) -> None:
+    places: of the whole slate. A minimum above it cannot hold, so it claims none of them: at k = 1 the best item is shown.
+    """
+
+    def __init__(self, name: str, members: Mask, *, min: int, count: int, places: int) -> None:
         self.name = name
         self.members = members
         self._min = min
         self._count = count
+        self._can_hold = min <= places
 
     @property
     def missing(self) -> int:
         return max(0, self._min - self._count)
+
+    @property
+    def claimed(self) -> int:
+        """Places that it may still ask for."""
+        return self.missing if self._can_hold else 0
 
     def take(self, at: int, place: int) -> None:
         if self.members[at]:

@@ -98,7 +98,7 @@ class Rules:
         diversity = section.diversity if section.diversity.method != "off" else None
         if diversity is not None and spec.space(diversity.space) is None:
             has = ", ".join(space.name for space in spec.spaces) or "none"
-            raise ConfigError(f"slate: generation {spec.id} has no space {diversity.space!r}, it has {has}", problems=1)
+            raise ConfigError(f"slate: generation {spec.id} has no space {diversity.space!r}, it has {has}")
         explore = _explore(section, spec)
         one_cap = len(caps) == 0 or (len(caps) == 1 and caps[0].first == 0)
         plain = one_cap and not (quotas or boosts or diversity or explore)
@@ -110,12 +110,12 @@ def _check_attributes(section: SlateSection, spec: GenerationSpec) -> None:
         attribute = spec.attribute(name)
         if attribute is None or attribute.kind != "category":
             has = ", ".join(a.name for a in spec.attributes if a.kind == "category") or "none"
-            raise ConfigError(f"slate: generation {spec.id} has no category attribute {name!r}, it has {has}", problems=1)
+            raise ConfigError(f"slate: generation {spec.id} has no category attribute {name!r}, it has {has}")
     for mark in section.marks:
         try:
             check_filter(mark, spec)
         except InvalidQuery as error:
-            raise ConfigError(f"slate: generation {spec.id}: {error.message}", problems=1) from None
+            raise ConfigError(f"slate: generation {spec.id}: {error.message}") from None
 
 
 class RulesInForce:

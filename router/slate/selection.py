@@ -43,7 +43,7 @@ def stat_column(stat: str, spec: GenerationSpec) -> int:
 
 
 def _absent(what: str, name: str, names: list[str], spec: GenerationSpec) -> ConfigError:
-    return ConfigError(f"slate: generation {spec.id} has no {what} {name!r}, it has {', '.join(names) or 'none'}", problems=1)
+    return ConfigError(f"slate: generation {spec.id} has no {what} {name!r}, it has {', '.join(names) or 'none'}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cluster.config import Config
 from cluster.config_contradictions import contradictions
 from cluster.config_file import key_lines, load
+from cluster.config_named_files import absent_files
 from cluster.config_text import allowed, field_at, leaves, render, toml_value
 from cluster.errors import ConfigError
 from cluster.source_sections import ITEM_LISTS, ItemListSource
@@ -96,13 +97,13 @@ k_default = true
     assert complaints(tmp_path, text, overrides=["cluster.name=UP", "nonsense"]) == [
         "--set cluster.name string should match pattern '^[a-z0-9-]{1,32}$', got \"UP\" (allowed: matches ^[a-z0-9-]{1,32}$)",
         "--set nonsense write it as section.key=value",
-        'line 3 cluster.n_shards input should be a valid integer, got "four" (allowed: 1 to 1024)',
-        "line 5 sources.ann.M input should be greater than or equal to 2, got 1 (allowed: 2 to 128)",
+        'line 3 cluster.n_shards should be a whole number, got "four" (allowed: 1 to 1024)',
+        "line 5 sources.ann.M should be greater than or equal to 2, got 1 (allowed: 2 to 128)",
         "line 6 sources.ann.recal_target unknown key; did you mean 'recall_target'?",
-        "line 7 sources.ann.recall_target input should be a valid number, got [1, 2] (allowed: 0.5 to 1)",
-        'line 11 catalog.id_type input should be \'string\' or \'int64\', got "uuid" (allowed: "string" or "int64")',
+        "line 7 sources.ann.recall_target should be a number, got [1, 2] (allowed: 0.5 to 1)",
+        'line 11 catalog.id_type should be \'string\' or \'int64\', got "uuid" (allowed: "string" or "int64")',
         "line 13 deadline.default_ms 5000 is more than deadline.max_ms, which is 2000",
-        "line 15 slate.k_default input should be a valid integer, got true (allowed: 1 to 1000)",
+        "line 15 slate.k_default should be a whole number, got true (allowed: 1 to 1000)",
         "line 16 usrs unknown key; did you mean 'users'?",
     ]
 
@@ -132,15 +133,16 @@ brand = 0.0
 """
     assert complaints(tmp_path, text) == [
         "line 3 sources.item_lists.ease.enabeld unknown key; did you mean 'enabled'?",
-        "line 4 sources.item_lists.ease.k input should be greater than or equal to 1, got 0 (allowed: 1 to 10000)",
-        'line 5 sources.item_lists.mine.seeds must be said: "history" or "basket" or "favourites" or "viewed" or "positives"',
-        "line 6 sources.item_lists.mine.table input should be 'ease', 'npmi', 'content', 'als' or 'two_tower', got \"npmmi\"; "
+        "line 4 sources.item_lists.ease.k should be greater than or equal to 1, got 0 (allowed: 1 to 10000)",
+        "line 5 sources.item_lists.mine.seeds is required; "
+        'allowed: "history" or "basket" or "favourites" or "viewed" or "positives"',
+        "line 6 sources.item_lists.mine.table should be 'ease', 'npmi', 'content', 'als' or 'two_tower', got \"npmmi\"; "
         'did you mean \'npmi\'? (allowed: "ease" or "npmi" or "content" or "als" or "two_tower")',
         "line 7 sources.item_lists.Bad name a section's name here must match pattern '^[a-z][a-z0-9_]{0,31}$'",
         "line 11 sources.item_lists.other should be a section, got 3",
-        "line 13 sources.tops.kinds input should be 'purchases', 'clicks', 'ctr', 'pctr', 'weighted_ctr', 'weighted_pctr', "
+        "line 13 sources.tops.kinds should be 'purchases', 'clicks', 'ctr', 'pctr', 'weighted_ctr', 'weighted_pctr', "
         "'new' or 'rising', got \"clickz\"; did you mean 'clicks'?",
-        "line 15 train.content.weights.brand input should be greater than 0, got 0.0 (allowed: more than 0 to 1000)",
+        "line 15 train.content.weights.brand should be greater than 0, got 0.0 (allowed: more than 0 to 1000)",
     ]
 
 
@@ -204,13 +206,76 @@ def test_tables_and_values_in_each_others_place(tmp_path: Path) -> None:
         (["train.content.weights={brand = 1.0}"], "train.content.weights"),
         (["sources.item_lists.new={table = 'npmi', seeds = 'basket'}"], "sources.item_lists.new"),
         (["sources.item_lists.towers={table = 'two_tower', seeds = 'basket'}"], "sources.item_lists.towers.table"),
-        (["merge.weights={popular = 2.0}"], "merge.weights"),
+        (["merge.weights={popular = 2.0}"], "merge.weights.popular"),
     ],
 )
 def test_keys_that_contradict_each_other(overrides: list[str], key: str) -> None:
     with pytest.raises(ConfigError, match=rf"(?m)^  --set +{key} |^  default +{key} ") as caught:
         load(None, overrides=overrides)
-    assert caught.value.details == {"problems": 1}
+    (error,) = caught.value.details["errors"]  # type: ignore[misc]
+    assert error["key"] == key and error["where"] in ("--set", "default")
+
+
+def test_a_mistake_elsewhere_hides_none(tmp_path: Path) -> None:
+    text = """
+[merge.weights]
+histori = 2.0
+[sources.ann]
+M = 1
+[sources.item_lists.mine]
+table = "npmi"
+[catalog]
+id_type = "uuid"
+category = "brand"
+[slate]
+cap_by = "colour"
+[train]
+profile = ["colour"]
+[[slate.quotas]]
+source = "popular"
+min = 1
+[slate.diversity]
+space = "nospace"
+"""
+    rows = [row.split()[2] for row in complaints(tmp_path, text)]
+    assert rows == [
+        "merge.weights.histori",
+        "sources.ann.M",
+        "sources.item_lists.mine.seeds",
+        "catalog.id_type",
+        "catalog.category",  # so nobody knows yet which columns there are
+        "slate.quotas.0.source",
+        "slate.diversity.space",
+    ]
+
+
+def test_a_misspelt_key_accuses_none_that_depends_on_it(tmp_path: Path) -> None:
+    rows = complaints(tmp_path, '[catalog]\ncategry = ["brand"]\n[slate]\ncap_by = "brand"\n')
+    assert rows == ["line 2 catalog.categry unknown key; did you mean 'category'?"]
+
+
+def test_what_is_no_list_is_told_in_toml_s_words(tmp_path: Path) -> None:
+    text = '[catalog]\ncategory = "brand"\nid_column = 3\n[slate]\nexclude_seen = "yes"\n[merge]\nweights = 2\n'
+    assert [row.split(" ", 3)[3] for row in complaints(tmp_path, text)] == [
+        'should be a list, got "brand"',
+        "should be text in quotes, got 3",
+        'should be true or false, got "yes"',
+        "should be a table, got 2",
+    ]
+
+
+def test_an_unknown_section_is_placed_where_it_is_written() -> None:
+    with pytest.raises(ConfigError, match=r"--set +a +unknown key"):
+        load(None, overrides=["a.b=1"])
+
+
+def test_files_that_are_named_must_be_there_where_they_are_read(tmp_path: Path) -> None:
+    text = '[train.ranker]\nonnx_file = "nosuch.onnx"\nlogged = "nowhere"\n'
+    load(write(tmp_path, text))
+    assert complaints(tmp_path, text, checks=(contradictions, absent_files)) == [
+        "line 2 train.ranker.onnx_file there is no file nosuch.onnx",
+        "line 3 train.ranker.logged there is no folder nowhere",
+    ]
 
 
 def test_a_wrong_limit_does_not_accuse_the_key_it_limits(tmp_path: Path) -> None:

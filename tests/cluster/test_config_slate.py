@@ -35,7 +35,7 @@ MISTAKES = [
         '[[slate.caps]]\nattribute = "brand"\nmax = 5\nfirst = 3\n',
         "line 7 slate.caps.0.max 5 is more than its first = 3 places",
     ),
-    ('[[slate.caps]]\nattribute = "brand"\n', "line 5 slate.caps.0.max must be said: 1 to 1000"),
+    ('[[slate.caps]]\nattribute = "brand"\n', "line 5 slate.caps.0.max is required; allowed: 1 to 1000"),
     (
         '[[slate.pins]]\nitem_id = "a"\nposition = 900\n',
         "line 7 slate.pins.0.position 900 is more places than a slate can have, which is limits.k = 200",
@@ -70,7 +70,7 @@ MISTAKES = [
         '[slate.explore]\nmethod = "uniform"\nsource = "new"\n',
         "line 6 slate.explore.method explores nowhere unless slate.explore.positions has places",
     ),
-    ('[slate.diversity]\nmethod = "mmx"\n', "line 6 slate.diversity.method input should be"),
+    ('[slate.diversity]\nmethod = "mmx"\n', "line 6 slate.diversity.method should be"),
     ("[slate.diversity]\nrelevance = 1.0\n", "line 6 slate.diversity.relevance"),
 ]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from cluster.errors import (
     ConfigError,
@@ -24,9 +27,12 @@ from cluster.errors import (
 )
 from deploy.cli import run
 from deploy.client import Client, ProblemAnswer
-from deploy.commands.common import INTERRUPTED, NOT_READY, OUR_FAULT, USAGE, failure_of
+from deploy.commands.common import INTERRUPTED, NOT_READY, OUR_FAULT, USAGE, failure_of, out
+from deploy.commands.prose import prose
+from deploy.commands.status import _print
 from deploy.filter_text import parse_filter
 from deploy.schema import to_json
+from deploy.slate_text import slate_table
 from tests.deploy.fakes import view, why
 
 ANSWER = {
@@ -144,7 +150,7 @@ def test_recommend_prints_a_table(server: Server, capsys: pytest.CaptureFixture[
 
 def test_an_explained_answer_shows_what_each_source_found(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     context = ["--basket", "7", "--viewed", "8", "--viewed", "9", "--playlist", "breakfast"]
-    assert run(["recommend", "42", "--explain", *context, "--url", url(server)]) == 0
+    assert run(["recommend", "42", "--explain", "funnel", *context, "--url", url(server)]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[-5:-1] == [
         "source asked found kept alone shown ms how",
@@ -244,7 +250,97 @@ def test_exit_codes(error: BaseException, code: int) -> None:
 @pytest.mark.parametrize("cls", all_classes().values(), ids=lambda cls: cls.__name__)
 def test_every_error_ends_with_a_message_and_a_remedy(cls: type[OskolokError]) -> None:
     failure = failure_of(cls("what happened"))
-    assert "what happened" in failure.message and failure.help and failure.code in (1, 2, 3)
+    assert "what happened" in failure.message and failure.code in (1, 2, 3)
+    assert failure.help or cls is ConfigError  # whose remedy depends on what is wrong
+    assert failure_of(cls("what happened", help="do this")).help == "do this"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (["recommend", "42", "-k", "500"], USAGE, PROBLEM | {"type": "urn:oskolok:problem:answer", "exit_code": USAGE}),
+        (["recommend", "42", "--filter", "x"], USAGE, {"type": "urn:oskolok:problem:configuration"}),
+        (["recommend", "42", "--pin", "7"], USAGE, {"detail": "--pin '7' is not ITEM=POSITION"}),
+        (["recommend", "42", "-k", "0"], USAGE, {"type": "urn:oskolok:problem:usage"}),
+        (
+            ["recommend", "42", "--set", "x.y=1", "--url", ""],
+            USAGE,
+            {"errors": [{"where": "--set", "key": "x", "detail": "unknown key"}]},
+        ),
+        (["recommend", "42", "--url", "http://127.0.0.1:9"], NOT_READY, {"type": "urn:oskolok:problem:unavailable"}),
+    ],
+)
+@pytest.mark.parametrize("form", [["--format", "json"], ["--format=json"]])
+def test_as_json_a_failure_is_one_problem_on_stdout(
+    server: Server,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    problem: dict[str, Any],
+    form: list[str],
+) -> None:
+    here = [] if "--url" in arguments else ["--url", url(server)]
+    assert run([*arguments, *here, *form]) == code
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert said.err == "" and told["exit_code"] == code
+    assert {key: told[key] for key in problem} == problem
+
+
+def test_help_is_about_what_was_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["config", "check", "--set", "x.y=1"])
+    assert "`oskolok config schema` lists every key" in capsys.readouterr().err
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        run(["demo", "--port", str(taken.getsockname()[1])])
+    told = capsys.readouterr().err
+    assert "help: stop what listens there" in told and "config schema" not in told
+    run(["recommend", "42", "--filter", "nonsense"])
+    run(["config", "check", "-c", "absent.toml"])
+    assert "config schema" not in capsys.readouterr().err
+
+
+def test_what_a_request_can_say(server: Server) -> None:
+    said = ["--seed", "7", "--pin", "a=b=4", "--pin", "9=1", "--explain", "full"]
+    assert run(["recommend", "42", *said, "--url", url(server)]) == 0
+    asked = server.asked[0][1]
+    assert (asked["seed"], asked["explain"]) == (7, "full")
+    assert asked["pins"] == [{"item_id": "a=b", "position": 4}, {"item_id": "9", "position": 1}]
+
+
+def test_the_version_is_an_option_and_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert run(["version"]) == 0
+    assert capsys.readouterr().out.startswith(f"{line} · ray ")
+
+
+def test_help_keeps_what_stands_in_brackets_and_fills_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["build", "--help"])
+    told = capsys.readouterr().out
+    assert "[catalog], [events], [user_table]" in told
+    assert prose("One paragraph\n    of [two] lines.\n\n    $ one\n    $ two") == (
+        "One paragraph of \\[two] lines.\n\n[bold]one[/]\n[bold]two[/]"
+    )
+
+
+def test_what_an_item_is_comes_before_who_found_it() -> None:
+    item = ANSWER["items"][0] | {"payload": {"title": "t" * 50}, "sources": [f"source_{n}" for n in range(6)]}
+    shown = Console(width=80, file=io.StringIO())
+    shown.print(slate_table(ANSWER | {"items": [item]}, 80))
+    assert (line := shown.file.getvalue().splitlines()[1]).rstrip().endswith("source_0 +5")
+    assert "t" * 50 in line and len(line.rstrip()) <= 80
+
+
+def test_why_a_part_is_dead_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(out, "_width", 80)
+    state = json.loads(to_json(view("ready", "dead")))
+    why = state["replicas"][1]["detail"] = "its process ended: " + "killed by `ray.kill` " * 8
+    _print({"cluster": state, "state": "DEGRADED", "checks": [], "ranking": None}, "http://x")
+    told = capsys.readouterr().out.splitlines()
+    assert f"  {state['replicas'][1]['name']}: {why}".rstrip() in [line.rstrip() for line in told]
+    assert max(len(line) for line in told if "its process ended" not in line and "generation" not in line) <= 80
 
 
 def test_verbs_that_talk_http_load_neither_ray_nor_models() -> None:

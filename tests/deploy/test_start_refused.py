@@ -48,7 +48,7 @@ def test_a_model_of_another_schema(tiny_generation: Generation, tmp_path: Path, 
     ("sections", "words"),
     [
         ({"slate": {"quotas": ({"stat": "log_shown", "at_most": 3.0, "min": 1},)}}, "has no stat 'log_shown'"),
-        ({"slate": {"boosts": ({"source": "horoscope", "multiply": 2.0},)}}, "has no source 'horoscope'"),
+        ({"slate": {"boosts": ({"source": "two_tower", "multiply": 2.0},)}}, "has no source 'two_tower'"),
         ({"ranker": {"heavy": {"model": "onnx"}}}, "has no models/heavy.onnx"),
         ({"cluster": {"n_shards": 5}}, "has 3 shards, cluster.n_shards is 5"),
     ],

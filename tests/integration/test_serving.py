@@ -126,7 +126,7 @@ def test_the_command_line_talks_to_it(cluster: Cluster) -> None:
         command = [sys.executable, "-m", "deploy.cli", *arguments, "--url", f"http://127.0.0.1:{cluster.port}"]
         return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
-    shown = oskolok("recommend", "user-0003", "-k", "3", "--filter", "category in (category-1)", "--explain")
+    shown = oskolok("recommend", "user-0003", "-k", "3", "--filter", "category in (category-1)", "--explain", "funnel")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "category-1" in shown.stdout and "coverage 1.00 (4/4 shards)" in shown.stdout
     status = oskolok("status", "--wait", "10")

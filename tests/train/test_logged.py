@@ -17,10 +17,10 @@ from ranker.features import assemble
 from ranker.ranker import Ranker
 from router.rank import rank_query
 from router.replay.file import write_log
-from router.replay.logged import Logged, same_bits
+from router.replay.logged import Logged
 from router.request import Request
 from tests.deploy.replay.keeping import config as keeping_config
-from tests.deploy.replay.keeping import keeping, logs
+from tests.deploy.replay.keeping import keeping, logs, same_bits
 from tests.train.past import read_world
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
 from train.catalogue import Catalogue

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster.clients import Fleet, ShardClient
 from cluster.config import Config
@@ -110,3 +111,8 @@ class DeadRanker:
 def with_faults(fleet: Fleet, faults: Sequence[Fault], *, dead_ranker: bool = False) -> Fleet:
     shards = tuple(FaultyShard(client, fault) for client, fault in zip(fleet.shards, faults, strict=True))
     return replace(fleet, shards=shards, ranker=DeadRanker() if dead_ranker else fleet.ranker)
+
+
+def same_bits(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
+    """Whether two arrays are equal to the last bit, NaN to NaN."""
+    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()

@@ -25,11 +25,11 @@ from deploy.replay.recorder import ReplayLog, keep_below
 from ranker.features import assemble
 from router.rank import rank_query
 from router.replay.file import read_log, write_log
-from router.replay.logged import Logged, decisive, same_bits
+from router.replay.logged import Logged, decisive
 from router.request import Pin, Request
 from router.sections import RouterSections
 from tests.cluster.making import same
-from tests.deploy.replay.keeping import USERS, config, keeping, logs
+from tests.deploy.replay.keeping import USERS, config, keeping, logs, same_bits
 
 RULES: dict[str, object] = {
     "caps": ({"attribute": "category", "max": 2},),
