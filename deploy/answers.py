@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from cluster.config import Config
 from cluster.deadline import Deadline
-from cluster.errors import DeadlineExceeded, InternalError, LimitExceeded
+from cluster.errors import DeadlineExceeded, InternalError
 from cluster.partition import ItemId
 from deploy.convert import budget_ms, to_body, to_item_id, to_request
-from deploy.decoding import decode
+from deploy.decoding import decode, decode_batch
 from deploy.problems import Refused, problem_of
 from deploy.schema import (
     BatchAnswer,
-    BatchBody,
     BatchResult,
     Format,
     RecommendationBody,
@@ -70,48 +69,42 @@ class Answer:
 class Answers:
     """The routes that ask the router."""
 
-    def __init__(self, router: Recommender, inquirer: Inquirer, config: Config) -> None:
+    def __init__(
+        self, router: Recommender, inquirer: Inquirer, config: Config, *, refused: Callable[[Exception], None]
+    ) -> None:
+        """refused: told about each request to recommend that fails before the router is asked."""
+        self._refused = refused
         self._router = router
         self._inquirer = inquirer
         self._config = config
 
     async def recommend(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
         """One recommendation. arrived: a deadline made when the request came, with no time left; budgets count from there."""
-        said = decode(body, form, RecommendBody)
-        default = self._config.deadline.default_ms
-        budget = default if said.timeout_ms is UNSET else budget_ms(said.timeout_ms, self._config)
-        deadline = Deadline(arrived.at + budget / 1000, arrived.clock)
-        recommendation = await self._ask(said, deadline)
-        return Answer(_encode(to_body(recommendation, request_id, explain=said.explain), form), form, recommendation)
+        with self._reading():
+            said = decode(body, form, RecommendBody, self._config.limits)
+            deadline = self._deadline(arrived, said.timeout_ms, self._config.deadline.default_ms)
+            request = to_request(said, self._config)
+        recommendation = await _fenced(self._router.recommend(request, deadline), deadline)
+        return Answer(_encode(to_body(recommendation, request_id, explain=request.explain), form), form, recommendation)
 
     async def why(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
         """Why an item is recommended, or why it is not. It may take as long as a batch."""
-        said = decode(body, form, WhyBody)
-        budget = self._config.deadline.max_ms if said.timeout_ms is UNSET else budget_ms(said.timeout_ms, self._config)
-        deadline = Deadline(arrived.at + budget / 1000, arrived.clock)
+        said = decode(body, form, WhyBody, self._config.limits)
+        deadline = self._deadline(arrived, said.timeout_ms, self._config.deadline.max_ms)
         item_id = to_item_id(said, self._config)
         found = await _fenced(self._inquirer.why(to_request(said, self._config), item_id, deadline), deadline)
         return Answer(_encode(WhyAnswer(request_id, found), form), form)
 
     async def batch(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
         """Many recommendations, aligned with the requests; what is wrong with one of them is said in its place."""
-        said = decode(body, form, BatchBody)
-        limit = self._config.limits.batch_requests
-        if not said.requests:
-            raise Refused("invalid-value", "a batch needs at least one request", pointer="/requests")
-        if len(said.requests) > limit:
-            raise LimitExceeded(
-                f"the batch has {len(said.requests)} requests, the limit is {limit}",
-                field="/requests",
-                allowed=f"<= {limit}",
-                limit_key="limits.batch_requests",
-            )
-        longest = self._config.deadline.max_ms
-        budget = longest if said.timeout_ms is UNSET else budget_ms(said.timeout_ms, self._config)
-        deadline = Deadline(arrived.at + budget / 1000, arrived.clock)
+        with self._reading():
+            said, requests = decode_batch(body, form, self._config.limits)
+            if not requests:
+                raise Refused("invalid-value", "a batch needs at least one request", pointer="/requests")
+            deadline = self._deadline(arrived, said.timeout_ms, self._config.deadline.max_ms)
         turns = asyncio.Semaphore(BATCH_CONCURRENCY)
         results = await asyncio.gather(
-            *(self._element(raw, form, f"{request_id}-{at}", arrived, deadline, turns) for at, raw in enumerate(said.requests))
+            *(self._element(raw, form, f"{request_id}-{at}", arrived, deadline, turns) for at, raw in enumerate(requests))
         )
         return Answer(_encode(BatchAnswer(request_id, tuple(results)), form), form)
 
@@ -119,14 +112,14 @@ class Answers:
         self, raw: msgspec.Raw, form: Format, request_id: str, arrived: Deadline, batch: Deadline, turns: asyncio.Semaphore
     ) -> BatchResult:
         try:
-            said = decode(raw, form, RecommendBody)
-            deadline = batch
-            if said.timeout_ms is not UNSET:
-                own = arrived.at + budget_ms(said.timeout_ms, self._config) / 1000
-                deadline = Deadline(min(own, batch.at), batch.clock)
             async with turns:
-                recommendation = await self._ask(said, deadline)
-            answer: RecommendationBody = to_body(recommendation, request_id, explain=said.explain)
+                with self._reading():
+                    said = decode(raw, form, RecommendBody, self._config.limits)
+                    own = self._deadline(arrived, said.timeout_ms, self._config.deadline.max_ms)
+                    deadline = Deadline(min(own.at, batch.at), batch.clock)
+                    request = to_request(said, self._config)
+                recommendation = await _fenced(self._router.recommend(request, deadline), deadline)
+            answer: RecommendationBody = to_body(recommendation, request_id, explain=request.explain)
             return BatchResult(200, recommendation=answer)
         except Exception as error:
             problem = problem_of(error, instance="/v1/recommend", request_id=request_id)
@@ -134,8 +127,18 @@ class Answers:
                 log.error("request %s failed", request_id, exc_info=error)
             return BatchResult(problem.status, problem=problem)
 
-    async def _ask(self, said: RecommendBody, deadline: Deadline) -> Recommendation:
-        return await _fenced(self._router.recommend(to_request(said, self._config), deadline), deadline)
+    def _deadline(self, arrived: Deadline, timeout_ms: int | None, default_ms: int) -> Deadline:
+        budget = default_ms if timeout_ms is None else budget_ms(timeout_ms, self._config)
+        return Deadline(arrived.at + budget / 1000, arrived.clock)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What fails here never reaches the router, which counts only what it is asked."""
+        try:
+            yield
+        except Exception as error:
+            self._refused(error)
+            raise
 
 
 async def _fenced(answering: Coroutine[Any, Any, T], deadline: Deadline) -> T:

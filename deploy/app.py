@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -20,11 +20,13 @@ from deploy.answers import Answer, Answers, Inquirer, Recommender
 from deploy.body import Disconnected, format_of, read_body
 from deploy.edge import REQUEST_ID
 from deploy.metrics import ROUTES, Metrics
-from deploy.problems import headers_of, problem_of
+from deploy.problems import Refused, headers_of, problem_of
 from deploy.schema import Format, to_json
 from deploy.shell import build_shell
 from deploy.view import ClusterView
 from router.users.store import UserStore
+
+RECOMMENDS = ("/v1/recommend", "/v1/recommend/batch")
 
 Headers = list[tuple[bytes, bytes]]
 Handler = Callable[[bytes, Format, str, Deadline], Awaitable[Answer]]
@@ -53,7 +55,7 @@ class Application:
     """ASGI."""
 
     def __init__(self, backend: Backend, config: Config, shell: FastAPI) -> None:
-        answers = Answers(backend.router, backend.inquirer, config)
+        answers = Answers(backend.router, backend.inquirer, config, refused=backend.metrics.refused)
         self._metrics = backend.metrics
         self._in_flight = backend.metrics.http_in_flight[()]
         self._bytes_max = config.limits.body_bytes
@@ -86,8 +88,7 @@ class Application:
         headers = dict(scope["headers"])
         request_id = headers.get(REQUEST_ID, b"").decode("ascii", "replace")
         try:
-            form = format_of(headers)
-            body = await read_body(headers, receive, bytes_max=self._bytes_max, timeout_s=self._body_timeout_s)
+            form, body = await self._read(headers, receive, scope["path"])
             answer = await handler(body, form, request_id, arrived)
         except Disconnected:
             return 499
@@ -102,6 +103,16 @@ class Application:
         content_type = b"application/json" if answer.form == "json" else b"application/msgpack"
         await _send(send, 200, answer.body, content_type, _outcome_headers(answer))
         return 200
+
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive, path: str) -> tuple[Format, bytes]:
+        try:
+            return format_of(headers), await read_body(
+                headers, receive, bytes_max=self._bytes_max, timeout_s=self._body_timeout_s
+            )
+        except Refused as error:
+            if path in RECOMMENDS:
+                self._metrics.refused(error)
+            raise
 
     async def _ask_shell(self, scope: Scope, receive: Receive, send: Send) -> int:
         status = 499

@@ -16,6 +16,7 @@ from cluster.errors import InvalidQuery, LimitExceeded
 from cluster.types import EVERYTHING, Condition, Filter, Op, Scalar
 from deploy.schema import (
     ConditionBody,
+    ContextBody,
     CoverageBody,
     ExplainBody,
     FilterBody,
@@ -31,7 +32,7 @@ from deploy.schema import (
     SourceRow,
     WhyBody,
 )
-from router.request import Pin, Recommendation, Request
+from router.request import Explain, Pin, Recommendation, Request
 
 _OPERATORS: tuple[tuple[str, Op], ...] = (
     ("eq", "eq"),
@@ -42,22 +43,22 @@ _OPERATORS: tuple[tuple[str, Op], ...] = (
     ("lte", "lte"),
 )
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-_SEEDS = 2**53  # whole numbers that every JSON reader keeps
+SEED_MAX = 2**53 - 1  # whole numbers that every JSON reader keeps
 
 
 def to_request(body: RecommendBody | WhyBody, config: Config) -> Request:
     """The request. Raises InvalidQuery or LimitExceeded, with `field` as a JSON pointer."""
     limits = config.limits
-    k = config.slate.k_default if body.k is UNSET else body.k
+    k = config.slate.k_default if body.k is None else body.k
     _between(k, 1, limits.k, field="/k", limit_key="limits.k")
-    _text(body.user_id, "/user_id", config)
-    min_coverage = None if isinstance(body, WhyBody) or body.min_coverage is UNSET else body.min_coverage
+    _id(body.user_id, config, field="/user_id")
+    min_coverage = None if isinstance(body, WhyBody) else body.min_coverage
     if min_coverage is not None and not 0 <= min_coverage <= 1:
         raise InvalidQuery(f"min_coverage is {min_coverage}", field="/min_coverage", allowed="0 to 1")
     excluded = body.exclude_item_ids
-    context = body.context
+    context = body.context or ContextBody()
     return Request(
-        user_id=body.user_id,
+        user_id=str(body.user_id),
         k=k,
         filter=_filter(body.filter, config),
         exclude_item_ids=_ids(
@@ -73,7 +74,7 @@ def to_request(body: RecommendBody | WhyBody, config: Config) -> Request:
         min_coverage=min_coverage,
         pins=_pins(body.pins, config),
         seed=_seed(body),
-        explain="none" if isinstance(body, WhyBody) else body.explain,
+        explain="none" if isinstance(body, WhyBody) else body.explain or "none",
     )
 
 
@@ -89,7 +90,7 @@ def budget_ms(timeout_ms: int, config: Config) -> int:
     return timeout_ms
 
 
-def to_body(answer: Recommendation, request_id: str, *, explain: str) -> RecommendationBody:
+def to_body(answer: Recommendation, request_id: str, *, explain: Explain) -> RecommendationBody:
     """The answer as it is encoded. Items are not touched: msgspec writes the router's own dataclasses."""
     coverage = answer.coverage
     return RecommendationBody(
@@ -126,14 +127,15 @@ def _explained(answer: Recommendation) -> ExplainBody:
     )
 
 
-def _filter(body: FilterBody, config: Config) -> Filter:
-    n_conditions = len(body.must) + len(body.must_not)
+def _filter(body: FilterBody | None, config: Config) -> Filter:
+    must, must_not = (body.must or (), body.must_not or ()) if body is not None else ((), ())
+    n_conditions = len(must) + len(must_not)
     if n_conditions == 0:
         return EVERYTHING
     _at_most(n_conditions, config.limits.filter_conditions, field="/filter", limit_key="limits.filter_conditions")
     return Filter(
-        must=tuple(_condition(c, f"/filter/must/{at}", config) for at, c in enumerate(body.must)),
-        must_not=tuple(_condition(c, f"/filter/must_not/{at}", config) for at, c in enumerate(body.must_not)),
+        must=tuple(_condition(c, f"/filter/must/{at}", config) for at, c in enumerate(must)),
+        must_not=tuple(_condition(c, f"/filter/must_not/{at}", config) for at, c in enumerate(must_not)),
     )
 
 
@@ -160,7 +162,9 @@ def _value(value: Scalar, pointer: str, config: Config) -> Scalar:
     return value
 
 
-def _ids(ids: Sequence[Id], config: Config, *, field: str, limit: int, limit_key: str) -> tuple[Id, ...]:
+def _ids(ids: Sequence[Id] | None, config: Config, *, field: str, limit: int, limit_key: str) -> tuple[Id, ...]:
+    if not ids:
+        return ()
     _at_most(len(ids), limit, field=field, limit_key=limit_key)
     for at, item_id in enumerate(ids):
         _id(item_id, config, field=f"{field}/{at}")
@@ -171,10 +175,12 @@ def _id(item_id: Id, config: Config, *, field: str) -> None:
     if isinstance(item_id, str):
         _text(item_id, field, config)
     elif not _INT64_MIN <= item_id <= _INT64_MAX:
-        raise InvalidQuery(f"{item_id} does not fit in 64 bits", field=field, allowed="64-bit integers")
+        raise InvalidQuery("the integer does not fit in 64 bits", field=field, allowed="text, or a signed 64-bit integer")
 
 
-def _playlists(names: Sequence[str], config: Config) -> tuple[str, ...]:
+def _playlists(names: Sequence[str] | None, config: Config) -> tuple[str, ...]:
+    if not names:
+        return ()
     field = "/context/playlists"
     _at_most(len(names), config.limits.playlists, field=field, limit_key="limits.playlists")
     for at, name in enumerate(names):
@@ -182,7 +188,9 @@ def _playlists(names: Sequence[str], config: Config) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _pins(pins: Sequence[PinBody], config: Config) -> tuple[Pin, ...]:
+def _pins(pins: Sequence[PinBody] | None, config: Config) -> tuple[Pin, ...]:
+    if not pins:
+        return ()
     _at_most(len(pins), config.limits.pins, field="/pins", limit_key="limits.pins")
     for at, pin in enumerate(pins):
         _id(pin.item_id, config, field=f"/pins/{at}/item_id")
@@ -190,10 +198,8 @@ def _pins(pins: Sequence[PinBody], config: Config) -> tuple[Pin, ...]:
 
 
 def _seed(body: RecommendBody | WhyBody) -> int | None:
-    if body.seed is UNSET:
-        return None
-    if not 0 <= body.seed < _SEEDS:
-        raise InvalidQuery(f"seed is {body.seed}", field="/seed", allowed=f"0 to {_SEEDS - 1}")
+    if body.seed is not None and not 0 <= body.seed <= SEED_MAX:
+        raise InvalidQuery(f"seed is {body.seed}", field="/seed", allowed=f"0 to {SEED_MAX}")
     return body.seed
 
 

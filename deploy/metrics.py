@@ -17,12 +17,11 @@ from typing import Protocol
 
 from prometheus_client import generate_latest
 
-from cluster.errors import CoverageTooLow, DeadlineExceeded, InvalidQuery, OskolokError, Overloaded, Unavailable
 from cluster.spec import GenerationSpec
 from cluster.topology import Topology
 from cluster.types import MissingShard, ShardReply, StageStats
 from deploy.instruments import Count, Instruments, Spread
-from deploy.problems import KINDS
+from deploy.problems import KINDS, code_of
 from router.request import DEGRADATIONS, STAGES, RankTrace, Recommendation
 
 ROUTES = (
@@ -210,7 +209,8 @@ class Metrics:
         for source, n in Counter(chain.from_iterable([item.sources for item in recommendation.items])).items():
             self.slate_items[source].value += n
 
-    def refused(self, error: OskolokError) -> None:
+    def refused(self, error: Exception) -> None:
+        """A request to recommend has failed, in the router or before it was asked."""
         self.outcomes[_outcome(error)].value += 1
 
     def http(self, route: str, method: str, code: int, took_s: float) -> None:
@@ -281,14 +281,14 @@ def _touch(family: object, labels: Iterable[str]) -> None:
         _ = family[label]  # type: ignore[index]
 
 
-def _outcome(error: OskolokError) -> str:
-    match error:
-        case InvalidQuery():
-            return "invalid"
-        case Overloaded():
+def _outcome(error: BaseException) -> str:
+    match KINDS[code_of(error)].status:
+        case 429:
             return "overloaded"
-        case DeadlineExceeded():
-            return "deadline_exceeded"
-        case Unavailable() | CoverageTooLow():
+        case 500:
+            return "internal"
+        case 503:
             return "unavailable"
-    return "internal"
+        case 504:
+            return "deadline_exceeded"
+    return "invalid"

@@ -34,6 +34,8 @@ from cluster.errors import (
 )
 
 URN = "urn:oskolok:problem:"
+TEXT_BYTES_MAX = 400  # of a text that may quote the caller; up to four stand in a document, and escapes may double each
+HELP_BYTES_MAX = 1_000  # of ours, which may list what the catalogue has
 
 
 class FieldProblem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -152,7 +154,7 @@ def problem_of(error: BaseException, *, instance: str = "", request_id: str = ""
     if isinstance(error, Refused):
         detail, help = error.detail, error.help or kind.help
         if error.pointer is not None:
-            errors = (FieldProblem(f"#{error.pointer}", error.detail),)
+            errors = (FieldProblem(_short(f"#{error.pointer}"), _short(error.detail)),)
     elif isinstance(error, OskolokError) and code != "internal":
         detail = error.message or detail
         errors = _field(error)
@@ -163,7 +165,17 @@ def problem_of(error: BaseException, *, instance: str = "", request_id: str = ""
             help = f"filter on one of: {_listed(error.details['allowed'])}"
         if isinstance(found := error.details.get("coverage"), Mapping):
             coverage = found
-    return Problem(URN + code, kind.title, kind.status, detail, instance, request_id, errors, coverage, help)
+    return Problem(
+        URN + code,
+        kind.title,
+        kind.status,
+        _short(detail),
+        _short(instance),
+        request_id,
+        errors,
+        coverage,
+        _short(help, HELP_BYTES_MAX),
+    )
 
 
 def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
@@ -184,7 +196,18 @@ def _field(error: OskolokError) -> tuple[FieldProblem, ...]:
         return ()
     allowed = error.details.get("allowed")
     detail = f"allowed: {_listed(allowed)}" if allowed else error.message
-    return (FieldProblem(f"#{field}", detail, str(error.details.get("limit_key", ""))),)
+    return (FieldProblem(_short(f"#{field}"), _short(detail), str(error.details.get("limit_key", ""))),)
+
+
+def _short(text: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
+    """Every text of a problem passes here, because nearly all of them may quote the caller: a document stays below 4 KiB."""
+    head = text[:bytes_max]
+    if not head.isprintable():
+        head = "".join([c if c.isprintable() else "\ufffd" for c in head])
+    encoded = head.encode()
+    if len(encoded) <= bytes_max and len(text) <= bytes_max:
+        return head
+    return encoded[:bytes_max].decode(errors="ignore") + "…"
 
 
 def _listed(value: object) -> str:

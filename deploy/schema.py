@@ -20,6 +20,7 @@ from router.verdict import Why
 Format = Literal["json", "msgpack"]
 Scalar = str | bool | int | float
 Id = str | int
+"""An integer and its decimal text are the same id (`router/ids.py`)."""
 
 
 class ConditionBody(Struct, frozen=True, forbid_unknown_fields=True, rename={"in_": "in"}):
@@ -37,16 +38,16 @@ class ConditionBody(Struct, frozen=True, forbid_unknown_fields=True, rename={"in
 class FilterBody(Struct, frozen=True, forbid_unknown_fields=True):
     """Items are returned if every `must` holds and no `must_not` does."""
 
-    must: list[ConditionBody] = []
-    must_not: list[ConditionBody] = []
+    must: list[ConditionBody] | None = None
+    must_not: list[ConditionBody] | None = None
 
 
 class ContextBody(Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of the moment. Items in the basket and viewed ones tell taste; the former are not recommended."""
 
-    basket: list[Id] = []
-    viewed: Annotated[list[Id], Meta(description="items viewed in this session, newest first")] = []
-    playlists: Annotated[list[str], Meta(description="names of playlists to propose from")] = []
+    basket: list[Id] | None = None
+    viewed: Annotated[list[Id] | None, Meta(description="items viewed in this session, newest first")] = None
+    playlists: Annotated[list[str] | None, Meta(description="names of playlists to propose from")] = None
 
 
 class PinBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,25 +58,26 @@ class PinBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WishBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a user wishes for, and how long it may take."""
+    """What a user wishes for, and how long it may take. null in an optional field is as good as leaving it out."""
 
-    user_id: str
-    k: Annotated[int, Meta(description="how many items; slate.k_default if left out")] | UnsetType = UNSET
-    filter: FilterBody = FilterBody()
-    exclude_item_ids: list[Id] = []
-    context: ContextBody = ContextBody()
-    pins: list[PinBody] = []
-    seed: Annotated[int, Meta(description="of what is drawn at random; one is drawn if left out")] | UnsetType = UNSET
-    timeout_ms: Annotated[int, Meta(description="the time budget; deadline.default_ms if left out")] | UnsetType = UNSET
+    user_id: Annotated[Id, Meta(description='an integer is its decimal text: 42 and "42" are the same user')]
+    k: Annotated[int | None, Meta(description="how many items; slate.k_default if left out")] = None
+    filter: FilterBody | None = None
+    exclude_item_ids: list[Id] | None = None
+    context: ContextBody | None = None
+    pins: list[PinBody] | None = None
+    seed: Annotated[int | None, Meta(description="of what is drawn at random; one is drawn if left out")] = None
+    timeout_ms: Annotated[int | None, Meta(description="the time budget; deadline.default_ms if left out")] = None
 
 
 class RecommendBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """POST /v1/recommend. Whoever the user is: a stranger gets a cold answer and `degraded: ["unknown_user"]`."""
 
-    min_coverage: Annotated[float, Meta(description="share of the items that must have been searched")] | UnsetType = UNSET
+    min_coverage: Annotated[float | None, Meta(description="share of the items that must have been searched")] = None
     explain: Annotated[
-        Explain, Meta(description="funnel: what every stage did is told as well; full: and the request is kept for replay")
-    ] = "none"
+        Explain | None,
+        Meta(description="funnel: what every stage did is told as well; full: and the request is kept for replay"),
+    ] = None
 
 
 class WhyBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -85,10 +87,13 @@ class WhyBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/recommend/batch. The time budget is the whole batch's; each request succeeds or fails alone."""
+    """POST /v1/recommend/batch. The time budget is the whole batch's; each request succeeds or fails alone.
 
-    requests: list[msgspec.Raw]
-    timeout_ms: Annotated[int, Meta(description="the time budget; deadline.max_ms if left out")] | UnsetType = UNSET
+    requests: an array of RecommendBody, each decoded on its own.
+    """
+
+    requests: msgspec.Raw
+    timeout_ms: Annotated[int | None, Meta(description="the time budget; deadline.max_ms if left out")] = None
 
 
 class ShardCounts(Struct, frozen=True):

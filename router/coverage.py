@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from cluster.clients import Fleet
-from cluster.errors import CoverageTooLow
+from cluster.errors import CoverageTooLow, DeadlineExceeded
 from cluster.spec import GenerationSpec
 from cluster.types import Coverage, MissingShard, ShardReply
 from router.fanout import Missed
@@ -47,9 +47,14 @@ def coverage_of(
 
 
 def require(coverage: Coverage) -> None:
-    """Raise CoverageTooLow, with the coverage in its details, if less was searched than the request requires, or nothing."""
+    """Raise CoverageTooLow, with the coverage in its details, if less was searched than the request requires, or nothing.
+
+    Where nothing is required and every shard was late, what was too little is the time: DeadlineExceeded.
+    """
     if coverage.ok and coverage.ratio >= coverage.required:
         return
+    if coverage.late == coverage.total and not coverage.required:
+        raise DeadlineExceeded(f"none of {coverage.total} shards answered in time", stage="retrieve")
     message = (
         f"{coverage.ratio:.4g} of the items were searched, {coverage.required:.4g} are required"
         if coverage.ok

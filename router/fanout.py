@@ -13,17 +13,22 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cluster.deadline import Deadline
-from cluster.errors import DeadlineExceeded, InvalidQuery, OskolokError, ShardLoading
+from cluster.errors import DeadlineExceeded, InternalError, InvalidQuery, OskolokError, ShardLoading, TransportError
 from cluster.types import MissingReason
 
 T = TypeVar("T")
+
+_SILENT = "no answer in time"
 
 _log = logging.getLogger("oskolok.router")
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A part that did not answer. error: what it said instead, None if it was still silent when time ran out."""
+    """A part that did not answer. detail: why, in words that callers may read.
+
+    error: what it said instead, None if it was still silent when time ran out.
+    """
 
     reason: MissingReason
     detail: str
@@ -66,7 +71,7 @@ async def fan_out(indices: Iterable[int], call: Callable[[int], Awaitable[T]], d
         waited_ms = (ended.get(future, loop.time()) - began) * 1000
         if not future.done():
             _abandon(future)
-            answers.missed[index] = Missed("timeout", "no answer in time", waited_ms)
+            answers.missed[index] = Missed("timeout", _SILENT, waited_ms)
         elif future.cancelled():
             answers.missed[index] = Missed("failed", "the call was cancelled", waited_ms)
         else:
@@ -114,7 +119,9 @@ def _missed(error: BaseException, waited_ms: float) -> Missed:
         case ShardLoading():
             return Missed("loading", error.message, waited_ms, error)
         case DeadlineExceeded():
-            return Missed("timeout", error.message, waited_ms, error)
+            return Missed("timeout", _SILENT, waited_ms, error)
+        case TransportError() | InternalError():  # their messages name addresses and files, which are nobody's business outside
+            return Missed("failed", type(error).__name__, waited_ms, error)
         case OskolokError():
             return Missed("failed", f"{type(error).__name__}: {error.message}", waited_ms, error)
         case _:

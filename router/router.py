@@ -23,6 +23,7 @@ from router.fanout import Missed
 from router.fill import fill
 from router.funnel import Funnel
 from router.hydrate import hydrate
+from router.ids import in_the_catalogues_ids
 from router.observer import Observer, Silent
 from router.plan import plan
 from router.quality import Quality
@@ -107,6 +108,7 @@ class Router:
         config, fleet, funnel = self._sections, self._fleet_of(), Funnel(self._observer)
         spec = fleet.spec
 
+        request = in_the_catalogues_ids(request, spec)
         check_filter(request.filter, spec)
         deadline.check("hydrate")
         looking_up = deadline.sooner(min(config.users.timeout_ms, deadline.remaining_ms() * _HYDRATE_SHARE))

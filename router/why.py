@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cluster.deadline import Deadline
-from cluster.errors import DeadlineExceeded, InternalError, InvalidQuery, UnknownItem
+from cluster.errors import DeadlineExceeded, InternalError, UnknownItem
 from cluster.order import best_first
 from cluster.partition import ItemId, item_key, shard_of
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.ranking import ranking_of
-from cluster.spec import GenerationSpec
 from cluster.types import Candidates, Floats, RankQuery, RankReply
 from router.fanout import Answers, Missed, fan_out
+from router.ids import as_written
 from router.merge import merge
 from router.rank import Ranked, as_merged, rank_query
 from router.request import Recommendation, Request
@@ -48,7 +48,7 @@ class Inquiry:
         await self._router.traced(request, deadline, lambda trail, answer: trails.append((trail, answer)))
         ((trail, answer),) = trails
         spec = trail.fleet.spec
-        key = _key(item_id, spec)
+        key = item_key(as_written(item_id, spec, "/item_id"))
         deadline.check("probe")
         owner = int(shard_of(np.array([key]), spec.n_shards)[0])
         own = await _probe_owner(trail, key, owner, deadline)
@@ -102,13 +102,6 @@ class _Subject:
     candidates: Candidates
     at: int
     is_candidate: bool
-
-
-def _key(item_id: ItemId, spec: GenerationSpec) -> int:
-    expected = str if spec.id_type == "string" else int
-    if type(item_id) is not expected:
-        raise InvalidQuery(f"item id {item_id!r} is no {spec.id_type}", field="/item_id", allowed=spec.id_type)
-    return item_key(item_id)
 
 
 async def _probe_owner(trail: Trail, key: int, owner: int, deadline: Deadline) -> ProbeReply:

@@ -85,11 +85,12 @@ class FakeRouter:
             if self.waits_s:
                 await asyncio.sleep(self.waits_s)
             if self.fails is not None:
-                if isinstance(self.fails, OskolokError):
-                    self._observer.refused(self.fails)
                 raise self.fails
             check_filter(request.filter, SPEC)
             answer = self._answer(request)
+        except OskolokError as error:
+            self._observer.refused(error)
+            raise
         finally:
             self._in_flight -= 1
         self._observer.answered(answer)

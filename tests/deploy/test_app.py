@@ -146,6 +146,22 @@ def test_an_answer_in_full() -> None:
     assert 60 < world.router.remaining_ms[0] <= 80
 
 
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+def test_null_is_left_out_and_an_integer_is_its_decimal_text(form: str) -> None:
+    world = World()
+    optional = ("k", "filter", "exclude_item_ids", "context", "pins", "seed", "timeout_ms", "min_coverage", "explain")
+    for body in ({"user_id": "42"}, {"user_id": 42, **dict.fromkeys(optional)}):
+        content = json.dumps(body).encode() if form == "json" else msgpack.packb(body)
+        assert world.post(content, content_type=f"application/{form}").status_code == 200
+    said, nulls = world.router.asked
+    assert said == nulls
+    assert (
+        world.post({"requests": [{"user_id": 7}], "timeout_ms": None}, "/v1/recommend/batch").json()["results"][0]["status"]
+        == 200
+    )
+    assert world.router.asked[-1].user_id == "7"
+
+
 def test_a_missing_shard_is_named() -> None:
     world = World()
     world.router.missing_shard = True
@@ -207,9 +223,6 @@ def test_bad_input_is_refused_and_named(bad: Bad) -> None:
     headers = {"content-type": bad.content_type, **bad.headers}
     content = chunks() if bad.chunked else bad.body
     answer = world.run(lambda c: c.post("/v1/recommend", content=content, headers=headers))[0]
-    if bad.name.endswith("of the other type"):  # the id type is the generation's, so this one is the real router's to refuse
-        assert answer.status_code == 200
-        return
     body = is_problem(answer, bad.code, bad.status)
     assert [e["pointer"] for e in body.get("errors", [])] == ([] if bad.pointer is None else [bad.pointer])
     if bad.code == "limit-exceeded":
@@ -330,6 +343,19 @@ def test_a_router_that_never_answers_is_cut_off() -> None:
     is_problem(world.post({"user_id": "42", "timeout_ms": 10}), "deadline-exceeded", 504)
 
 
+def test_every_request_to_recommend_counts_under_one_outcome() -> None:
+    world = World()
+    for bad in (b"hello", {"user_id": "1", "k": 0}, {"user_id": "1", "filter": {"must": [{"field": "zzz", "eq": 1}]}}):
+        assert world.post(bad).status_code == 400
+    assert world.post(asked(), content_type="text/plain").status_code == 415
+    assert world.metric("oskolok_recommend_requests_total", outcome="invalid") == 4
+    world.post({"requests": [{"user_id": "1"}, {"user_id": "1", "k": 0}]}, "/v1/recommend/batch")
+    world.post(b"hello", "/v1/recommend/batch")
+    world.post(b"hello", "/v1/why")
+    assert world.metric("oskolok_recommend_requests_total", outcome="invalid") == 6
+    assert world.metric("oskolok_recommend_requests_total", outcome="full") == 1
+
+
 def test_a_batch_element_fails_alone() -> None:
     world = World()
     requests = [
@@ -352,7 +378,7 @@ def test_a_batch_element_fails_alone() -> None:
 
 def test_a_batch_in_msgpack() -> None:
     answer = World().post(
-        msgpack.packb({"requests": [{"user_id": "1", "k": 1}, {"user_id": 2}]}),
+        msgpack.packb({"requests": [{"user_id": "1", "k": 1}, {"user_id": 2.5}]}),
         "/v1/recommend/batch",
         content_type="application/msgpack",
     )
@@ -380,11 +406,13 @@ def test_a_batch_shares_one_deadline_and_takes_turns() -> None:
         ({"requests": [{}] * 65}, "limit-exceeded", "#/requests"),
         ({"requests": {}}, "invalid-value", "#/requests"),
         ({}, "invalid-value", "#/requests"),
+        (b'{"requests": [{}], "requests": [{}]}', "duplicate-field", "#/requests"),
+        (b'{"requests": [{}], "timeout_ms": 5, "timeout_ms": 9}', "duplicate-field", "#/timeout_ms"),
         ({"requests": [{}], "k": 3}, "unknown-field", "#/k"),
         ({"requests": [{}], "timeout_ms": 99_999}, "limit-exceeded", "#/timeout_ms"),
     ],
 )
-def test_a_batch_that_is_refused_as_a_whole(body: dict[str, Any], code: str, pointer: str) -> None:
+def test_a_batch_that_is_refused_as_a_whole(body: bytes | dict[str, Any], code: str, pointer: str) -> None:
     found = is_problem(World().post(body, "/v1/recommend/batch"), code, 400)
     assert found["errors"][0]["pointer"] == pointer
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.errors import CoverageTooLow
+from cluster.errors import CoverageTooLow, DeadlineExceeded
 from cluster.types import Ask, Coverage, Query
 from router.coverage import as_plain, coverage_of, require
 from router.fanout import Missed
@@ -86,6 +86,14 @@ def test_too_little_is_an_error_that_carries_the_coverage() -> None:
     assert caught.value.details["coverage"] == as_plain(low)
     with pytest.raises(CoverageTooLow, match="none of 2 shards"):
         require(coverage(["failed", "loading"], required=0.0))
+
+
+def test_where_only_time_was_missing_the_time_is_to_blame() -> None:
+    with pytest.raises(DeadlineExceeded, match="none of 2 shards answered in time"):
+        require(coverage(["timeout", "timeout"]))
+    for outcomes, required in ((["timeout", "failed"], 0.0), (["timeout", "timeout"], 0.5), (["ok", "timeout"], 1.0)):
+        with pytest.raises(CoverageTooLow):
+            require(coverage(outcomes, required=required))
 
 
 def test_its_plain_form_is_json_in_the_shape_of_the_answer() -> None:

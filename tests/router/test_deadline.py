@@ -141,7 +141,7 @@ def test_one_hung_shard_leaves_time_for_everything_else() -> None:
 def test_everything_hung_at_once_still_ends() -> None:
     shards = [SlowToFetch(s, FOREVER_S) for s in CATALOGUE.shards(3)]
     outcome, took_ms = timed(router_over(fleet(CATALOGUE, shards, RANKERS["hung"]), STORES["hung"]), 80, 20)
-    assert isinstance(outcome, CoverageTooLow)
+    assert isinstance(outcome, DeadlineExceeded), "time is all that was missing"
     assert took_ms <= 80 + GRACE_MS
 
 

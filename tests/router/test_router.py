@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cluster.config import SlateSection
 from cluster.deadline import Deadline
-from cluster.errors import CoverageTooLow, DeadlineExceeded, InvalidQuery, OskolokError, Overloaded, UnknownFilterField
+from cluster.errors import CoverageTooLow, DeadlineExceeded, OskolokError, Overloaded, UnknownFilterField
 from cluster.types import EVERYTHING, Condition, Filter, MissingShard, ShardReply, StageStats
 from router.request import STAGES, RankTrace, Recommendation, Request
 from router.router import Router
@@ -302,8 +302,6 @@ def test_the_callers_mistake_found_by_a_shard_is_the_callers() -> None:
     mixed = [shards[0], ErrorShard(shards[1], UnknownFilterField("no field 'colour'", field="/filter/must/0/field"))]
     with pytest.raises(UnknownFilterField):
         ask(router_over(fleet(catalogue, mixed)))
-    with pytest.raises(InvalidQuery):
-        ask(router_over(fleet(catalogue, shards)), exclude_item_ids=(3,))
 
 
 def test_beyond_the_ceiling_requests_are_turned_away_at_once_and_the_places_come_back() -> None:

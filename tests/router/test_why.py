@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cluster import probe_codec
 from cluster.clients import Fleet, RankerClient, ShardClient
 from cluster.deadline import Deadline
-from cluster.errors import InvalidQuery, OskolokError, Overloaded, ShardUnavailable, UnknownItem
+from cluster.errors import OskolokError, Overloaded, ShardUnavailable, UnknownItem
 from cluster.local import LocalRankerClient
 from cluster.partition import shard_of
 from cluster.probe import ProbeQuery, ProbeReply
@@ -211,7 +211,7 @@ def test_an_owner_that_cannot_be_asked_is_an_error_and_another_makes_ranks_inexa
         asked.why(item)
 
 
-@pytest.mark.parametrize(("item", "error"), [("nobody-has-this", UnknownItem), (7, InvalidQuery)])
+@pytest.mark.parametrize(("item", "error"), [("nobody-has-this", UnknownItem), (7, UnknownItem)])
 def test_an_item_that_is_none(item: str | int, error: type[OskolokError]) -> None:
     with pytest.raises(error) as caught:
         Asked(World.drawn(2, 20)).why(item)

@@ -104,11 +104,11 @@ def test_configured_pins_step_back_behind_the_requests() -> None:
 @pytest.mark.parametrize(
     ("pins", "field"),
     [
-        ((Pin(5, 1),), "/pins/0/item_id"),
         ((Pin("a", 1), Pin("b", 11)), "/pins/1/position"),
         ((Pin("a", 0),), "/pins/0/position"),
         ((Pin("a", 1), Pin("b", 1)), "/pins/1"),
         ((Pin("a", 1), Pin("a", 2)), "/pins/1"),
+        ((Pin("5", 1), Pin(5, 2)), "/pins/1"),
     ],
 )
 def test_pins_that_cannot_be(pins: tuple[Pin, ...], field: str) -> None:
