@@ -24,6 +24,7 @@ from msgspec import Raw, ValidationError
 from cluster.errors import InternalError, InvalidQuery, MalformedFrame, OskolokError, from_wire, to_wire
 from cluster.types import (
     EVERYTHING,
+    GROUPS,
     Affinity,
     Ask,
     Condition,
@@ -40,6 +41,7 @@ from cluster.types import (
 from cluster.wire import (
     Pieces,
     Plain,
+    WireCondition,
     WireError,
     WireFetchQuery,
     WireFetchReply,
@@ -70,6 +72,8 @@ _FETCH_REPLY = msgspec.msgpack.Decoder(WireFetchReply)
 _RANK_QUERY = msgspec.msgpack.Decoder(WireRankQuery)
 _RANK_REPLY = msgspec.msgpack.Decoder(WireRankReply)
 _ERROR = msgspec.msgpack.Decoder(WireError)
+
+_FILTER_DEPTH_MAX = 16
 
 
 def refusing(refusal: type[OskolokError]) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -320,9 +324,11 @@ def _encode_filter(chosen: Filter) -> Raw:
 
 
 def _wire_filter(chosen: Filter) -> WireFilter:
-    must = [(c.field, c.op, c.values) for c in chosen.must]
-    must_not = [(c.field, c.op, c.values) for c in chosen.must_not]
-    return WireFilter(must, must_not)
+    return WireFilter([*map(_wire_condition, chosen.must)], [*map(_wire_condition, chosen.must_not)])
+
+
+def _wire_condition(c: Condition) -> WireCondition:
+    return WireCondition(c.field, c.op, c.values, tuple([_wire_condition(part) for part in c.parts]))
 
 
 def _decode_filter(body: bytes) -> Filter:
@@ -342,11 +348,20 @@ def _decode_any_filter(body: bytes) -> Filter:
 
 
 def _filter_of(wire: WireFilter) -> Filter:
-    for name, op, values in (*wire.must, *wire.must_not):
-        require(op == "in" or len(values) == 1, f"{op} on {name!r} takes one value, got {len(values)}")
-        require(len(values) <= 10_000, f"{op} on {name!r} has {len(values)} values, allowed are 10000")
-        require(all(math.isfinite(v) for v in values if type(v) is float), f"{op} on {name!r} has a value that is not finite")
-    return Filter(tuple(Condition(*c) for c in wire.must), tuple(Condition(*c) for c in wire.must_not))
+    return Filter(tuple([_condition_of(c) for c in wire.must]), tuple([_condition_of(c) for c in wire.must_not]))
+
+
+def _condition_of(wire: WireCondition, depth: int = 1) -> Condition:
+    op, name, values = wire.op, wire.field, wire.values
+    if op in GROUPS:
+        require(len(wire.parts) > 0 and not values, f"{op} takes conditions, not values")
+        require(depth < _FILTER_DEPTH_MAX, f"conditions are nested deeper than {_FILTER_DEPTH_MAX}")
+        return Condition(name, op, (), tuple([_condition_of(part, depth + 1) for part in wire.parts]))
+    require(not wire.parts, f"{op} on {name!r} takes values, not conditions")
+    require(op == "in" or len(values) == 1, f"{op} on {name!r} takes one value, got {len(values)}")
+    require(len(values) <= 10_000, f"{op} on {name!r} has {len(values)} values, allowed are 10000")
+    require(all(math.isfinite(v) for v in values if type(v) is float), f"{op} on {name!r} has a value that is not finite")
+    return Condition(name, op, values)
 
 
 def sent_query(wire: msgspec.Struct) -> bytes:

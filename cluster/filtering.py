@@ -1,23 +1,27 @@
-"""Is this filter one the generation can answer? Checked by the router before it fans out, and by every shard.
+"""What a filter means, whoever knows the answers to its tests; and whether it is one that a generation can answer.
 
-It knows attribute names and kinds from the spec, not which values occur: a value nobody has is a valid question with an
-empty answer.
+Tests are true or false, never unknown, so groups are plain Boolean algebra. A filter is checked by the router before it fans
+out, and by every shard: against attribute names and kinds of the spec, not against the values that occur. A value nobody has
+is a valid question with an empty answer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cluster.errors import InvalidQuery, UnknownFilterField
 from cluster.spec import AttributeKind, GenerationSpec
-from cluster.types import Condition, Filter, Scalar
+from cluster.types import GROUPS, Condition, Filter, Op, Scalar
 
-_EXACT = ("eq", "in")
+_EXACT = ("eq", "ne", "in")
 _OPS: dict[AttributeKind, tuple[str, ...]] = {
     "category": _EXACT,
     "categories": _EXACT,
-    "number": ("eq", "in", "gt", "gte", "lt", "lte"),
+    "number": (*_EXACT, "gt", "gte", "lt", "lte"),
     "boolean": _EXACT,
 }
 _TYPES: dict[AttributeKind, str] = {
@@ -28,11 +32,76 @@ _TYPES: dict[AttributeKind, str] = {
 }
 
 
-def check_filter(filter: Filter, spec: GenerationSpec, *, pointer: str = "/filter") -> None:
-    """Raise UnknownFilterField or InvalidQuery, with `field` (a JSON pointer below `pointer`) and `allowed`."""
+def each_test(filter: Filter, pointer: str = "/filter") -> Iterator[tuple[str, Condition]]:
+    """Every test in a filter with a JSON pointer to the object that says it; both bounds of a range have the same one."""
     for clause, conditions in (("must", filter.must), ("must_not", filter.must_not)):
         for at, condition in enumerate(conditions):
-            _check(condition, spec, f"{pointer}/{clause}/{at}")
+            yield from _tests(condition, f"{pointer}/{clause}/{at}")
+
+
+def passing(filter: Filter, n_rows: int, test: Callable[[Condition], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """(n_rows,) bool, new: the rows that pass, from the rows that meet each single test."""
+    passes = _together("all_of", filter.must, n_rows, test)
+    if filter.must_not:
+        passes &= _together("none_of", filter.must_not, n_rows, test)
+    return passes
+
+
+def failing(filter: Filter, holds: Callable[[Condition], bool]) -> tuple[str, ...]:
+    """What keeps an item out: JSON pointers to the operators, such as "/filter/must/0/eq", of the tests that would have to come
+    out otherwise. Empty for an item that passes. holds: how a single test comes out for it.
+    """
+    pointers: list[str] = []
+
+    def met(condition: Condition) -> bool:
+        if condition.op not in GROUPS:
+            return holds(condition)
+        parts = map(met, condition.parts)
+        return all(parts) if condition.op == "all_of" else any(parts) == (condition.op == "any_of")
+
+    def blame(condition: Condition, pointer: str, wanted: bool) -> None:
+        if met(condition) == wanted:
+            return
+        if condition.op not in GROUPS:
+            pointers.append(f"{pointer}/{condition.op}")
+        for at, part in enumerate(condition.parts):
+            blame(part, _below(condition, pointer, at), wanted != (condition.op == "none_of"))
+
+    for clause, conditions, wanted in (("must", filter.must, True), ("must_not", filter.must_not, False)):
+        for at, condition in enumerate(conditions):
+            blame(condition, f"/filter/{clause}/{at}", wanted)
+    return tuple(pointers)
+
+
+def check_filter(filter: Filter, spec: GenerationSpec, *, pointer: str = "/filter") -> None:
+    """Raise UnknownFilterField or InvalidQuery, with `field` (a JSON pointer below `pointer`) and `allowed`."""
+    for where, condition in each_test(filter, pointer):
+        _check(condition, spec, where)
+
+
+def _tests(condition: Condition, pointer: str) -> Iterator[tuple[str, Condition]]:
+    if condition.op not in GROUPS:
+        yield pointer, condition
+    for at, part in enumerate(condition.parts):
+        yield from _tests(part, _below(condition, pointer, at))
+
+
+def _below(group: Condition, pointer: str, at: int) -> str:
+    """A pointer to a group's part. The bounds of a range stand in one object."""
+    return pointer if group.field else f"{pointer}/{group.op}/{at}"
+
+
+def _together(
+    op: Op, parts: Sequence[Condition], n_rows: int, test: Callable[[Condition], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    bits = np.full(n_rows, op == "all_of")
+    for part in parts:
+        met = _together(part.op, part.parts, n_rows, test) if part.op in GROUPS else test(part)
+        if op == "all_of":
+            bits &= met
+        else:
+            bits |= met
+    return ~bits if op == "none_of" else bits
 
 
 def _check(condition: Condition, spec: GenerationSpec, pointer: str) -> None:

@@ -35,8 +35,8 @@ class ProbeQuery:
 class ProbedItem:
     """An item in the shard that owns it.
 
-    failed: JSON pointers to the conditions of the filter that keep it out, such as "/filter/must/0".  excluded: whether the
-    query excludes it.  values: what it has of the attributes that the filter names, None where it lacks one.
+    failed: JSON pointers to the filter's operators that keep it out, such as "/filter/must/0/eq".  excluded: whether the query
+    excludes it.  values: what it has of the attributes that the filter names, None where it lacks one.
     scores: source -> the score it has there, of the sources that hold it, as if it were eligible.  match: (F,) float32.
     facts: (G + M,) int64 as in a `ShardReply`, None if the query asks for none.
     """

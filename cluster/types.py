@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scalar = str | int | float | bool
-Op = Literal["eq", "in", "gt", "gte", "lt", "lte"]
+Op = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "any_of", "all_of", "none_of"]
+GROUPS: frozenset[Op] = frozenset({"any_of", "all_of", "none_of"})
 Keys = NDArray[np.int64]
 Rows = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -30,17 +31,25 @@ NO_FLOATS: Floats = np.empty(0, np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One test of one attribute. On a multi-valued attribute `eq` means contains and `in` means any of.
+    """One test of one attribute; or, where `op` is one of GROUPS, several conditions that count as one.
 
-    `values` holds one value, or for `in` any number of them. An item that lacks the attribute fails every condition.
+    A test: `values` holds one value, or for `in` any number of them. On a multi-valued attribute `eq` means contains, `ne` does
+    not contain and `in` contains any of. An item that lacks the attribute fails every test, `ne` too; who wants such items
+    says none_of `eq`.
+    A group: `parts` are its conditions, one at least. A range is an all_of with a `field`: a lower and an upper bound of it.
     """
 
     field: str
     op: Op
-    values: tuple[Scalar, ...]
+    values: tuple[Scalar, ...] = ()
+    parts: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        assert self.op == "in" or len(self.values) == 1, f"{self.op} takes one value, got {len(self.values)}"
+        if self.op in GROUPS:
+            assert self.parts and not self.values, f"{self.op} takes conditions, not values"
+        else:
+            assert not self.parts, f"{self.op} takes values, not conditions"
+            assert self.op == "in" or len(self.values) == 1, f"{self.op} takes one value, got {len(self.values)}"
 
 
 @dataclass(frozen=True, slots=True)

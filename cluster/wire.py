@@ -30,9 +30,16 @@ Number = TypeVar("Number", np.int64, np.int32, np.float32, np.bool_)
 _ITEM_BYTES: Mapping[type[np.generic], int] = {np.int64: 8, np.int32: 4, np.float32: 4, np.bool_: 1}
 
 
+class WireCondition(msgspec.Struct, array_like=True):
+    field: Name
+    op: Op
+    values: tuple[str | int | float | bool, ...] = ()
+    parts: Annotated[tuple[WireCondition, ...], Meta(max_length=64)] = ()
+
+
 class WireFilter(msgspec.Struct, array_like=True):
-    must: Annotated[list[tuple[Name, Op, tuple[str | int | float | bool, ...]]], Meta(max_length=64)]
-    must_not: Annotated[list[tuple[Name, Op, tuple[str | int | float | bool, ...]]], Meta(max_length=64)]
+    must: Annotated[list[WireCondition], Meta(max_length=64)]
+    must_not: Annotated[list[WireCondition], Meta(max_length=64)]
 
 
 class WireQuery(msgspec.Struct, array_like=True):

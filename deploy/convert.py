@@ -34,14 +34,19 @@ from deploy.schema import (
 )
 from router.request import Explain, Pin, Recommendation, Request
 
-_OPERATORS: tuple[tuple[str, Op], ...] = (
+_TESTS: tuple[tuple[str, Op], ...] = (
     ("eq", "eq"),
+    ("ne", "ne"),
     ("in_", "in"),
     ("gt", "gt"),
     ("gte", "gte"),
     ("lt", "lt"),
     ("lte", "lte"),
 )
+_LOWER: frozenset[Op] = frozenset({"gt", "gte"})
+_UPPER: frozenset[Op] = frozenset({"lt", "lte"})
+_JUNCTIONS: tuple[Op, ...] = ("any_of", "all_of", "none_of")
+_FILTER_DEPTH_MAX = 8
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 SEED_MAX = 2**53 - 1  # whole numbers that every JSON reader keeps
 
@@ -60,7 +65,7 @@ def to_request(body: RecommendBody | WhyBody, config: Config) -> Request:
     return Request(
         user_id=str(body.user_id),
         k=k,
-        filter=_filter(body.filter, config),
+        filter=to_filter(body.filter, config),
         exclude_item_ids=_ids(
             excluded, config, field="/exclude_item_ids", limit=limits.exclude_item_ids, limit_key="limits.exclude_item_ids"
         ),
@@ -127,31 +132,71 @@ def _explained(answer: Recommendation) -> ExplainBody:
     )
 
 
-def _filter(body: FilterBody | None, config: Config) -> Filter:
+def to_filter(body: FilterBody | None, config: Config) -> Filter:
+    """The filter. Raises InvalidQuery or LimitExceeded, with `field` as a JSON pointer."""
     must, must_not = (body.must or (), body.must_not or ()) if body is not None else ((), ())
-    n_conditions = len(must) + len(must_not)
-    if n_conditions == 0:
+    if not must and not must_not:
         return EVERYTHING
-    _at_most(n_conditions, config.limits.filter_conditions, field="/filter", limit_key="limits.filter_conditions")
+    _at_most_tests((*must, *must_not), config.limits.filter_conditions)
     return Filter(
         must=tuple(_condition(c, f"/filter/must/{at}", config) for at, c in enumerate(must)),
         must_not=tuple(_condition(c, f"/filter/must_not/{at}", config) for at, c in enumerate(must_not)),
     )
 
 
+def _at_most_tests(conditions: Sequence[ConditionBody], limit: int) -> None:
+    """Refuse more tests than the limit, and what is nested too deep, after a look at not many more than the limit."""
+    n_tests, pending = 0, [(condition, 1) for condition in conditions[: limit + 1]]
+    while pending:
+        condition, depth = pending.pop()
+        parts = [part for _, some in _groups(condition) for part in some[: limit + 1]]
+        if parts and depth >= _FILTER_DEPTH_MAX:
+            allowed = f"{_FILTER_DEPTH_MAX} levels of conditions"
+            raise InvalidQuery("groups are nested too deep", field="/filter", allowed=allowed)
+        n_tests += 0 if parts else max(1, len(_given(condition)))
+        if n_tests > limit:
+            _at_most(n_tests, limit, field="/filter", limit_key="limits.filter_conditions", what="number of tests")
+        pending += [(part, depth + 1) for part in parts]
+
+
+def _given(body: ConditionBody) -> list[tuple[str, Op]]:
+    return [(name, op) for name, op in _TESTS if getattr(body, name) is not UNSET]
+
+
+def _groups(body: ConditionBody) -> list[tuple[Op, list[ConditionBody]]]:
+    return [(op, parts) for op in _JUNCTIONS if (parts := getattr(body, op)) is not UNSET]
+
+
 def _condition(body: ConditionBody, pointer: str, config: Config) -> Condition:
-    given = [(name, op) for name, op in _OPERATORS if getattr(body, name) is not UNSET]
-    if len(given) != 1:
-        raise InvalidQuery(
-            f"a condition takes one operator, got {len(given)}", field=pointer, allowed="one of eq, in, gt, gte, lt, lte"
-        )
+    given, groups = _given(body), _groups(body)
+    if groups:
+        if len(groups) > 1 or given or body.field is not UNSET:
+            allowed = "one of any_of, all_of, none_of and nothing beside it"
+            raise InvalidQuery("a condition is either a group or a test", field=pointer, allowed=allowed)
+        ((op, parts),) = groups
+        if not parts:
+            raise InvalidQuery(f"{op} is empty", field=f"{pointer}/{op}", allowed="one condition or more")
+        return Condition("", op, (), tuple(_condition(part, f"{pointer}/{op}/{at}", config) for at, part in enumerate(parts)))
+    if body.field is UNSET:
+        raise InvalidQuery("'field' is required", field=f"{pointer}/field", allowed="an attribute's name")
     _text(body.field, f"{pointer}/field", config)
-    name, op = given[0]
-    value = getattr(body, name)
-    if op != "in":
-        return Condition(body.field, op, (_value(value, f"{pointer}/{op}", config),))
-    _at_most(len(value), config.limits.filter_values, field=f"{pointer}/in", limit_key="limits.filter_values")
-    return Condition(body.field, op, tuple(_value(one, f"{pointer}/in/{at}", config) for at, one in enumerate(value)))
+    ops = {op for _, op in given}
+    is_range = len(ops) == 2 and len(ops & _LOWER) == len(ops & _UPPER) == 1
+    if len(ops) != 1 and not is_range:
+        raise InvalidQuery(
+            f"a condition takes one operator, or a lower and an upper bound, got {', '.join(op for _, op in given) or 'none'}",
+            field=pointer,
+            allowed="one of eq, ne, in, gt, gte, lt, lte; or gt or gte with lt or lte",
+        )
+    told = tuple(Condition(body.field, op, _values(getattr(body, name), op, f"{pointer}/{op}", config)) for name, op in given)
+    return Condition(body.field, "all_of", (), told) if is_range else told[0]
+
+
+def _values(said: Scalar | list[Scalar], op: Op, pointer: str, config: Config) -> tuple[Scalar, ...]:
+    if not isinstance(said, list):
+        return (_value(said, pointer, config),)
+    _at_most(len(said), config.limits.filter_values, field=pointer, limit_key="limits.filter_values")
+    return tuple(_value(one, f"{pointer}/{at}", config) for at, one in enumerate(said))
 
 
 def _value(value: Scalar, pointer: str, config: Config) -> Scalar:

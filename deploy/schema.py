@@ -24,15 +24,21 @@ Id = str | int
 
 
 class ConditionBody(Struct, frozen=True, forbid_unknown_fields=True, rename={"in_": "in"}):
-    """One test of one attribute: the field, and exactly one operator."""
+    """A test of one attribute: the field and one operator, or a lower and an upper bound. Or a group: any_of, all_of or none_of
+    some conditions. An item that lacks the attribute fails every test of it, ne too.
+    """
 
-    field: str
+    field: str | UnsetType = UNSET
     eq: Scalar | UnsetType = UNSET
+    ne: Scalar | UnsetType = UNSET
     in_: list[Scalar] | UnsetType = UNSET
     gt: int | float | UnsetType = UNSET
     gte: int | float | UnsetType = UNSET
     lt: int | float | UnsetType = UNSET
     lte: int | float | UnsetType = UNSET
+    any_of: list[ConditionBody] | UnsetType = UNSET
+    all_of: list[ConditionBody] | UnsetType = UNSET
+    none_of: list[ConditionBody] | UnsetType = UNSET
 
 
 class FilterBody(Struct, frozen=True, forbid_unknown_fields=True):

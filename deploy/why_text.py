@@ -9,7 +9,7 @@ from rich.table import Table
 
 from deploy.slate_text import described
 
-_OPS = {"eq": "=", "in": "in", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_OPS = {"eq": "=", "ne": "!=", "in": "in", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def headline(why: Mapping[str, Any]) -> str:
@@ -146,7 +146,8 @@ def _condition(failed: Mapping[str, Any]) -> str:
     """
     values = failed["values"]
     shown = f"({_listed(values)})" if failed["op"] == "in" else str(values[0])
-    no = "not " if "/must_not/" in failed["pointer"] else ""
+    steps = failed["pointer"].split("/")
+    no = "not " if (steps.count("must_not") + steps.count("none_of")) % 2 else ""
     has = failed["has"]
     it_has = "it has none" if has is None else f"it has {_listed(has) if isinstance(has, list) else has}"
     return f"which wants {no}{failed['field']} {_OPS[failed['op']]} {shown}: {it_has}"

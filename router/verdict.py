@@ -11,10 +11,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cluster.filtering import each_test
 from cluster.order import precedes
 from cluster.partition import item_key
 from cluster.probe import ProbedItem, ProbeReply, Value
-from cluster.types import Candidates, Condition, RankReply, Scalar
+from cluster.types import Candidates, RankReply, Scalar
 from router.fanout import Answers
 from router.plan import Plan
 from router.rank import Ranked
@@ -46,7 +47,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 @dataclass(frozen=True, slots=True)
 class FailedCondition:
-    """A condition that keeps the item out. pointer: to it in the request.  has: the item's value, None for none."""
+    """A test of the filter that keeps the item out. pointer: to its condition.  has: the item's value, None for none."""
 
     pointer: str
     field: str
@@ -224,13 +225,11 @@ def _would(slate: Slate, at: int, k: int) -> tuple[int, str]:
 
 
 def _failed(item: ProbedItem, trail: Trail) -> tuple[FailedCondition, ...]:
-    found = []
-    for pointer in item.failed:
-        _, _, clause, at = pointer.split("/")
-        condition: Condition = getattr(trail.request.filter, clause)[int(at)]
-        has = item.values.get(condition.field)
-        found.append(FailedCondition(pointer, condition.field, condition.op, condition.values, has))
-    return tuple(found)
+    return tuple(
+        FailedCondition(pointer, test.field, test.op, test.values, item.values.get(test.field))
+        for pointer, test in each_test(trail.request.filter)
+        if f"{pointer}/{test.op}" in item.failed
+    )
 
 
 def _excluded_by(seen: Evidence, item: ProbedItem) -> tuple[str, ...]:

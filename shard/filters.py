@@ -1,6 +1,7 @@
 """From a filter to the mask of rows that pass it: posting lists and vectorised comparisons, and a cache of their results.
 
-An item that lacks an attribute fails every condition on it; so it never passes a `must` and always passes a `must_not`.
+An item that lacks an attribute fails every test of it, so it passes what a `must_not` says of it. How tests make a filter is
+`cluster/filtering.py`'s.
 Exclusion lists of single queries lie on top of a mask and are `shard/eligible.py`'s.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.errors import SchemaMismatch
-from cluster.filtering import check_filter
+from cluster.filtering import check_filter, failing, passing
 from cluster.spec import GenerationSpec
 from cluster.types import EVERYTHING, Condition, Filter, Op, Rows
 from shard.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
@@ -30,6 +31,7 @@ CACHE_BYTES_MAX = 64 << 20
 
 _COMPARISONS: dict[Op, Callable[[NDArray[np.float64], float], Any]] = {
     "eq": operator.eq,
+    "ne": operator.ne,
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
@@ -86,25 +88,18 @@ class Filters:
                 self._masks.move_to_end(key)
                 self.hits += 1
                 return found
-        made = Mask(self._evaluate(filter))
+        made = Mask(passing(filter, self._n_rows, self._test))
         with self._lock:
             self.misses += 1
             return self._keep(key, made)
 
     def failing(self, filter: Filter, row: int) -> tuple[str, ...]:
-        """JSON pointers to the conditions that keep a row out. Raises UnknownFilterField or InvalidQuery."""
+        """What keeps a row out: see `cluster.filtering.failing`. Raises UnknownFilterField or InvalidQuery."""
         check_filter(filter, self._spec)
-        failed = [f"/filter/must/{at}" for at, c in enumerate(filter.must) if not self._tests[c.field].passing(c)[row]]
-        failed += [f"/filter/must_not/{at}" for at, c in enumerate(filter.must_not) if self._tests[c.field].passing(c)[row]]
-        return tuple(failed)
+        return failing(filter, lambda test: bool(self._test(test)[row]))
 
-    def _evaluate(self, filter: Filter) -> Bits:
-        bits = np.ones(self._n_rows, np.bool_)
-        for condition in filter.must:
-            bits &= self._tests[condition.field].passing(condition)
-        for condition in filter.must_not:
-            bits &= ~self._tests[condition.field].passing(condition)
-        return bits
+    def _test(self, condition: Condition) -> Bits:
+        return self._tests[condition.field].passing(condition)
 
     def _keep(self, key: tuple[Filter, int], made: Mask) -> Mask:
         if key in self._masks:  # another thread was faster: masks are compared by identity
@@ -136,9 +131,12 @@ class _Postings:
 
     def passing(self, condition: Condition) -> Bits:
         bits = np.zeros(self._n_rows, np.bool_)
+        negated = condition.op == "ne"
+        if negated:
+            bits[self._rows[self._indptr[0] :]] = True
         found = [self._code[value] for value in condition.values if isinstance(value, str) and value in self._code]
         if found:
-            bits[np.concatenate([self._rows[self._indptr[code] : self._indptr[code + 1]] for code in found])] = True
+            bits[np.concatenate([self._rows[self._indptr[code] : self._indptr[code + 1]] for code in found])] = not negated
         return bits
 
 
@@ -152,7 +150,7 @@ class _NumberTest:
             among: Bits = np.isin(values, np.array([float(v) for v in condition.values], np.float64))
             return among
         bits: Bits = _COMPARISONS[condition.op](values, float(condition.values[0]))
-        return bits
+        return bits & ~np.isnan(values) if condition.op == "ne" else bits  # the one comparison that NaN meets
 
 
 class _BooleanTest:
@@ -161,7 +159,8 @@ class _BooleanTest:
         self._present = column.present
 
     def passing(self, condition: Condition) -> Bits:
-        wanted = [self._values if value else ~self._values for value in set(condition.values)]
+        negated = condition.op == "ne"
+        wanted = [self._values if value != negated else ~self._values for value in set(condition.values)]
         return self._present & reduce(np.logical_or, wanted, np.zeros(len(self._values), np.bool_))
 
 

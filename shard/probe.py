@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cluster.errors import InvalidQuery
+from cluster.filtering import each_test
 from cluster.probe import Value
 from cluster.spec import GenerationSpec
 from cluster.types import NO_FLOATS, NO_ROWS, Ask, Filter, Floats, Keys, Query, Rows
@@ -93,7 +94,7 @@ class Probe:
 
 def values_of(filter: Filter, attributes: Mapping[str, Column], row: int) -> dict[str, Value]:
     """What a row has of the attributes that a checked filter names."""
-    return {c.field: _value(attributes[c.field], row) for c in (*filter.must, *filter.must_not)}
+    return {test.field: _value(attributes[test.field], row) for _, test in each_test(filter)}
 
 
 def _value(column: Column, row: int) -> Value:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cluster.filtering import passing
+from cluster.spec import AttributeKind
 from cluster.types import Condition, Filter
 from train.catalogue import Catalogue
 
@@ -26,17 +29,14 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
 
 def eligible_rows(catalogue: Catalogue, filter: Filter) -> NDArray[np.bool_]:
     """(n_items,) bool. The filter must be one that the catalogue's attributes can answer (`cluster.filtering`)."""
-    passes = np.ones(len(catalogue), bool)
-    for condition in filter.must:
-        passes &= _holds(catalogue, condition)
-    for condition in filter.must_not:
-        passes &= ~_holds(catalogue, condition)
-    return passes
+    return passing(filter, len(catalogue), lambda test: _holds(catalogue, test))
 
 
 def _holds(catalogue: Catalogue, condition: Condition) -> NDArray[np.bool_]:
     kind = next(spec.kind for spec in catalogue.specs if spec.name == condition.field)
     holds = np.zeros(len(catalogue), bool)
+    if condition.op == "ne":
+        return _present(catalogue, condition.field, kind) & ~_holds(catalogue, replace(condition, op="eq"))
     match kind:
         case "category" | "categories":
             rows, codes, names = catalogue.members(condition.field)
@@ -52,3 +52,16 @@ def _holds(catalogue: Catalogue, condition: Condition) -> NDArray[np.bool_]:
                 equal = pc.fill_null(pc.equal(catalogue.attributes[condition.field], value), False)
                 holds |= equal.to_numpy(zero_copy_only=False)
     return holds
+
+
+def _present(catalogue: Catalogue, name: str, kind: AttributeKind) -> NDArray[np.bool_]:
+    present = np.zeros(len(catalogue), bool)
+    match kind:
+        case "category" | "categories":
+            rows, _, _ = catalogue.members(name)
+            present[rows] = True
+        case "number":
+            present |= ~np.isnan(catalogue.numbers(name))
+        case "boolean":
+            present |= pc.is_valid(catalogue.attributes[name]).to_numpy(zero_copy_only=False)
+    return present

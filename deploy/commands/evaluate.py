@@ -17,7 +17,7 @@ from deploy.filter_text import parse_filter
 
 if TYPE_CHECKING:
     from cluster.config import Config
-    from cluster.types import Condition, Filter
+    from cluster.types import Filter
     from train.evaluation import Evaluation, Terms
     from train.stage_worth import StageWorth
 
@@ -158,24 +158,18 @@ def _between(low: float, high: float) -> str:
 
 def _filter(texts: list[str], config: Config) -> Filter:
     """Raises ConfigError also for what the configured attributes cannot answer, before anything is built."""
-    from cluster.types import Filter
+    import msgspec
+
+    from deploy.convert import to_filter
+    from deploy.schema import FilterBody
     from train.evaluate import check
 
-    parsed = parse_filter(texts)
-    filter = Filter(*(tuple(map(_condition, parsed.get(clause, ()))) for clause in ("must", "must_not")))
     try:
+        filter = to_filter(msgspec.convert(parse_filter(texts), FilterBody), config)
         check(filter, config)
     except InvalidQuery as error:
         raise ConfigError(f"--filter: {error.message}; allowed: {error.details['allowed']}") from None
     return filter
-
-
-def _condition(parsed: dict[str, Any]) -> Condition:
-    from cluster.types import Condition
-
-    op: Any
-    ((op, value),) = ((name, value) for name, value in parsed.items() if name != "field")
-    return Condition(parsed["field"], op, tuple(value) if op == "in" else (value,))
 
 
 def _table(found: Evaluation) -> Table:

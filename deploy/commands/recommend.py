@@ -37,7 +37,7 @@ def recommend(
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items.")] = 10,
     filter: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="Such as 'brand in (a, b)', 'price <= 4', 'not category = x'. Repeatable."),
+        typer.Option("--filter", help="Such as 'brand in (a, b)', '1 <= price < 4', 'on_sale or brand != x'. Repeatable."),
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", help="An item id not to return. Repeatable.")] = None,
     basket: Annotated[list[str] | None, typer.Option("--basket", help="An item id in the basket. Repeatable.")] = None,

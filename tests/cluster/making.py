@@ -51,10 +51,19 @@ def rows(n: int) -> st.SearchStrategy[np.ndarray]:
 
 
 @st.composite
-def conditions(draw: st.DrawFn) -> Condition:
-    op = draw(st.sampled_from(["eq", "in", "gt", "gte", "lt", "lte"]))
+def single_tests(draw: st.DrawFn) -> Condition:
+    op = draw(st.sampled_from(["eq", "ne", "in", "gt", "gte", "lt", "lte"]))
     n = draw(st.integers(0, 4)) if op == "in" else 1
     return Condition(draw(texts), op, tuple(draw(scalars) for _ in range(n)))
+
+
+def conditions() -> st.SearchStrategy[Condition]:
+    groups = st.sampled_from(["any_of", "all_of", "none_of"])
+    return st.recursive(
+        single_tests(),
+        lambda part: st.builds(Condition, texts, groups, st.just(()), st.lists(part, min_size=1, max_size=3).map(tuple)),
+        max_leaves=4,
+    )
 
 
 filters = st.builds(Filter, st.lists(conditions(), max_size=3).map(tuple), st.lists(conditions(), max_size=3).map(tuple))

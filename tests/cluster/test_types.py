@@ -38,6 +38,9 @@ def coverage(*, total: int, ok: int, late: int, missing: int) -> Coverage:
     [
         lambda: Condition("price", "eq", ()),
         lambda: Condition("price", "lt", (1, 2)),
+        lambda: Condition("price", "lt", (1,), (Condition("price", "eq", (1,)),)),
+        lambda: Condition("", "any_of", (1,)),
+        lambda: Condition("", "none_of"),
         lambda: Seeds(np.zeros(2, np.int32), np.zeros(2, f32), np.zeros(2, f32)),
         lambda: Seeds(np.zeros(2, np.int64), np.zeros(3, f32), np.zeros(2, f32)),
         lambda: Seeds(np.zeros(2, np.int64), np.zeros(2, f32), np.zeros((2, 1), f32)),

@@ -44,6 +44,13 @@ def must(**condition: object) -> bytes:
     return asked(filter={"must": [condition]})
 
 
+def nested_groups(depth: int) -> dict[str, object]:
+    condition: dict[str, object] = {"field": "a", "eq": 1}
+    for _ in range(depth):
+        condition = {"none_of": [condition]}
+    return {"must": [condition]}
+
+
 _MSGPACK = "application/msgpack"
 _MIB = 1 << 20
 _SMALL = '{"user_id": "1", '
@@ -163,7 +170,19 @@ BAD: tuple[Bad, ...] = (
     Bad("filter field", "empty", must(field="", eq="x"), pointer="#/filter/must/0/field"),
     Bad("filter field", "a path", must(field="../../etc/passwd", eq="x"), "unknown-filter-field", "#/filter/must/0/field"),
     Bad("filter shape", "no operator", must(field="a"), pointer="#/filter/must/0"),
-    Bad("filter shape", "two operators", must(field="a", gte=1, lte=2), pointer="#/filter/must/0"),
+    Bad("filter shape", "two operators", must(field="a", eq=1, lte=2), pointer="#/filter/must/0"),
+    Bad("filter shape", "two lower bounds", must(field="a", gt=1, gte=2), pointer="#/filter/must/0"),
+    Bad("filter shape", "a range and more", must(field="a", gt=1, lt=2, ne=1), pointer="#/filter/must/0"),
+    Bad("filter shape", "a test beside a group", must(field="a", any_of=[{"field": "a", "eq": 1}]), pointer="#/filter/must/0"),
+    Bad("filter shape", "two groups", must(any_of=[{"field": "a"}], all_of=[{"field": "a"}]), pointer="#/filter/must/0"),
+    Bad("filter shape", "an empty group", must(any_of=[]), pointer="#/filter/must/0/any_of"),
+    Bad(
+        "filter shape",
+        "a bad test in a group",
+        must(any_of=[{"field": "a", "eq": 1}, {"field": "a"}]),
+        pointer="#/filter/must/0/any_of/1",
+    ),
+    Bad("filter shape", "nested groups without end", asked(filter=nested_groups(40)), pointer="#/filter"),
     Bad("filter shape", "unknown operator", must(field="a", like="x"), "unknown-field", "#/filter/must/0/like"),
     Bad("filter shape", "not a list", asked(filter={"must": {"field": "a"}}), pointer="#/filter/must"),
     Bad("filter value", "null", must(field="a", eq=None), pointer="#/filter/must/0/eq"),
@@ -172,6 +191,7 @@ BAD: tuple[Bad, ...] = (
     Bad("filter value", "bool for a bound", must(field="a", lt=True), pointer="#/filter/must/0/lt"),
     Bad("filter value", "long text", must(field="a", eq="v" * 257), "limit-exceeded", "#/filter/must/0/eq"),
     Bad("filter size", "conditions", asked(filter={"must": [{"field": "a", "eq": "x"}] * 17}), "limit-exceeded", "#/filter"),
+    Bad("filter size", "tests in a group", must(any_of=[{"field": "a", "gt": 1, "lt": 2}] * 9), "limit-exceeded", "#/filter"),
     Bad("filter size", "values", must(field="a", **{"in": ["x"] * 501}), "limit-exceeded", "#/filter/must/0/in"),
     Bad("timeout_ms", "zero", asked(timeout_ms=0), pointer="#/timeout_ms"),
     Bad("timeout_ms", "negative", asked(timeout_ms=-5), pointer="#/timeout_ms"),

@@ -259,7 +259,7 @@ def test_every_error_ends_with_a_message_and_a_remedy(cls: type[OskolokError]) -
     ("arguments", "code", "problem"),
     [
         (["recommend", "42", "-k", "500"], USAGE, PROBLEM | {"type": "urn:oskolok:problem:answer", "exit_code": USAGE}),
-        (["recommend", "42", "--filter", "x"], USAGE, {"type": "urn:oskolok:problem:configuration"}),
+        (["recommend", "42", "--filter", "x ="], USAGE, {"type": "urn:oskolok:problem:configuration"}),
         (["recommend", "42", "--pin", "7"], USAGE, {"detail": "--pin '7' is not ITEM=POSITION"}),
         (["recommend", "42", "-k", "0"], USAGE, {"type": "urn:oskolok:problem:usage"}),
         (
@@ -358,6 +358,14 @@ def test_verbs_that_talk_http_load_neither_ray_nor_models() -> None:
         ("price>1.5", {"field": "price", "gt": 1.5}),
         ("stores in (367)", {"field": "stores", "in": ["367"]}),
         ('b in ("x y", z)', {"field": "b", "in": ["x y", "z"]}),
+        ("stores in 367", {"field": "stores", "in": ["367"]}),
+        ("brand = Ben & Jerry's, large", {"field": "brand", "eq": "Ben & Jerry's, large"}),
+        ("brand!=acme", {"field": "brand", "ne": "acme"}),
+        ("in_stock", {"field": "in_stock", "eq": True}),
+        ("price between 1 and 2.5", {"field": "price", "gte": 1, "lte": 2.5}),
+        ("1<=price<2", {"field": "price", "gte": 1, "lt": 2}),
+        ("2 > price", {"field": "price", "lt": 2}),
+        ("(price < 2)", {"field": "price", "lt": 2}),
     ],
 )
 def test_filters_by_hand(text: str, condition: dict[str, Any]) -> None:
@@ -365,7 +373,51 @@ def test_filters_by_hand(text: str, condition: dict[str, Any]) -> None:
     assert parse_filter([f"not {text}"]) == {"must_not": [condition]}
 
 
-@pytest.mark.parametrize("text", ["", "brand", "brand =", "price < cheap", "b in a, b", "b in (a,,b)", "= 3"])
+A, B, C = ({"field": name, "eq": True} for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("text", "filter"),
+    [
+        ("a and b and not c", {"must": [A, B], "must_not": [C]}),
+        ("a or b and c", {"must": [{"any_of": [A, {"all_of": [B, C]}]}]}),
+        ("(a or b) and c", {"must": [{"any_of": [A, B]}, C]}),
+        ("a or not b", {"must": [{"any_of": [A, {"none_of": [B]}]}]}),
+        ("not (a or b)", {"must_not": [A, B]}),
+        ("not (a and b)", {"must_not": [{"all_of": [A, B]}]}),
+        ("a not in (x)", {"must_not": [{"field": "a", "in": ["x"]}]}),
+        ("price between 1 and 2 and a", {"must": [{"field": "price", "gte": 1, "lte": 2}, A]}),
+    ],
+)
+def test_several_conditions_in_one_text(text: str, filter: dict[str, Any]) -> None:
+    assert parse_filter([text]) == filter
+
+
+def test_texts_all_hold() -> None:
+    assert parse_filter(["a or b", "not c", "a"]) == {"must": [{"any_of": [A, B]}, A], "must_not": [C]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "brand =",
+            "price < cheap",
+            "b in a, b",
+            "b in (a,,b)",
+            "= 3",
+            "a and",
+            "or a",
+            "(a",
+            "a)",
+            "not",
+            "1 < 2",
+            "a b",
+        ),
+        *("price between 1", "price between a and b", "a in", "a in ()", "b = x (y)", "1 <= price >= 2", "'a' = b"),
+    ],
+)
 def test_filters_that_cannot_be_read_show_how(text: str) -> None:
     with pytest.raises(ConfigError, match="brand in"):
         parse_filter([text])

@@ -91,7 +91,7 @@ def test_stages_have_a_table_a_document_and_a_picture(
     [
         (["--filter", "color = red"], "no attribute 'color'"),
         (["--filter", "price = red"], "price is a number attribute"),
-        (["--filter", "price"], "cannot read the filter"),
+        (["--filter", "price <"], "cannot read the filter"),
         (["--stages", "--filter", "price > 1"], "--stages measures all items"),
         (["--days", "70"], "holding out 70 leaves nothing to learn from"),
         (["--events", "nowhere.parquet"], "nowhere.parquet: no such file"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import GenerationMismatch, InvalidQuery
+from cluster.filtering import each_test
 from cluster.partition import item_key
 from cluster.probe import ProbeQuery
 from cluster.types import EVERYTHING, Ask, Condition, Filter, Query
@@ -40,7 +41,7 @@ def test_the_rank_over_all_shards_is_the_one_in_the_whole(world: World, n_shards
     assert item.eligible == (row in told.eligible_rows(world))
     assert item.excluded == (row in told.excluded_rows)
     assert bool(item.failed) == (not world.passes(row, told.filter))
-    assert item.values == {c.field: world.attributes[c.field][row] for c in (*told.filter.must, *told.filter.must_not)}
+    assert item.values == {c.field: world.attributes[c.field][row] for _, c in each_test(told.filter)}
 
     whole = world.whole.retrieve(replace(query, asks=tuple(replace(ask, k=len(world)) for ask in ASKS)))
     for hits in whole.sources:
@@ -63,6 +64,28 @@ def test_the_rank_over_all_shards_is_the_one_in_the_whole(world: World, n_shards
         assert len(at) == 0 or np.array_equal(whole.match[at[0]], item.match)
 
 
+def test_of_a_group_the_tests_that_would_have_to_come_out_otherwise_are_named() -> None:
+    world = World.drawn(1, 20)
+    row = next(i for i in range(20) if world.attributes["brand"][i] == "acme" and world.attributes["price"][i] is not None)
+    price, at = world.attributes["price"][row], row
+    is_acme, is_bolt = Condition("brand", "eq", ("acme",)), Condition("brand", "eq", ("bolt",))
+    between = Condition("price", "all_of", (), (Condition("price", "gt", (price,)), Condition("price", "lte", (price,))))
+    no_acme = Condition("", "none_of", (), (is_bolt, is_acme))
+    chosen = Filter(
+        must=(Condition("", "any_of", (), (is_bolt, between, no_acme)), Condition("", "any_of", (), (is_acme, is_bolt))),
+        must_not=(Condition("", "all_of", (), (is_acme, Condition("price", "gte", (price,)))),),
+    )
+    reply = world.whole.probe(ProbeQuery(Query("tiny-1", (), chosen), int(world.keys[at])))
+    assert reply.item is not None
+    assert reply.item.failed == (
+        "/filter/must/0/any_of/0/eq",
+        "/filter/must/0/any_of/1/gt",
+        "/filter/must/0/any_of/2/none_of/1/eq",
+        "/filter/must_not/0/all_of/0/eq",
+        "/filter/must_not/0/all_of/1/gte",
+    )
+
+
 def test_every_condition_that_fails_is_named() -> None:
     world = World.drawn(1, 20)
     row = next(i for i in range(20) if world.attributes["brand"][i] == "acme" and world.attributes["price"][i] is not None)
@@ -73,7 +96,7 @@ def test_every_condition_that_fails_is_named() -> None:
     )
     reply = world.whole.probe(ProbeQuery(Query("tiny-1", (), chosen), int(world.keys[row])))
     assert reply.item is not None
-    assert reply.item.failed == ("/filter/must/0", "/filter/must_not/1")
+    assert reply.item.failed == ("/filter/must/0/eq", "/filter/must_not/1/in")
     assert reply.item.values == {"brand": "acme", "price": price}
 
 

@@ -160,14 +160,23 @@ class World:
         return all(self._meets(row, c) for c in filter.must) and not any(self._meets(row, c) for c in filter.must_not)
 
     def _meets(self, row: int, condition: Condition) -> bool:
+        match condition.op:
+            case "any_of":
+                return any(self._meets(row, part) for part in condition.parts)
+            case "all_of":
+                return all(self._meets(row, part) for part in condition.parts)
+            case "none_of":
+                return not any(self._meets(row, part) for part in condition.parts)
         value = self.attributes[condition.field][row]
-        if value is None:
+        if value is None or value == []:
             return False
         held = value if isinstance(value, list) else [value]
         first = condition.values[0] if condition.values else None
         match condition.op:
             case "eq" | "in":
                 return any(v in condition.values for v in held)
+            case "ne":
+                return first not in held
             case "gt":
                 return value > first
             case "gte":
@@ -207,11 +216,26 @@ _VALUES: dict[str, st.SearchStrategy[Scalar]] = {
 
 
 @st.composite
-def conditions(draw: st.DrawFn) -> Condition:
+def single_tests(draw: st.DrawFn) -> Condition:
     name = draw(st.sampled_from(sorted(_VALUES)))
-    op = draw(st.sampled_from(("eq", "in", "gt", "gte", "lt", "lte") if name == "price" else ("eq", "in")))
+    op = draw(st.sampled_from(("eq", "ne", "in", "gt", "gte", "lt", "lte") if name == "price" else ("eq", "ne", "in")))
     values = st.lists(_VALUES[name], max_size=3) if op == "in" else st.lists(_VALUES[name], min_size=1, max_size=1)
     return Condition(name, op, tuple(draw(values)))
+
+
+def conditions() -> st.SearchStrategy[Condition]:
+    """Tests, ranges, and groups of all of them, nested."""
+    bounds = [
+        st.builds(Condition, st.just("price"), st.sampled_from(ops), st.tuples(_VALUES["price"]))
+        for ops in (("gt", "gte"), ("lt", "lte"))
+    ]
+    ranges = st.builds(Condition, st.just("price"), st.just("all_of"), st.just(()), st.tuples(*bounds))
+    groups = st.sampled_from(("any_of", "all_of", "none_of"))
+    return st.recursive(
+        single_tests() | ranges,
+        lambda part: st.builds(Condition, st.just(""), groups, st.just(()), st.lists(part, min_size=1, max_size=3).map(tuple)),
+        max_leaves=6,
+    )
 
 
 def filters(size_max: int = 2) -> st.SearchStrategy[Filter]:

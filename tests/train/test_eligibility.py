@@ -45,6 +45,13 @@ CATALOGUE = Catalogue(
         (Condition("price", "in", (1, 3.0)), [0, 2]),
         (Condition("organic", "eq", (False,)), [1, 4]),
         (Condition("brand", "eq", ("nobody",)), []),
+        (Condition("brand", "ne", ("a",)), [1, 4, 5]),
+        (Condition("stores", "ne", ("2",)), [4, 5]),
+        (Condition("price", "ne", (2,)), [0, 2, 4, 5]),
+        (Condition("organic", "ne", (True,)), [1, 4]),
+        (Condition("", "any_of", (), (Condition("brand", "eq", ("c",)), Condition("price", "lt", (1,)))), [4, 5]),
+        (Condition("price", "all_of", (), (Condition("price", "gte", (1,)), Condition("price", "lt", (2.5,)))), [0, 1]),
+        (Condition("", "none_of", (), (Condition("brand", "eq", ("a",)), Condition("organic", "eq", (False,)))), [2, 5]),
     ],
 )
 def test_one_condition(condition: Condition, rows: list[int]) -> None:
@@ -53,13 +60,28 @@ def test_one_condition(condition: Condition, rows: list[int]) -> None:
     assert np.flatnonzero(eligible_rows(CATALOGUE, Filter(must_not=(condition,)))).tolist() == rest
 
 
-CONDITIONS = st.one_of(
+TESTS = st.one_of(
+    st.builds(Condition, st.sampled_from(["brand", "stores"]), st.just("ne"), st.tuples(st.sampled_from("abc123"))),
     st.builds(Condition, st.sampled_from(["brand", "stores"]), st.just("eq"), st.tuples(st.sampled_from("abc123"))),
     st.builds(Condition, st.sampled_from(["brand", "stores"]), st.just("in"), st.lists(st.sampled_from("abc123")).map(tuple)),
     st.builds(
-        Condition, st.just("price"), st.sampled_from(["eq", "gt", "gte", "lt", "lte"]), st.tuples(st.sampled_from([0, 1, 2.5]))
+        Condition,
+        st.just("price"),
+        st.sampled_from(["eq", "ne", "gt", "gte", "lt", "lte"]),
+        st.tuples(st.sampled_from([0, 1, 2.5])),
     ),
-    st.builds(Condition, st.just("organic"), st.just("eq"), st.tuples(st.booleans())),
+    st.builds(Condition, st.just("organic"), st.sampled_from(["eq", "ne"]), st.tuples(st.booleans())),
+)
+CONDITIONS = st.recursive(
+    TESTS,
+    lambda part: st.builds(
+        Condition,
+        st.just(""),
+        st.sampled_from(["any_of", "all_of", "none_of"]),
+        st.just(()),
+        st.lists(part, min_size=1, max_size=3).map(tuple),
+    ),
+    max_leaves=4,
 )
 CONJUNCTIONS = st.lists(CONDITIONS, max_size=3).map(tuple)
 
