@@ -8,6 +8,7 @@ candidates are labelled, shown or not. It does not know where the logs come from
 from __future__ import annotations
 
 import hashlib
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -35,12 +36,22 @@ _TARGET = KINDS.index(TARGET)
 class LoggedRows:
     """rows: a group for each request whose user wanted something.  n_open: requests whose window is not over yet.
 
-    n_idle: requests without a purchase in it, or without candidates.
+    n_idle: requests without a purchase in it, or without candidates.  newest: Unix seconds; who asked later is open.
     """
 
     rows: RankingRows
     n_open: int
     n_idle: int
+    newest: int
+
+    def line(self) -> str:
+        """How many taught something, and why the others did not."""
+        n = len(self.rows.users)
+        told = f"{len(self.rows.labels):,} candidates of {n:,} of {n + self.n_idle + self.n_open:,} requests"
+        newest = time.strftime("%Y-%m-%d %H:%M", time.gmtime(self.newest))
+        skipped = [f"{self.n_idle:,} led to no purchase"] if self.n_idle else []
+        skipped += [f"{self.n_open:,} are newer than {newest} UTC, so their labels are not known yet"] if self.n_open else []
+        return f"{told}; skipped: {', '.join(skipped)}" if skipped else told
 
 
 def logs_below(folder: Path) -> list[Path]:
@@ -120,7 +131,7 @@ def logged_rows(
         np.array(n_bought, np.int64),
         np.array(users, np.int64),
     )
-    return LoggedRows(rows, n_open, n_idle)
+    return LoggedRows(rows, n_open, n_idle, newest=until - label_days * DAY_S)
 
 
 def _require_columns(logged: Logged, columns: tuple[str, ...]) -> None:

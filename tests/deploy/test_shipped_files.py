@@ -28,6 +28,12 @@ def test_the_demos_are_the_promised_size(name: str) -> None:
     assert config.http.host == "127.0.0.1"
 
 
+def test_the_demo_recommends_no_fuel() -> None:
+    """It is bought often, at the till, and has no price: without a rule it leads the slates of households that drive."""
+    (rule,) = load(ROOT / "deploy/demo/complete-journey.toml").config.slate.quotas
+    assert (rule.attribute, rule.max) == ("department", 0) and "FUEL" in rule.values
+
+
 def test_every_package_and_file_is_in_the_wheel() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     tops = {"cluster", "shard", "router", "ranker", "train", "deploy"}

@@ -39,10 +39,3 @@ def test_the_grid_is_the_measured_one() -> None:
 def test_the_tolerances_are_those_that_are_tested() -> None:
     assert f"at most {als.ROWS_TOLERANCE:.0e}".replace("e-0", "e-") in TEXT
     assert f"within {als.SCORES_TOLERANCE:.0e}".replace("e-0", "e-") in TEXT
-
-
-def test_what_it_names_is_there() -> None:
-    paths = [*re.findall(r"\]\(\.\./([\w/.]+)\)", TEXT), *re.findall(r"`(tests/[\w/]+\.py)`", TEXT)]
-    paths += [f"docs/{path}" for path in re.findall(r"\]\(([\w/]+\.(?:md|svg))", TEXT)]
-    for path in set(paths):
-        assert (ROOT / path).exists(), path

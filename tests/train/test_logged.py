@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,7 @@ def test_labels_are_what_was_bought_after_the_answer_and_within_the_window(
         group += 1
     assert group == len(rows.users) and rows.labels.sum() > 0
     assert (found.n_open, found.n_idle) == (0, n_idle) and n_idle > 0
+    assert found.line().endswith(f"of {group} of {group + n_idle} requests; skipped: {n_idle} led to no purchase")
 
 
 def test_what_happens_before_or_after_the_window_makes_no_difference(
@@ -121,6 +123,11 @@ def test_a_window_that_is_not_over_teaches_nothing(kept: list[Logged], house: Ho
     over = int(ANSWERED + LABEL_DAYS * DAY_S)
     found = rows_of(kept, house, world, until=over)
     assert found.n_open == len(kept) and len(found.rows.users) == 0
+    asked = time.strftime("%Y-%m-%d %H:%M", time.gmtime(ANSWERED))
+    assert found.line() == (
+        f"0 candidates of 0 of {len(kept)} requests; "
+        f"skipped: {len(kept)} are newer than {asked} UTC, so their labels are not known yet"
+    )
     assert rows_of(kept, house, world, until=over + 1).n_open == 0
     assert len(rows_of(kept, house, world, n_max=3).rows.users) == 3
 

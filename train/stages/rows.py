@@ -77,9 +77,7 @@ def logged_requests(stages: Stages, source: Source, config: Config, columns: tup
         )
         found.rows.save(folder)
         (folder / _COLUMNS).write_bytes(msgspec.json.encode(columns))
-        n = len(found.rows.users)
-        n_rows, others = len(found.rows.labels), f"{found.n_idle:,} bought nothing, {found.n_open:,} too new"
-        return Made(f"{n_rows:,} candidates of {n:,} requests; {others}", n_rows)
+        return Made(found.line(), len(found.rows.labels))
 
     inputs = [hashes_of(logs), source.name, columns, section.label_days, section.n_users, until]
     return stages.run("rows-logged", inputs=inputs, total=0, make=make)
