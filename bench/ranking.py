@@ -22,7 +22,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -178,7 +178,7 @@ def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
     def make(folder: Path) -> Made:
         rows = RankingRows.together([RankingRows.load(path) for path in trial.learning])
         dealt = np.lexsort((np.random.default_rng(seed).random(len(rows.labels)), rows.groups))
-        rows = RankingRows(rows.features, rows.labels[dealt], rows.starts, rows.n_bought, rows.users)
+        rows = replace(rows, labels=rows.labels[dealt])
         light = fit_light(rows.features, rows.labels, rows.groups, columns, seed=seed)
         passed = rows.best(light, card.n_heavy)
         fewer = section.model_copy(update={"n_trees": card.won.n_trees})

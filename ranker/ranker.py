@@ -16,7 +16,7 @@ import numpy as np
 from cluster.deadline import Clock
 from cluster.errors import ConfigError, DeadlineExceeded, GenerationMismatch, InvalidQuery, OskolokError, SchemaMismatch
 from cluster.generation import Generation
-from cluster.order import best_first, best_first_seldom_tied
+from cluster.order import best_first_seldom_tied, head_reordered
 from cluster.spec import GenerationSpec, HeavyKind
 from cluster.types import LATE, Floats, RankQuery, RankReply, Rows
 from ranker.batching import plan_calls
@@ -228,11 +228,10 @@ def _light_reply(lit: _Lit, *, skipped: str) -> RankReply:
 
 def _heavy_reply(lit: _Lit, heavy_scores: Floats, heavy_us: float) -> RankReply:
     """heavy_scores: (n_heavy,), of the light order's head. They decide the head's order; the tail stays as it is."""
-    head = lit.order[: lit.n_heavy]
-    best = best_first(heavy_scores, lit.query.keys[head])
+    order, head_scores = head_reordered(lit.order, heavy_scores, lit.query.keys)
     return RankReply(
-        order=np.concatenate((head[best], lit.order[lit.n_heavy :])),
-        scores=np.concatenate((heavy_scores[best], lit.scores[lit.n_heavy :])),
+        order=order,
+        scores=np.concatenate((head_scores, lit.scores[lit.n_heavy :])),
         n_heavy=lit.n_heavy,
         skipped="",
         light_us=lit.light_us,

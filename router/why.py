@@ -14,7 +14,7 @@ import numpy as np
 
 from cluster.deadline import Deadline
 from cluster.errors import DeadlineExceeded, InternalError, UnknownItem
-from cluster.order import best_first
+from cluster.order import head_reordered
 from cluster.partition import ItemId, item_key, shard_of
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.ranking import ranking_of
@@ -195,12 +195,11 @@ def _ranked_with(trail: Trail, subject: _Subject, light: RankReply | None, heavy
     if light is None or actual.trace is None:  # nobody knows: it stands where the merge would have put it
         return _behind(actual, subject)
     n_heavy = actual.trace.n_heavy if heavy is not None else 0
-    head, tail = light.order[:n_heavy], light.order[n_heavy:]
     if n_heavy == 0 or heavy is None:
         return Ranked(light.order, light.scores)
-    scores = scores_by_position(heavy)[head]
-    best = best_first(scores, subject.candidates.keys[head])
-    return Ranked(np.concatenate((head[best], tail)), np.concatenate((scores[best], light.scores[n_heavy:])))
+    own = scores_by_position(heavy)[light.order[:n_heavy]]
+    order, head_scores = head_reordered(light.order, own, subject.candidates.keys)
+    return Ranked(order, np.concatenate((head_scores, light.scores[n_heavy:])))
 
 
 def _behind(actual: Ranked, subject: _Subject) -> Ranked:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.order import best_first, head_reordered, top_k
 from ranker.model import Model
 from train.metrics import PerGroup, interval, mean, per_group
 from train.ranking_rows import RankingRows
@@ -57,29 +58,30 @@ class Judged:
 def judge(rows: RankingRows, light: Model, heavy: Mapping[str, Model], *, n_heavy: int) -> Judged:
     """Of "merged", "light" and every name in `heavy`.
 
-    Orders are made as they are when serving: a heavy model sees the best `n_heavy` of the light one's.
+    Orders are made as they are when serving, ties by key: a heavy model sees the best `n_heavy` of the light one's.
     """
     orders = {name: np.empty(len(rows.labels), np.float32) for name in ("merged", "light", *heavy)}
     shares: dict[str, list[float]] = {name: [] for name in heavy}
     for begin, end in zip(rows.starts[:-1], rows.starts[1:], strict=True):
-        features, n = rows.features[begin:end], end - begin
-        by_light = np.argsort(-light.score(features), kind="stable")
+        features, keys, n = rows.features[begin:end], rows.keys[begin:end], end - begin
+        by_light = best_first(light.score(features), keys)
         placed = {"merged": np.arange(n), "light": by_light}
         for name, model in heavy.items():
             scores = model.score(features)
-            placed[name] = heavy_order(by_light, scores, n_heavy)
-            best = np.argsort(-scores, kind="stable")[:K]
-            shares[name].append(float(np.isin(best, by_light[:n_heavy]).mean()))
+            placed[name], _ = head_reordered(by_light, scores.take(by_light[:n_heavy]), keys)
+            shares[name].append(light_share(scores, keys, by_light[:n_heavy]))
         for name, order in placed.items():
             orders[name][begin + order] = -np.arange(n, dtype=np.float32)
     found = {name: per_group(scores, rows.labels, rows.starts, K, n_wanted=rows.n_bought) for name, scores in orders.items()}
     return Judged(found, {name: np.array(told) for name, told in shares.items()}, rows.recalls)
 
 
-def heavy_order(by_light: NDArray[np.intp], scores: NDArray[np.float32], n_heavy: int) -> NDArray[np.intp]:
-    """The light order with its first n_heavy put in the order of their heavy scores. scores: (m,), of all candidates."""
-    head = by_light[:n_heavy]
-    return np.concatenate((head[np.argsort(-scores[head], kind="stable")], by_light[n_heavy:]))
+def light_share(scores: NDArray[np.float32], keys: NDArray[np.int64], passed_on: NDArray[np.integer]) -> float:
+    """Of the K that a heavy model would like best among all candidates, the share that the light one passes on.
+
+    scores, keys: (m,), of all candidates, the heavy model's.  passed_on: their positions.
+    """
+    return float(np.isin(top_k(scores, keys, K), passed_on).mean())
 
 
 def metrics_of(found: PerGroup, owners: NDArray[np.integer] | None = None) -> dict[str, float]:

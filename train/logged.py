@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
@@ -101,10 +100,7 @@ def logged_rows(
     columns: of the models to be. Raises ConfigError for a request with other ones.  until: Unix seconds; a request is used if
     the label_days after it are over by then, so that nothing of what models are judged by is learnt.
     """
-    features: list[NDArray[np.float32]] = []
-    labels: list[NDArray[np.float32]] = []
-    n_bought: list[int] = []
-    users: list[int] = []
+    rows = [RankingRows.none(len(columns))]
     n_open = n_idle = 0
     for n_done, logged in enumerate(requests, 1):
         _require_columns(logged, columns)
@@ -116,22 +112,12 @@ def logged_rows(
         elif len(wanted) == 0 or len(logged.candidates) == 0:
             n_idle += 1
         else:
-            features.append(assemble(logged.schema, logged.asked()))
-            labels.append(np.isin(logged.candidates.keys, wanted).astype(np.float32))
-            n_bought.append(len(wanted))
-            users.append(user)
+            features = assemble(logged.schema, logged.asked())
+            rows.append(RankingRows.of_request(features, logged.candidates.keys, wanted=wanted, user=user))
         on_request(n_done)
-        if len(users) == n_max:
+        if len(rows) > n_max:
             break
-    starts = np.concatenate(([0], np.cumsum([len(group) for group in labels]))).astype(np.int64)
-    rows = RankingRows(
-        np.concatenate([*features, np.empty((0, len(columns)), np.float32)]),
-        np.concatenate([*labels, np.empty(0, np.float32)]),
-        starts,
-        np.array(n_bought, np.int64),
-        np.array(users, np.int64),
-    )
-    return LoggedRows(rows, n_open, n_idle, newest=until - label_days * DAY_S)
+    return LoggedRows(RankingRows.together(rows), n_open, n_idle, newest=until - label_days * DAY_S)
 
 
 def _require_columns(logged: Logged, columns: tuple[str, ...]) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.config import Config
+from cluster.order import top_k
 from cluster.spec import GenerationSpec
-from cluster.types import Query, ShardReply
-from ranker.features import assemble
+from cluster.types import Keys, Query, ShardReply
+from ranker.features import Features, assemble
 from ranker.model import Model
 from router.merge import merge
 from router.plan import plan
@@ -30,7 +31,7 @@ from train.metrics import mean
 from train.signals import Signals
 from train.visits import BASKET_ITEMS, past_visits
 
-_ARRAYS = ("features", "labels", "starts", "n_bought", "users")
+_ARRAYS = ("features", "labels", "keys", "starts", "n_bought", "users")
 
 Retrieve = Callable[[Query], ShardReply]
 
@@ -40,15 +41,30 @@ class RankingRows:
     """Candidates of g users, one group each: rows starts[g] to starts[g + 1], best merged score first.
 
     features: (m, n_columns) float32 in schema order.  labels: (m,) float32, 1 if bought in the window, else 0.
-    starts: (g + 1,) int64.  n_bought: (g,) int64, distinct items bought in the window, found among the candidates or not.
-    users: (g,) int64, positions in the log.
+    keys: (m,) int64, the items.  starts: (g + 1,) int64.  n_bought: (g,) int64, distinct items bought in the window, found
+    among the candidates or not.  users: (g,) int64, positions in the log.
     """
 
     features: NDArray[np.float32]
     labels: NDArray[np.float32]
+    keys: NDArray[np.int64]
     starts: NDArray[np.int64]
     n_bought: NDArray[np.int64]
     users: NDArray[np.int64]
+
+    @classmethod
+    def of_request(cls, features: Features, keys: Keys, *, wanted: Keys, user: int) -> RankingRows:
+        """One group. features, keys: of the candidates, in merged order.  wanted: keys of what the user bought."""
+        labels = np.isin(keys, wanted).astype(np.float32)
+        return cls(features, labels, keys, np.array([0, len(keys)]), np.array([len(wanted)]), np.array([user]))
+
+    @classmethod
+    def none(cls, n_columns: int) -> RankingRows:
+        """No group of so many columns."""
+        no_keys = np.empty(0, np.int64)
+        return cls(
+            np.empty((0, n_columns), np.float32), np.empty(0, np.float32), no_keys, np.zeros(1, np.int64), no_keys, no_keys
+        )
 
     @property
     def n_found(self) -> NDArray[np.int64]:
@@ -73,18 +89,18 @@ class RankingRows:
     def best(self, model: Model, n: int) -> RankingRows:
         """The n rows of each group that the model likes best, in the order they stand: what it would pass on when serving."""
         kept = [
-            begin + np.sort(np.argsort(-model.score(self.features[begin:end]), kind="stable")[:n])
+            begin + np.sort(top_k(model.score(self.features[begin:end]), self.keys[begin:end], n))
             for begin, end in zip(self.starts[:-1], self.starts[1:], strict=True)
         ]
         at = np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64)
         starts = np.concatenate(([0], np.cumsum([len(rows) for rows in kept]))).astype(np.int64)
-        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought, self.users)
+        return RankingRows(self.features[at], self.labels[at], self.keys[at], starts, self.n_bought, self.users)
 
     def of_users(self, chosen: NDArray[np.bool_]) -> RankingRows:
         """The groups that `chosen`, (g,), marks."""
         at = np.flatnonzero(chosen[self.groups])
         starts = np.concatenate(([0], np.cumsum(np.diff(self.starts)[chosen]))).astype(np.int64)
-        return RankingRows(self.features[at], self.labels[at], starts, self.n_bought[chosen], self.users[chosen])
+        return RankingRows(self.features[at], self.labels[at], self.keys[at], starts, self.n_bought[chosen], self.users[chosen])
 
     def save(self, folder: Path) -> None:
         for name in _ARRAYS:
@@ -97,6 +113,7 @@ class RankingRows:
         return cls(
             np.concatenate([part.features for part in parts]),
             np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.keys for part in parts]),
             np.concatenate([[0], *(part.starts[1:] + end for part, end in zip(parts, ends, strict=False))]).astype(np.int64),
             np.concatenate([part.n_bought for part in parts]),
             np.concatenate([part.users for part in parts]),
@@ -143,10 +160,7 @@ def ranking_rows(
     wanted nothing beyond their basket, and under `slate.exclude_seen` purchases of what was seen before, are left out.
     """
     sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
-    features: list[NDArray[np.float32]] = []
-    labels: list[NDArray[np.float32]] = []
-    kept: list[int] = []
-    n_bought: list[int] = []
+    rows = [RankingRows.none(len(spec.features.columns()))]
     visits = past_visits(signals, spec, config, users=users, label_days=label_days, basket_items=basket_items)
     for n_done, (user, visit) in enumerate(zip(users.tolist(), visits, strict=True), 1):
         planned = plan(visit.request, visit.record, spec, sections, tower=signals.tower)
@@ -159,17 +173,7 @@ def ranking_rows(
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
         if len(candidates) and len(wanted):
             query = rank_query(candidates, visit.request, visit.record, spec, config.ranker)
-            features.append(assemble(spec.features, query))
-            labels.append(np.isin(candidates.keys, wanted).astype(np.float32))
-            kept.append(user)
-            n_bought.append(len(wanted))
+            features = assemble(spec.features, query)
+            rows.append(RankingRows.of_request(features, candidates.keys, wanted=wanted, user=user))
         on_user(n_done)
-    starts = np.concatenate(([0], np.cumsum([len(group) for group in labels]))).astype(np.int64)
-    n_columns = len(spec.features.columns())
-    return RankingRows(
-        np.concatenate([*features, np.empty((0, n_columns), np.float32)]),
-        np.concatenate([*labels, np.empty(0, np.float32)]),
-        starts,
-        np.array(n_bought, np.int64),
-        np.array(kept, np.int64),
-    )
+    return RankingRows.together(rows)

@@ -21,8 +21,8 @@ from cluster.clients import Fleet
 from cluster.config import Config
 from cluster.deadline import Deadline
 from cluster.local import LocalShardClient
-from cluster.order import best_first
-from cluster.types import Candidates
+from cluster.order import best_first, head_reordered
+from cluster.types import Candidates, Keys
 from ranker.features import Features, assemble
 from ranker.model import Model
 from router.rank import Ranked, rank_query
@@ -32,7 +32,7 @@ from router.slate.shape import shape
 from router.user_tower import UserTower
 from shard.shard import Shard
 from train.hits import Searchers
-from train.judge import K, heavy_order, metrics_of
+from train.judge import K, light_share, metrics_of
 from train.metrics import PerGroup, interval, mean, per_group
 from train.visits import Visit
 
@@ -126,8 +126,8 @@ def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit:
 
             served = by_light
             for name, model in models.heavy.items():
-                order, took_ms = _heavy(model, features, by_light, n_heavy)
-                share = _light_share(model, features, by_light, n_heavy)
+                order, took_ms = _heavy(model, features, candidates.keys, by_light, n_heavy)
+                share = light_share(model.score(features), candidates.keys, by_light[:n_heavy])
                 for system in (name, HEAVY) if name == models.serving else (name,):
                     tally.add(system, order, took_ms)
                     tally.share(system, share)
@@ -217,19 +217,14 @@ class _Tally:
         return table | {"candidates": {"recall": float(np.mean(recall)) if recall else 0.0}}
 
 
-def _heavy(model: Model, features: Features, by_light: NDArray[np.intp], n_heavy: int) -> tuple[NDArray[np.intp], float]:
+def _heavy(
+    model: Model, features: Features, keys: Keys, by_light: NDArray[np.intp], n_heavy: int
+) -> tuple[NDArray[np.intp], float]:
     """The order, and the milliseconds that scoring the head and sorting it took."""
     watch = _Watch()
-    scores = np.zeros(len(features), np.float32)
-    head = by_light[:n_heavy]
-    scores[head] = model.score(features.T.take(head, axis=1).T)
-    order = heavy_order(by_light, scores, n_heavy)
+    scores = model.score(features.T.take(by_light[:n_heavy], axis=1).T)
+    order, _ = head_reordered(by_light, scores, keys)
     return order, watch.lap()
-
-
-def _light_share(model: Model, features: Features, by_light: NDArray[np.intp], n_heavy: int) -> float:
-    best = np.argsort(-model.score(features), kind="stable")[:K]
-    return float(np.isin(best, by_light[:n_heavy]).mean())
 
 
 def _ranked(order: NDArray[np.intp], candidates: Candidates) -> Ranked:

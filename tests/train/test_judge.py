@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cluster.spec import FeatureSchema
+from cluster.types import RankQuery, RankReply
 from ranker.features import Features
+from ranker.ranker import Ranker
+from tests.ranker.making import spec_of
 from train.judge import Judged, judge
 from train.ranking_rows import RankingRows, in_first_half
 
@@ -26,8 +32,9 @@ class ByColumn:
 def rows_of(light: list[float], heavy: list[float], labels: list[float], starts: list[int]) -> RankingRows:
     features = np.array([light, heavy], np.float32).T
     found = np.add.reduceat(np.array(labels), starts[:-1]).astype(np.int64)
+    keys = np.arange(len(labels))
     return RankingRows(
-        features, np.array(labels, np.float32), np.array(starts), found + 1, np.arange(len(found))
+        features, np.array(labels, np.float32), keys, np.array(starts), found + 1, np.arange(len(found))
     )  # one was not found
 
 
@@ -38,6 +45,32 @@ def test_perfect_heavy_order_within_what_light_passes_on() -> None:
     assert everything["light"]["ndcg@10"] == pytest.approx(0.5)
     two = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=2).quality  # the relevant row stays third
     assert two["heavy"]["ndcg@10"] == pytest.approx(0.5)
+
+
+@settings(deadline=None)
+@given(m=st.integers(1, 12), n_levels=st.integers(1, 4), n_heavy=st.integers(0, 12), seed=st.integers(0, 2**32 - 1))
+def test_orders_are_judged_as_a_ranker_makes_them_ties_included(m: int, n_levels: int, n_heavy: int, seed: int) -> None:
+    """A group for each candidate, in which it alone was bought: so its place in every order is the reciprocal of a rank."""
+    rng = np.random.default_rng(seed)
+    features = rng.integers(0, n_levels, (m, 2)).astype(np.float32)
+    keys = rng.permutation(3 * m)[:m].astype(np.int64) - m
+    groups = [RankingRows.of_request(features, keys, wanted=keys[[at]], user=at) for at in range(m)]
+    light, heavy = ByColumn(0), ByColumn(1)
+    found = judge(RankingRows.together(groups), light, {"heavy": heavy}, n_heavy=n_heavy).found
+
+    schema = FeatureSchema(match=light.columns, sources=(), user=(), context=())
+    no_sources, nothing = np.empty((m, 0), np.float32), np.empty(0, np.float32)
+    ranker = Ranker(spec_of(schema), light=light, heavy=heavy)
+    for system, n in (("light", 0), ("heavy", n_heavy)):
+        query = RankQuery("g1", schema.hash, keys, features, no_sources, no_sources, nothing, nothing, n)
+        (reply,) = ranker.rank_batch([query], [10_000])
+        assert isinstance(reply, RankReply)
+        assert np.argsort(-found[system].reciprocal_rank).tolist() == reply.order.tolist()
+
+    best = RankingRows.of_request(features, keys, wanted=keys, user=0).best(light, n_heavy)
+    (reply,) = ranker.rank_batch([replace(query, n_heavy=0)], [10_000])
+    assert isinstance(reply, RankReply)
+    assert set(best.keys) == set(keys[reply.order[:n_heavy]])
 
 
 def test_recall_counts_what_retrieval_missed() -> None:

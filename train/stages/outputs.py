@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from cluster.errors import ConfigError, GenerationError
 from train.progress import Progress
 
-VERSION = 6
+VERSION = 7
 """Raised when the code of any stage comes to write something else for the same inputs."""
 
 _ASIDE = ".aside-"
