@@ -159,14 +159,16 @@ def trials_of(stages: Stages, data: Data, *, n_users: int) -> list[RankTrial]:
 
 def judged(bench: Bench, case: str, stages: Stages, trials: Sequence[RankTrial], config: Config) -> StageWorth:
     """Add the rows of a case."""
+    asked = [one for trial in trials for one in trial.asked()]
     controls = [trial.asked_of(shuffled(stages, trial, config)) for trial in trials]
-    worth = measure_stages([asked for trial in trials for asked in trial.asked()], config, serving=trials[0].serving)
-    wrong = measure_stages(controls, config, serving=SHUFFLED)
+    worth = measure_stages(asked, config, chosen=trials[0].chosen, ranking=trials[0].ranking)
+    wrong = measure_stages(controls, config, chosen=SHUFFLED, ranking=trials[0].ranking)
     table = best_source(trials, config) | worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
     bound = table.pop("candidates")["recall"]
     bench.add(case, table)
-    asked = f"{worth.n_requests} requests of {worth.n_users} users in {len(trials)} windows"
-    bench.say(f"{asked}, {bound:.3f} of what they bought is among the candidates; {worth.serving} serves")
+    who = f"{worth.n_requests} requests of {worth.n_users} users in {len(trials)} windows"
+    bench.say(f"{who}, {bound:.3f} of what they bought is among the candidates; all of them would choose {worth.chosen}")
+    bench.say(worth.ranking.line)
     return worth
 
 
@@ -191,7 +193,7 @@ def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
     inputs = [fingerprint(trial.models.light), card.winner, card.won.n_trees, *settings]
     folder = stages.run(SHUFFLED, inputs=inputs, total=0, make=make)
     light = LightModel.from_json((folder / "light.json").read_bytes())
-    return StageModels(light, {SHUFFLED: HeavyModel.from_bytes(FittedHeavy.load(folder).blob)}, serving=SHUFFLED)
+    return StageModels(light, {SHUFFLED: HeavyModel.from_bytes(FittedHeavy.load(folder).blob)}, chosen=SHUFFLED, stage="heavy")
 
 
 def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[str, float]]:
@@ -219,7 +221,7 @@ def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[s
 def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
     """N_ROUNDS rounds of N_WAITING requests; percentiles are of rounds."""
     models = trial.stage_models
-    ranker = Ranker(trial.shard.spec, light=models.light, heavy=models.heavy[models.serving])
+    ranker = Ranker(trial.shard.spec, light=models.light, heavy=models.heavy[models.chosen])
     queries = [query for query, _ in rank_queries(trial, config, n=N_WAITING * N_ROUNDS)]
     rounds = [queries[at : at + N_WAITING] for at in range(0, len(queries) - N_WAITING + 1, N_WAITING)]
     for waiting in rounds:

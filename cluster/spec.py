@@ -64,6 +64,11 @@ class RankingSpec(msgspec.Struct, frozen=True):
     stage: RankStage
     why: str
 
+    @property
+    def line(self) -> str:
+        serves = "no model serves, candidates stay in their merged order" if self.stage == "merged" else f"{self.stage} serves"
+        return f"{serves}; {self.why}"
+
 
 class FeatureSchema(msgspec.Struct, frozen=True, dict=True):
     """The ranking models' columns, in their order: match features, then score and rank of each source, user, context, crosses.

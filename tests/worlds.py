@@ -33,6 +33,8 @@ def tiny_config(storage: Path, *, n_shards: int = 3, **sections: dict[str, objec
             "score_all": {"max_items": 0},
             "quorum": {"attribute": "category"},
         },
+        # Its few users tell no model from another, and what is tested on it is all stages: the judge has tests of its own.
+        "ranker": {"light": {"enabled": True}, "heavy": {"enabled": True}},
         "train": {
             "profile": ("category", "brand"),
             "als": {"dim": 8, "n_sweeps": 3},

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from cluster.spec import HeavyKind, RankingSpec
 from cluster.train_sections import Loss
 from train.choice import Choice
 from train.judge import Quality
 
-FORMAT = 2
+FORMAT = 3
 CARD_FILE = "models/card.json"
 _FEATURES_SHOWN = 25
 _METRICS = ("ndcg@10", "ndcg@10_lo", "ndcg@10_hi", "recall@10", "mrr", "light_share")
@@ -41,7 +42,8 @@ class ModelCard(msgspec.Struct, frozen=True):
 
     chose: system -> metrics, as `train.judge` gives them, by the users who chose, of their own choice.  test: the same by
     either half, of what the other half chose.  schema_hash: of `columns`.  settings: the configuration's [train.ranker].
-    n_heavy: candidates a heavy model orders.
+    n_heavy: candidates a heavy model orders.  heavy: the heavy model that the configuration names, "heavy" among systems.
+    rankings: which stage serves with which heavy model, and why.
     """
 
     format: int
@@ -52,6 +54,8 @@ class ModelCard(msgspec.Struct, frozen=True):
     choice: Choice
     of_halves: tuple[Choice, Choice]
     fits: tuple[FitReport, ...]
+    heavy: HeavyKind
+    rankings: tuple[RankingSpec, ...]
     chose: Quality
     test: Quality
 
@@ -61,17 +65,27 @@ class ModelCard(msgspec.Struct, frozen=True):
 
     @property
     def won(self) -> FitReport:
-        """The fit of the model that serves."""
+        """The fit of the trees that were chosen."""
         return next(fit for fit in self.fits if fit.loss == self.winner)
+
+    @property
+    def ranking(self) -> RankingSpec:
+        """What serves with the heavy model that the configuration names."""
+        return next(ranking for ranking in self.rankings if ranking.heavy == self.heavy)
 
 
 def markdown(card: ModelCard) -> str:
     """The card to read."""
+    halves = f"{' and '.join(dict.fromkeys(choice.winner for choice in card.of_halves))}, which the halves chose"
+    others = [ranking for ranking in card.rankings if ranking.heavy != card.heavy]
     lines = [
         "# Ranking models",
         "",
-        f"The heavy model is **{card.winner}**, {card.won.n_trees} trees from {card.won.n_rows:,} candidates,"
-        f" {card.won.n_positive:,} of them bought. It orders the {card.n_heavy} best of the light model.",
+        f"Ranking: {card.ranking.line}.",
+        *(f"With ranker.heavy.model = {other.heavy}, {other.line}." for other in others),
+        "",
+        f"The trees are **{card.winner}**, {card.won.n_trees} from {card.won.n_rows:,} candidates,"
+        f" {card.won.n_positive:,} of them bought. A heavy model orders the {card.n_heavy} best of the light one.",
         "",
         f"Schema {card.schema_hash}, {len(card.columns)} columns.",
         "",
@@ -79,9 +93,9 @@ def markdown(card: ModelCard) -> str:
         "",
         *_table(card, card.test, card.of_halves),
         "",
-        f"heavy: {' and '.join(dict.fromkeys(choice.winner for choice in card.of_halves))}, which the halves chose.",
+        f"heavy: {halves if card.heavy == 'catboost' else 'heavy:onnx, which the configuration names'}.",
         "",
-        "## All users, of their own choice, which serves",
+        "## All users, of their own choice",
         "",
         *_table(card, card.chose, (card.choice,)),
         "",

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.order import best_first, head_reordered, top_k
+from cluster.spec import HeavyKind, RankingSpec, RankStage
 from ranker.model import Model
 from train.metrics import PerGroup, interval, mean, per_group
+from train.promotion import promote
 from train.ranking_rows import RankingRows
 
 Quality = dict[str, dict[str, float]]
@@ -41,9 +43,18 @@ class Judged:
         return quality | {"candidates": {"recall": mean(self.recall)}}
 
     def also(self, name: str, system: str) -> Judged:
-        """With `system` under another name, too."""
+        """With `system` under another name, too; in place of what had that name."""
         found, shares = {**self.found, name: self.found[system]}, {**self.shares, name: self.shares[system]}
         return replace(self, found=found, shares=shares)
+
+    def ranking(self, heavy: HeavyKind, system: str) -> RankingSpec:
+        """Which stage serves if `system` is the heavy model."""
+        ndcgs: dict[RankStage, NDArray[np.float64]] = {
+            "merged": self.found["merged"].ndcg,
+            "light": self.found["light"].ndcg,
+            "heavy": self.found[system].ndcg,
+        }
+        return promote(heavy, ndcgs)
 
     @classmethod
     def together(cls, parts: Sequence[Judged]) -> Judged:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.config import Config
+from cluster.ranking import ranking_of
+from cluster.spec import RankingSpec
 from ranker.light import LightModel
 from router.user_tower import UserTower
 from shard.shard import Shard
@@ -39,7 +41,7 @@ from train.visits import Visit, past_visits
 class RankTrial:
     """The judging moment's shard, of the whole catalogue, and what is asked of it. learning: folders of rows learnt from.
 
-    first_half: (len(visits),), of the users who ask.
+    first_half: (len(visits),), of the users who ask.  ranking: which stage serves, as the next generation will say.
     """
 
     models: RankModels
@@ -47,6 +49,7 @@ class RankTrial:
     shard: Shard
     visits: list[Visit]
     first_half: NDArray[np.bool_]
+    ranking: RankingSpec
     tower: UserTower | None
 
     @property
@@ -54,13 +57,13 @@ class RankTrial:
         return LightModel.from_json(self.models.light.read_bytes())
 
     @property
-    def serving(self) -> str:
-        """The name of the system that serves."""
-        return self.models.card.choice.system
+    def chosen(self) -> str:
+        """The name of the heavy model."""
+        return self.models.heavy_system(self.models.card.choice)
 
     @property
     def stage_models(self) -> StageModels:
-        """Those that serve."""
+        """As the next generation will have them."""
         return self._chosen(self.models.card.choice)
 
     def asked(self) -> list[Asked]:
@@ -74,7 +77,9 @@ class RankTrial:
         return Asked(visits, self.shard, models, self.tower)
 
     def _chosen(self, choice: Choice) -> StageModels:
-        return StageModels(self.light, self.models.systems(choice), serving=choice.system)
+        return StageModels(
+            self.light, self.models.systems(choice), chosen=self.models.heavy_system(choice), stage=self.ranking.stage
+        )
 
 
 def evaluate_stages(
@@ -99,7 +104,7 @@ def evaluate_stages(
         source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
         trial = rank_trial(stages, source, config, moments_of(stages, source, config), n_users=n_users)
         told.begin("evaluate", len(trial.visits))
-        worth = measure_stages(trial.asked(), config, serving=trial.serving, on_visit=told.advance)
+        worth = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking, on_visit=told.advance)
         told.end(f"{worth.n_users:,} users")
     return worth
 
@@ -109,8 +114,11 @@ def rank_trial(stages: Stages, source: Source, config: Config, split: Split, *, 
     data = RankingData.required(ranking_data(stages, source, config, split))
     models = fit_models(stages, config, data)
     signals = signals_of(source, learn(stages, source, config, moment=JUDGING, as_of=split.judging), config)
-    spec = describe(signals, config, generation=JUDGING, created="", shard_items=(len(source.catalogue),))
+    spec = describe(
+        signals, config, generation=JUDGING, created="", shard_items=(len(source.catalogue),), rankings=models.card.rankings
+    )
     shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
     users = np.load(data.judging / "users.npy")[:n_users]
     visits = past_visits(signals, spec, config, users=users, label_days=split.label_days)
-    return RankTrial(models, data.learning, shard, list(visits), in_first_half(users), signals.tower)
+    ranking = ranking_of(spec, config.ranker)
+    return RankTrial(models, data.learning, shard, list(visits), in_first_half(users), ranking, signals.tower)

@@ -22,6 +22,7 @@ from cluster.config import Config
 from cluster.deadline import Deadline
 from cluster.local import LocalShardClient
 from cluster.order import best_first, head_reordered
+from cluster.spec import RankingSpec, RankStage
 from cluster.types import Candidates, Keys
 from ranker.features import Features, assemble
 from ranker.model import Model
@@ -42,11 +43,14 @@ _AMPLE_MS = 60_000.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageModels:
-    """light, and heavy ones by system name. serving: the name whose order the slate is made of."""
+    """light, and heavy ones by system name. chosen: the name of the one that is "heavy".  stage: the one that serves, whose
+    order the slate is made of.
+    """
 
     light: Model
     heavy: Mapping[str, Model]
-    serving: str
+    chosen: str
+    stage: RankStage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,40 +65,44 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageWorth:
-    """systems: "merged", "light", the heavy ones, "heavy" (of each visit the one that serves it), "slate", and "candidates",
-    whose recall bounds all others'.
+    """systems: "merged", "light", the heavy ones, "heavy" (of each visit the one chosen for it), "slate" (of the order that
+    serves), and "candidates", whose recall bounds all others'.
 
     ndcg@10, its interval, recall@10, mrr; ms: of the stage alone, the mean over requests, "merged" with retrieval.  adds: to
-    the ndcg@10 of the stage before, with its interval, over the same requests.  light_share, of heavy models: of the ten that
-    it would like best among all candidates, how many are in the n_heavy that the light one passes on.
+    the ndcg@10 of the stage before, with its interval, over the same requests; the slate to the stage that serves.
+    light_share, of heavy models: of the ten that it would like best among all candidates, how many are in the n_heavy that the
+    light one passes on.  chosen: the heavy model of all users.  ranking: which stage serves, and why.
     """
 
     systems: dict[str, dict[str, float]]
     n_requests: int
     n_users: int
     n_heavy: int
-    serving: str
+    chosen: str
+    ranking: RankingSpec
 
 
 def measure_stages(
     asked: Sequence[Asked],
     config: Config,
     *,
-    serving: str,
+    chosen: str,
+    ranking: RankingSpec,
     on_visit: Callable[[int], None] = lambda n_visits: None,
 ) -> StageWorth:
-    """Every visit through all stages. asked: with heavy models of the same names.  serving: the name to report as the one that
-    all users would choose.  Visits whose candidates or wishes are none do not count. Intervals are over users, however often
+    """Every visit through all stages. asked: with heavy models of the same names, and of the same stage.  chosen, ranking: to
+    report.  Visits whose candidates or wishes are none do not count. Intervals are over users, however often
     they ask.
     """
     n_heavy = config.ranker.heavy.n_heavy
     systems = ("merged", "light", *asked[0].models.heavy, HEAVY, SLATE)
+    stage = asked[0].models.stage
     first = next((replace(part, visits=part.visits[:1]) for part in asked if part.visits), asked[0])
     _ask(first, config, _Tally(systems), n_heavy=n_heavy, on_visit=lambda: None)  # what is imported takes its time here
     tally, done = _Tally(systems), count(1)
     for part in asked:
         _ask(part, config, tally, n_heavy=n_heavy, on_visit=lambda: on_visit(next(done)))
-    return StageWorth(tally.table(), tally.n_requests, tally.n_users, n_heavy, serving)
+    return StageWorth(tally.table(stage), tally.n_requests, tally.n_users, n_heavy, chosen, ranking)
 
 
 def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit: Callable[[], None]) -> None:
@@ -124,15 +132,16 @@ def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit:
             by_light = best_first(scores, candidates.keys)
             tally.add("light", by_light, watch.lap())
 
-            served = by_light
+            orders: dict[RankStage, NDArray[np.intp]] = {"merged": np.arange(len(candidates)), "light": by_light}
             for name, model in models.heavy.items():
                 order, took_ms = _heavy(model, features, candidates.keys, by_light, n_heavy)
                 share = light_share(model.score(features), candidates.keys, by_light[:n_heavy])
-                for system in (name, HEAVY) if name == models.serving else (name,):
+                for system in (name, HEAVY) if name == models.chosen else (name,):
                     tally.add(system, order, took_ms)
                     tally.share(system, share)
-                served = order if name == models.serving else served
-            ranked = _ranked(served, candidates)
+                if name == models.chosen:
+                    orders["heavy"] = order
+            ranked = _ranked(orders[models.stage], candidates)
 
             watch.lap()
             shaped = loop.run_until_complete(
@@ -193,7 +202,8 @@ class _Tally:
     def share(self, system: str, share: float) -> None:
         self._shares.setdefault(system, []).append(share)
 
-    def table(self) -> dict[str, dict[str, float]]:
+    def table(self, stage: RankStage) -> dict[str, dict[str, float]]:
+        """stage: the one that the slate is made of."""
         starts = np.concatenate(([0], np.cumsum([len(labels) for labels in self._labels]))).astype(np.int64)
         places = np.concatenate([np.empty(0), *(-np.arange(len(labels)) for labels in self._labels)])
         n_wanted = np.array(self._n_wanted, np.int64)
@@ -201,7 +211,7 @@ class _Tally:
         for name, parts in self._by_place.items():
             labels = np.concatenate([np.empty(0, np.float32), *parts])
             found[name] = per_group(places, labels, starts, K, n_wanted=n_wanted)
-        before = {"light": "merged", **dict.fromkeys(self._shares, "light"), SLATE: HEAVY}
+        before = {"light": "merged", **dict.fromkeys(self._shares, "light"), SLATE: stage}
         owners = np.array(self._owners, np.int64)
         table: dict[str, dict[str, float]] = {}
         for name, groups in found.items():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from train.held_out import HeldOut
 from train.hits import UNION, Hits
+from train.metrics import mean
 
 KS = (100, 500)
 CURVE_KS = (10, 20, 50, 100, 200, 350, 500)
@@ -43,7 +44,7 @@ def table(hits: Hits, held_out: HeldOut, *, n_eligible: int, ks: Sequence[int] =
 
 def curve(hits: Hits, held_out: HeldOut, system: str, ks: Sequence[int], *, new: bool = False) -> list[float]:
     """The system's recall at each k, of everything or of what was new to the user."""
-    return [_mean(per_user_recall(hits, held_out, system, k, new=new)) for k in ks]
+    return [mean(per_user_recall(hits, held_out, system, k, new=new)) for k in ks]
 
 
 def per_user_recall(hits: Hits, held_out: HeldOut, system: str, k: int, *, new: bool = False) -> NDArray[np.float64]:
@@ -74,7 +75,7 @@ def by_activity(
     for low, high in dict.fromkeys(bounds):
         mine = (activity >= low) & (activity <= high)
         if not np.isnan(recalls[mine]).all():
-            groups.append((f"{low}" if low == high else f"{low}–{high}", _mean(recalls[mine])))
+            groups.append((f"{low}" if low == high else f"{low}–{high}", mean(recalls[mine])))
     return groups
 
 
@@ -87,8 +88,3 @@ def _exclusive(hits: Hits, held_out: HeldOut, column: int) -> dict[str, float]:
 
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
     return float(np.count_nonzero(part)) / max(int(np.count_nonzero(whole)), 1)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else 0.0

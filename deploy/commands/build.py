@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from cluster.config import Config
+from cluster.ranking import ranking_of
 from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
 
 
@@ -38,12 +39,12 @@ def build(
     if format is Form.json:
         print_json({"generation": made.generation, "report": made.report})
     else:
-        out.print(made.text)
+        out.print(made.text, highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A generation, and what its build reported. text: the same in a line."""
+    """A generation, and what its build reported. text: the same in two lines, the second of what ranks."""
 
     generation: str
     report: dict[str, Any]
@@ -65,10 +66,8 @@ def build_generation(
             err.print("\n".join(f"  {line}" for line in table.lines()), markup=False, highlight=False)
     spec = built.spec
     text = f"generation {spec.id}: {spec.n_shards} shards, {spec.n_items:,} items, {built.report.n_users:,} users"
-    unranked = spec.ranking(config.ranker.heavy.model)
-    if unranked.stage == "merged":
-        text += f"\nno ranking model serves, candidates stay in their merged order: {unranked.why}"
-    return Made(spec.id, json.loads(msgspec.json.encode(built.report)), text)
+    ranking = ranking_of(spec, config.ranker)
+    return Made(spec.id, json.loads(msgspec.json.encode(built.report)), f"{text}\nranking: {ranking.line}")
 
 
 class Bars:

@@ -57,8 +57,8 @@ def evaluate(
     sources found together, the share that no other source found. ms: what a request costs one shard.
 
     --stages fits the ranking models as a build would, and asks users who had no part in it, after each stage. heavy: the model
-    that the other half of the users chose to serve. adds: to the ndcg@10 of the stage before. passed: of the ten that a heavy
-    model likes best, the share that the light one lets it see.
+    that the other half of the users chose. slate: of the stage that serves, which the last line names with the reason. adds: to
+    the ndcg@10 of the stage before. passed: of the ten that a heavy model likes best, the share that the light one lets it see.
     The window is train.ranker.label_days long; --days, --basket and --filter are of no use there.
 
     Everything, then the same where only one store's items may appear:
@@ -115,13 +115,14 @@ def _stages(
         worth = evaluate_stages(config, items, events, users=users, playlists=playlists, n_users=n_users, progress=bars)
     drawn = [draw_stages(worth, plots or Path(config.storage.path) / "evaluation-plots")] if can_draw() else []
     if format is Form.json:
-        told = {"users": worth.n_users, "requests": worth.n_requests, "n_heavy": worth.n_heavy, "serving": worth.serving}
-        print_json(told | {"stages": worth.systems})
+        told = {"users": worth.n_users, "requests": worth.n_requests, "n_heavy": worth.n_heavy, "chosen": worth.chosen}
+        print_json(told | {"serving": worth.ranking.stage, "why": worth.ranking.why, "stages": worth.systems})
         return
     out.print(_stage_table(worth))
     bound = worth.systems["candidates"]["recall"]
     out.print(f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates[/]")
-    out.print(f"[dim]heavy orders {worth.n_heavy}; all users would choose {worth.serving}[/]")
+    out.print(f"[dim]heavy orders {worth.n_heavy}; all users would choose {worth.chosen}[/]")
+    out.print(worth.ranking.line, markup=False, highlight=False)
     for path in drawn:
         err.print(f"[dim]{path}[/]")
 
@@ -143,7 +144,7 @@ def _stage_table(worth: StageWorth) -> Table:
             f"{row['mrr']:.3f}",
             f"{row['light_share']:.3f}" if "light_share" in row else "",
             f"{row['ms']:.2f}",
-            style="bold" if system == "heavy" else None,
+            style="bold" if system == worth.ranking.stage else None,
         )
     return grid
 

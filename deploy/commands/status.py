@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.errors import Unavailable
+from cluster.spec import RankingSpec
 from deploy.client import Client, ProblemAnswer
 from deploy.commands.common import (
     NOT_READY,
@@ -82,7 +83,7 @@ def _print(found: Mapping[str, Any], url: str) -> None:
             if part["detail"] and part["health"] != "ready":
                 out.print(f"  {part['name']}: {part['detail']}", markup=False)
     if ranking := found["ranking"]:
-        out.print(f"ranking {ranking['stage']}: {ranking['why']}", markup=False)
+        out.print(f"ranking: {RankingSpec(**ranking).line}", markup=False)
     for check in found["checks"]:
         if not check.startswith("[+]"):
             out.print(f"  {check}", markup=False)

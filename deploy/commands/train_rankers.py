@@ -13,6 +13,7 @@ from deploy.commands.build import Bars
 from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
 
 if TYPE_CHECKING:
+    from cluster.spec import RankingSpec
     from train.stages.publish import Built
 
 
@@ -35,6 +36,7 @@ def train_rankers(
 
     $ oskolok train-rankers --items items.parquet --events events.parquet --set train.ranker.n_trees=500
     """
+    from cluster.ranking import ranking_of
     from train.refit import refit
 
     logging.getLogger("catboost").setLevel(logging.WARNING)
@@ -45,10 +47,10 @@ def train_rankers(
     if format is Form.json:
         print_json({"generation": built.spec.id, "report": msgspec.to_builtins(built.report)})
     else:
-        out.print(_told(built))
+        out.print(_told(built, ranking_of(built.spec, loaded.ranker)), highlight=False)
 
 
-def _told(built: Built) -> str:
+def _told(built: Built, ranking: RankingSpec) -> str:
     quality = built.report.quality
     scores = ", ".join(f"{name} {quality[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy"))
-    return f"generation {built.spec.id}: models for {built.report.models_for}, ndcg@10 {scores}"
+    return f"generation {built.spec.id}: models for {built.report.models_for}, ndcg@10 {scores}\nranking: {ranking.line}"

@@ -36,7 +36,7 @@ def test_a_catalogue_alone_is_enough_if_it_has_vectors(catalogue: list[str], cap
     said = capsys.readouterr()
     first, second = said.out.splitlines()
     assert first.endswith("2 shards, 30 items, 0 users")
-    assert second.startswith("no ranking model serves, candidates stay in their merged order: the log has no purchases")
+    assert second.startswith("ranking: no model serves, candidates stay in their merged order; the log has no purchases")
     assert "Warning" not in said.err
 
 

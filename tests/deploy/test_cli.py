@@ -181,7 +181,7 @@ def test_status(server: Server, capsys: pytest.CaptureFixture[str], state: str, 
     said = capsys.readouterr().out
     assert state in said
     assert ("shard-1" in said) is (state != "STARTING")
-    assert ("ranking light: heavy adds nothing" in said) is (state != "STARTING")
+    assert ("ranking: light serves; heavy adds nothing" in said) is (state != "STARTING")
     assert "[~]shards 3/4" in said
 
 

@@ -83,7 +83,9 @@ def test_stages_have_a_table_a_document_and_a_picture(
     assert [path.name for path in tmp_path.iterdir()] == ["stages.svg"]
     assert run([*arguments, "--stages", "--format", "json", "--plots", str(tmp_path)]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["serving"] in said["stages"] and said["users"] == said["requests"] <= 20
+    assert (
+        {said["serving"], said["chosen"]} <= said["stages"].keys() and said["why"] and said["users"] == said["requests"] <= 20
+    )
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,8 @@ def test_the_card_tells_how_the_model_that_serves_was_chosen(tiny_generation: Ge
     assert sum(share for _, share in card.won.importances) == pytest.approx(100) and len(card.won.curve) == 2
     with tiny_generation.verified("models/card.md") as file:
         text = file.read_bytes().decode()
+    assert card.rankings == tiny_generation.spec.rankings and [ranking.heavy for ranking in card.rankings] == ["catboost"]
+    assert f"Ranking: {card.ranking.line}." in text
     assert f"**{card.winner}**" in text and all(f"heavy:{fit.loss}" in text for fit in card.fits)
 
 

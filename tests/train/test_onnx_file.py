@@ -12,6 +12,7 @@ from catboost import CatBoost, Pool
 from cluster.config import Config
 from cluster.errors import ConfigError, SchemaMismatch
 from cluster.generation import Generation, generation_path
+from cluster.ranking import ranking_of
 from ranker.onnx_model import OnnxModel, stamped
 from ranker.ranker import HEAVY_FILE, ONNX_FILE, Ranker
 from tests.worlds import NOW, build_tiny, tiny_config
@@ -34,7 +35,7 @@ def world(tiny_generation: Generation, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_generation.path.parents[2], tmp_path / "world"))
 
 
-def config(world: Path, file: Path) -> Config:
+def config(world: Path, file: Path, **sections: dict[str, object]) -> Config:
     ranker = {"label_days": 10, "n_users": 60, "n_trees": 20, "depth": 4, "onnx_file": str(file)}
     return tiny_config(
         world / "store",
@@ -44,6 +45,7 @@ def config(world: Path, file: Path) -> Config:
             "content": {"frequent_share": 0.5},
             "ranker": ranker,
         },
+        **sections,
     )
 
 
@@ -58,6 +60,22 @@ def test_a_build_takes_it_in_beside_the_trees(world: Path, tiny_generation: Gene
         assert own.read_bytes() == file.read_bytes()
     assert isinstance(Ranker.load(generation, heavy_model="onnx")._heavy, OnnxModel)
     assert not isinstance(Ranker.load(generation)._heavy, OnnxModel)
+
+
+def test_it_is_judged_like_the_trees(world: Path, tiny_generation: Generation, tmp_path: Path) -> None:
+    columns = tiny_generation.spec.features.columns()
+    file = tmp_path / "own.onnx"
+    file.write_bytes(stamped(trees_of(columns, tmp_path), columns))
+    named = config(world, file, ranker={"heavy": {"model": "onnx"}, "light": {"enabled": "auto"}})
+    built = build_tiny(world, config=named, now=NOW + 1)
+    quality = built.report.quality
+    assert quality["heavy"] == quality["heavy:onnx"] != quality["heavy:Logloss"]
+    assert [ranking.heavy for ranking in built.spec.rankings] == ["catboost", "onnx"]
+    assert ranking_of(built.spec, named.ranker) == built.spec.ranking("onnx")
+    generation = Generation.open(generation_path(world / "store", built.spec.id))
+    with generation.verified("models/card.md") as card:
+        text = card.read_bytes().decode()
+    assert "heavy:onnx" in text and f"With ranker.heavy.model = catboost, {built.spec.ranking('catboost').line}." in text
 
 
 def test_one_that_does_not_fit_ends_the_build(world: Path, tiny_generation: Generation, tmp_path: Path) -> None:

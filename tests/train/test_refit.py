@@ -61,7 +61,7 @@ def test_the_models_are_new_and_all_else_is_what_it_was(folder: Path) -> None:
     assert changed == (MODELS - {"models/light.json"}) | NAMES_ITSELF  # its inputs are the same, and so are its bytes
     assert before.manifest.files.keys() == after.manifest.files.keys()
     assert (after.manifest.shards, after.manifest.sources) == (before.manifest.shards, before.manifest.sources)
-    same = {"id": base, "created": before.spec.created}
+    same = {"id": base, "created": before.spec.created, "rankings": before.spec.rankings}
     assert msgspec.structs.replace(after.spec, **same) == before.spec
     users = [[(user.user_id, user.history.keys.tolist()) for user in read_users(one)] for one in (before, after)]
     assert users[0] == users[1]
@@ -71,6 +71,7 @@ def test_the_models_are_new_and_all_else_is_what_it_was(folder: Path) -> None:
     assert [fit.loss for fit in card.fits] == ["Logloss"] and card.settings["depth"] == 2
     with after.verified(REPORT_FILE) as file:
         report = msgspec.json.decode(file.read_bytes(), type=BuildReport)
+    assert after.spec.rankings == card.rankings != before.spec.rankings
     assert report.quality == card.test and report.stages.keys() >= {"als-serving", "shards", "heavy-Logloss"}
 
     redone = {name for name, end in told.ends.items() if end != "reused"}

@@ -17,19 +17,28 @@ LOSSES = ("LambdaMart", "Logloss")
 
 
 @pytest.fixture(scope="module")
-def worth(tmp_path_factory: pytest.TempPathFactory) -> StageWorth:
-    folder = tmp_path_factory.mktemp("stages")
-    items, events = write_world(TINY, folder)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("stages")
+    write_world(TINY, made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def worth(folder: Path) -> StageWorth:
+    return measured(folder)
+
+
+def measured(folder: Path, **sections: dict[str, object]) -> StageWorth:
     ranker = {"label_days": 10, "n_users": 60, "n_trees": 20, "depth": 4, "losses": LOSSES}
     train = tiny_config(folder).model_dump()["train"] | {"ranker": ranker}
-    config = tiny_config(folder / "store", train=train, slate={"cap_by": "category", "cap": 2, "k_default": 8})
-    return evaluate_stages(config, items, events, now=NOW)
+    config = tiny_config(folder / "store", train=train, slate={"cap_by": "category", "cap": 2, "k_default": 8}, **sections)
+    return evaluate_stages(config, folder / "items.parquet", folder / "events.parquet", now=NOW)
 
 
 def test_all_stages_are_there_and_told_apart(worth: StageWorth) -> None:
     systems = worth.systems
     assert list(systems) == ["merged", "light", "heavy:LambdaMart", "heavy:Logloss", "heavy", "slate", "candidates"]
-    assert worth.serving in systems and 20 < worth.n_users <= TINY.n_users
+    assert worth.chosen in systems and 20 < worth.n_users <= TINY.n_users
     for name in list(systems)[:-1]:
         row = systems[name]
         assert row["ndcg@10_lo"] <= row["ndcg@10"] <= row["ndcg@10_hi"] and row["ms"] > 0
@@ -39,12 +48,21 @@ def test_all_stages_are_there_and_told_apart(worth: StageWorth) -> None:
 
 def test_what_a_stage_adds_is_to_the_one_before(worth: StageWorth) -> None:
     systems = worth.systems
-    for name, before in (("light", "merged"), ("heavy:Logloss", "light"), ("heavy", "light"), ("slate", "heavy")):
+    for name, before in (("light", "merged"), ("heavy:Logloss", "light"), ("heavy", "light"), ("slate", worth.ranking.stage)):
         row = systems[name]
         assert row["adds"] == pytest.approx(row["ndcg@10"] - systems[before]["ndcg@10"])
         assert row["adds_lo"] <= row["adds"] <= row["adds_hi"]
     assert "adds" not in systems["merged"] and systems["heavy:Logloss"]["adds"] > 0
     assert systems["slate"]["adds"] < 0, "two of a category leave less to the best order"
+
+
+def test_the_slate_is_made_of_the_stage_that_serves(folder: Path, worth: StageWorth) -> None:
+    assert worth.ranking.stage == "heavy" and "ranker.heavy.enabled = true" in worth.ranking.why
+    judged = measured(folder, ranker={"light": {"enabled": "auto"}, "heavy": {"enabled": "auto"}})
+    assert judged.ranking.stage == "merged" and "heavy adds" in judged.ranking.why
+    systems = judged.systems
+    assert systems["slate"]["adds"] == pytest.approx(systems["slate"]["ndcg@10"] - systems["merged"]["ndcg@10"])
+    assert systems["heavy"]["ndcg@10"] == worth.systems["heavy"]["ndcg@10"]
 
 
 @pytest.mark.skipif(not can_draw(), reason="needs matplotlib")

@@ -19,6 +19,7 @@ from cluster.spec import HeavyKind, RankingSpec, columns_hash
 from cluster.train_sections import Loss, RankTrainSection
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
+from ranker.model import Model
 from ranker.onnx_model import OnnxModel
 from ranker.ranker import HEAVY_FILE, LIGHT_FILE, ONNX_FILE
 from train.card import CARD_FILE, FORMAT, FitReport, ModelCard, draw, markdown
@@ -32,6 +33,10 @@ from train.stages.rows import columns_of
 from train.worth_plots import can_draw
 
 _CARD_MD, _CARD_SVG = "models/card.md", "models/card.svg"
+
+
+OWN = "heavy:onnx"
+"""The name among systems of the model in train.ranker.onnx_file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +85,29 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class RankModels:
-    """files: the content of models/, by name in the generation.  heavy: by loss, with all trees.  columns: what models read."""
+    """files: the content of models/, by name in the generation.  heavy: by loss, with all trees.  own: by name among systems,
+    the heavy model that was made elsewhere, if there is one.  columns: what models read.
+    """
 
     files: dict[str, Path]
     light: Path
     heavy: dict[Loss, FittedHeavy]
+    own: dict[str, OnnxModel]
     columns: tuple[str, ...]
     card: ModelCard
 
     @property
     def ranking(self) -> Ranking:
         """Of what either half of the users says of what the other half chose."""
-        return Ranking(self.files, self.card.test, ())
+        return Ranking(self.files, self.card.test, self.card.rankings)
 
-    def systems(self, choice: Choice) -> dict[str, HeavyModel]:
-        """By system name, each as long as the choice wants it."""
-        return _systems(self.heavy, choice)
+    def systems(self, choice: Choice) -> dict[str, Model]:
+        """By system name, the trees of each loss as many as the choice wants."""
+        return {**_systems(self.heavy, choice), **self.own}
+
+    def heavy_system(self, choice: Choice) -> str:
+        """The name of the heavy model: the one that was made elsewhere if it is configured, or the choice's."""
+        return OWN if self.card.heavy == "onnx" else choice.system
 
 
 def unranked(stages: Stages, nothing: NothingToRankBy) -> Ranking:
@@ -111,7 +123,7 @@ def unranked(stages: Stages, nothing: NothingToRankBy) -> Ranking:
 
 
 def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
-    """A light model, and a heavy one with each loss, of which the best serves.
+    """A light model, and a heavy one with each loss, of which the best is the heavy model; which of them serve, the judge says.
 
     A heavy model learns from what the light one would pass on to it: on Complete Journey a quarter of the rows and a fifth
     of the time, for an ndcg@10 that is lower by .001.
@@ -119,7 +131,7 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
     learning, judging = data.learning, data.judging
     columns = columns_of(*learning, judging)
     section, seed, progress = config.train.ranker, config.train.seed, stages.progress
-    own = _plugged_in(section, columns)
+    own_files, own = _plugged_in(section, columns)
     n_heavy = config.ranker.heavy.n_heavy
     learnt = RankingRows.together([RankingRows.load(folder) for folder in learning])
     later = RankingRows.load(judging)
@@ -162,16 +174,19 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
     curves = {loss: fit.curve for loss, fit in fits.items()}
 
     def judged_by(users: NDArray[np.bool_], choice: Choice) -> Judged:
-        by_users = judge(later.of_users(users), light_model, _systems(fits, choice), n_heavy=n_heavy)
-        return by_users.also("heavy", choice.system)
+        systems = {**_systems(fits, choice), **own}
+        return judge(later.of_users(users), light_model, systems, n_heavy=n_heavy).also("heavy", choice.system)
 
     with stages.anew("judge") as told:
         everybody, first = np.ones(len(later.users), bool), in_first_half(later.users)
         choice, of_halves = choose(curves, everybody), (choose(curves, first), choose(curves, ~first))
-        chose = judged_by(everybody, choice).quality
-        judged = Judged.together([judged_by(half, other) for half, other in crossed(first, of_halves)]).quality
-        scores = ", ".join(f"{name} {judged[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy"))
-        told(Made(f"ndcg@10: {scores} ({choice.winner})", len(later.labels)))
+        judged = Judged.together([judged_by(half, other) for half, other in crossed(first, of_halves)])
+        chose = judged_by(everybody, choice)
+        kinds: dict[HeavyKind, str] = {"catboost": "heavy"} | ({"onnx": OWN} if own else {})
+        rankings = tuple(judged.ranking(kind, system) for kind, system in kinds.items())
+        heavy_kind = config.ranker.heavy.model if config.ranker.heavy.model in kinds else "catboost"
+        judged, chose = (by_users.also("heavy", kinds[heavy_kind]) for by_users in (judged, chose))
+        told(Made(_told(judged.quality, rankings, heavy_kind), len(later.labels)))
 
     card = ModelCard(
         FORMAT,
@@ -182,11 +197,13 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
         choice,
         of_halves,
         tuple(_report(loss, fit, choice) for loss, fit in fits.items()),
-        chose=chose,
-        test=judged,
+        heavy=heavy_kind,
+        rankings=rankings,
+        chose=chose.quality,
+        test=judged.quality,
     )
-    files = {LIGHT_FILE: light, **own, **_kept(stages, card, fits[choice.winner], origin=fitted[choice.winner].name)}
-    return RankModels(files, light, fits, columns, card)
+    files = {LIGHT_FILE: light, **own_files, **_kept(stages, card, fits[choice.winner], origin=fitted[choice.winner].name)}
+    return RankModels(files, light, fits, own, columns, card)
 
 
 def _two_sided(rows: RankingRows) -> bool:
@@ -199,16 +216,23 @@ def _systems(fits: Mapping[Loss, FittedHeavy], choice: Choice) -> dict[str, Heav
     return {f"heavy:{loss}": HeavyModel.from_bytes(fit.first(choice.n_trees[loss]).blob) for loss, fit in fits.items()}
 
 
-def _plugged_in(section: RankTrainSection, columns: tuple[str, ...]) -> dict[str, Path]:
-    """The ONNX model of train.ranker.onnx_file, if one is named. Raises ConfigError or SchemaMismatch if it does not fit."""
+def _told(quality: Quality, rankings: Sequence[RankingSpec], heavy: HeavyKind) -> str:
+    scores = ", ".join(f"{name} {quality[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy"))
+    stage = next(ranking.stage for ranking in rankings if ranking.heavy == heavy)
+    return f"ndcg@10: {scores}: {stage} serves"
+
+
+def _plugged_in(section: RankTrainSection, columns: tuple[str, ...]) -> tuple[dict[str, Path], dict[str, OnnxModel]]:
+    """The ONNX model of train.ranker.onnx_file, if one is named: its file, by the name in the generation, and itself, by that
+    among systems. Raises ConfigError or SchemaMismatch if it does not fit.
+    """
     if not section.onnx_file:
-        return {}
+        return {}, {}
     path = Path(section.onnx_file)
     try:
-        OnnxModel.from_bytes(path.read_bytes(), columns)
+        return {ONNX_FILE: path}, {OWN: OnnxModel.from_bytes(path.read_bytes(), columns)}
     except OSError as error:
         raise ConfigError(f"train.ranker.onnx_file: {path} cannot be read: {error.strerror}") from None
-    return {ONNX_FILE: path}
 
 
 def _report(loss: Loss, fit: FittedHeavy, choice: Choice) -> FitReport:
