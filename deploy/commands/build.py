@@ -39,7 +39,7 @@ def build(
     if format is Form.json:
         print_json({"generation": made.generation, "report": made.report})
     else:
-        out.print(made.text, highlight=False)
+        out.print(made.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def _stages(
     bound = worth.systems["candidates"]["recall"]
     out.print(f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates[/]")
     out.print(f"[dim]heavy orders {worth.n_heavy}; all users would choose {worth.chosen}[/]")
-    out.print(worth.ranking.line, markup=False, highlight=False)
+    out.print(f"ranking: {worth.ranking.line}", markup=False)
     for path in drawn:
         err.print(f"[dim]{path}[/]")
 

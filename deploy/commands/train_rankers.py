@@ -47,7 +47,7 @@ def train_rankers(
     if format is Form.json:
         print_json({"generation": built.spec.id, "report": msgspec.to_builtins(built.report)})
     else:
-        out.print(_told(built, ranking_of(built.spec, loaded.ranker)), highlight=False)
+        out.print(_told(built, ranking_of(built.spec, loaded.ranker)))
 
 
 def _told(built: Built, ranking: RankingSpec) -> str:
