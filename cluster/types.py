@@ -335,17 +335,6 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class StageStats:
-    """What one stage did: candidates in and out, what it removed by reason, and its milliseconds."""
-
-    stage: str
-    n_in: int
-    n_out: int
-    took_ms: float
-    removed: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class SlateItem:
     """One recommended item: the only place where items are objects."""
 

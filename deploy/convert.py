@@ -118,7 +118,10 @@ def to_body(answer: Recommendation, request_id: str, *, explain: Explain) -> Rec
 
 def _explained(answer: Recommendation) -> ExplainBody:
     return ExplainBody(
-        funnel=tuple(FunnelRow(s.stage, s.n_in, s.n_out, s.took_ms, s.removed) for s in answer.funnel),
+        funnel=tuple(
+            FunnelRow(s.stage, s.n_in, s.n_out, s.took_ms, {str(reason): n for reason, n in s.removed.items()})
+            for s in answer.funnel
+        ),
         sources=tuple(
             SourceRow(t.source, t.asked, t.found, t.kept, t.exclusive, t.placed, t.took_ms, t.strategies)
             for t in answer.sources

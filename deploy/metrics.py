@@ -19,10 +19,11 @@ from prometheus_client import generate_latest
 
 from cluster.spec import GenerationSpec
 from cluster.topology import Topology
-from cluster.types import MissingShard, ShardReply, StageStats
+from cluster.types import MissingShard, ShardReply
 from deploy.instruments import Count, Instruments, Spread
 from deploy.problems import KINDS, code_of
-from router.request import DEGRADATIONS, STAGES, RankTrace, Recommendation
+from router.removal import REMOVALS, is_reason
+from router.request import DEGRADATIONS, FAULTS, STAGES, RankTrace, Recommendation, StageStats
 
 ROUTES = (
     "/v1/recommend",
@@ -37,7 +38,6 @@ ROUTES = (
 )
 OUTCOMES = ("full", "degraded", "invalid", "overloaded", "unavailable", "deadline_exceeded", "internal")
 STRATEGIES = ("exact", "exact_fallback", "hnsw", "hnsw_overfetch", "empty")
-REMOVALS = ("duplicate", "beyond_k", "below_cutoff", "excluded", "displaced", "stock_leak", "fill_failed")
 STATES = ("loading", "ready", "dead")
 PHASES = ("queue", "light", "heavy")
 KEPT = ("kept", "dropped")
@@ -73,7 +73,11 @@ class Metrics:
         )
         self.http_in_flight = made.gauges("oskolok_http_requests_in_flight", "HTTP requests now being served.")
         self.rejected = made.counters("oskolok_requests_rejected_total", "Requests answered with a problem, by code.", "reason")
-        self.outcomes = made.counters("oskolok_recommend_requests_total", "Recommend requests by outcome.", "outcome")
+        self.outcomes = made.counters(
+            "oskolok_recommend_requests_total",
+            "Requests to recommend; degraded counts faults, not strangers.",
+            "outcome",
+        )
         self.degraded = made.counters(
             "oskolok_degraded_requests_total", "Answers with a degradation; one may count under several.", "reason"
         )
@@ -171,6 +175,7 @@ class Metrics:
         n_out.value += stats.n_out
         for reason, n in stats.removed.items():
             if n:
+                assert is_reason(reason), f"nothing is removed for {reason!r}"
                 self.removed[reason].value += n
 
     def shard_answered(self, reply: ShardReply) -> None:
@@ -198,7 +203,7 @@ class Metrics:
                 self.ranker_seconds[phase].add(took_ms / 1000)
 
     def answered(self, recommendation: Recommendation) -> None:
-        self.outcomes["degraded" if recommendation.degraded else "full"].value += 1
+        self.outcomes["full" if FAULTS.isdisjoint(recommendation.degraded) else "degraded"].value += 1
         for reason in recommendation.degraded:
             self.degraded[reason].value += 1
         self.coverage[()].add(recommendation.coverage.ratio)

@@ -19,6 +19,7 @@ from cluster.errors import InternalError, InvalidQuery
 from cluster.partition import item_key
 from cluster.types import FetchQuery, FetchReply, Query, SlateItem
 from router.fanout import Answers, Missed, fan_out
+from router.removal import Removed
 from router.slate.compose import Slate
 
 _ROUND_SHARE = 0.5  # of the time left: an owner that hangs must leave the others time to fill its places
@@ -39,7 +40,7 @@ class Fetched:
     item_ids: tuple[str | int, ...]
     payloads: tuple[Mapping[str, object], ...]
     n_fetched: int
-    removed: Mapping[str, int]
+    removed: Removed
     gone: Sequence[int]
     missed: Mapping[int, Missed]
 

@@ -19,6 +19,7 @@ from router.fetch import Fetched, fetch_items
 from router.merge import merge
 from router.plan import Plan, deeper
 from router.rank import as_merged
+from router.removal import Removal, Removed, RuleName
 from router.request import Degradation
 from router.retrieve import retrieve
 from router.sections import RouterSections
@@ -40,7 +41,7 @@ class Filled:
     positions: Sequence[int]
     items: tuple[SlateItem, ...]
     n_fetched: int
-    removed: Mapping[str, int]
+    removed: Removed
     gone: tuple[int, ...]
     missed: Mapping[int, Missed]
     degraded: tuple[Degradation, ...]
@@ -103,7 +104,7 @@ async def _deeper_slate(
 
 def _joined(parts: list[Fetched]) -> Filled:
     items: list[SlateItem] = []
-    removed: dict[str, int] = {}
+    removed: dict[Removal | RuleName, int] = {}
     missed: dict[int, Missed] = {}
     for part in parts:
         items.extend(part.items(first_rank=len(items) + 1))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from cluster.types import StageStats
 from router.observer import Observer
-from router.request import Degradation, Stage
+from router.removal import Removed
+from router.request import Degradation, Stage, StageStats
 
-_NOTHING: Mapping[str, int] = {}
+_NOTHING: Removed = {}
 
 
 class Funnel:
@@ -29,7 +29,7 @@ class Funnel:
         n_in: int,
         n_out: int,
         *,
-        removed: Mapping[str, int] = _NOTHING,
+        removed: Removed = _NOTHING,
         degraded: Iterable[Degradation] = (),
     ) -> None:
         """A stage has ended: everything since the last one was its time. A reason to be degraded counts once."""
@@ -46,6 +46,6 @@ class Funnel:
 
     def timings_ms(self) -> dict[str, float]:
         """By stage, and "total"."""
-        timings = {stats.stage: stats.took_ms for stats in self.stages}
+        timings: dict[str, float] = {stats.stage: stats.took_ms for stats in self.stages}
         timings["total"] = round((time.perf_counter() - self._began) * 1000, 3)
         return timings

@@ -6,7 +6,7 @@ else looks at them, so how the catalogue was cut into shards cannot show in the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -19,6 +19,7 @@ from cluster.order import best_first, best_first_within, precedes, top_k
 from cluster.spec import GenerationSpec
 from cluster.types import NO_FLOATS, NO_ROWS, Candidates, Floats, Keys, ShardReply, SourceHits
 from router.plan import Plan
+from router.removal import Removed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,7 @@ class Merged:
     uncertified: tuple[int, ...]
     exact: bool
     n_received: int
-    removed: Mapping[str, int]
+    removed: Removed
 
 
 def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, rank_constant: float) -> Merged:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from cluster.errors import OskolokError
-from cluster.types import MissingShard, ShardReply, StageStats
-from router.request import RankTrace, Recommendation
+from cluster.types import MissingShard, ShardReply
+from router.request import RankTrace, Recommendation, StageStats
 
 
 class Observer(Protocol):

@@ -9,18 +9,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from cluster.types import EVERYTHING, Coverage, Filter, SlateItem, StageStats
+from cluster.types import EVERYTHING, Coverage, Filter, SlateItem
+from router.removal import Removed
 
 Explain = Literal["none", "funnel", "full"]
 """full: as funnel, and the request is kept for replay."""
 
-Degradation = Literal[
+Circumstance = Literal[
     "unknown_user",
+    "no_user_vector",
+    "unknown_playlist",
+    "cap_relaxed",
+    "quota_missed",
+]
+"""Why an answer is less than it could be although everything works: the user, the request or the catalogue did not allow more.
+
+unknown_user: the store has no such user.  no_user_vector: the user is known, but not in a space that is searched.
+unknown_playlist: a playlist was named that is not there.  cap_relaxed: a group has more places than its cap, because nothing
+else was left.  quota_missed: a quota has too few or too many places, likewise.
+"""
+
+Fault = Literal[
     "user_store",
     "user_generation",
-    "no_user_vector",
     "no_source",
-    "unknown_playlist",
     "shard_timeout",
     "shard_failed",
     "shard_loading",
@@ -31,26 +43,36 @@ Degradation = Literal[
     "heavy_narrowed",
     "slate_rule_skipped",
     "diversity_skipped",
-    "cap_relaxed",
-    "quota_missed",
     "fill_failed",
 ]
-"""Every way in which an answer can be less than it should be. A closed list: metrics create all of them at start.
+"""What the cluster or its configuration did not do. Alerts look at these: only they make a request count as degraded.
 
-unknown_user: the store has no such user.  user_store: it could not be asked.  user_generation: it holds the user, but of
-another generation.  no_user_vector: the user is known, but not in a space that is searched.  no_source: nothing could
-propose items.  unknown_playlist: a playlist was named that is not there.  shard_*: a shard's candidates are missing.
-ranker_*: the order is the merged one.  heavy_skipped: the order is the light model's.  heavy_narrowed: the
-load let the heavy model see fewer candidates than it should.  slate_rule_skipped: a rule is about
-something that the generation does not have.  diversity_skipped: item vectors did not come in time.  cap_relaxed: a group has
-more places than its cap, because nothing else was left.  quota_missed: a quota has too few or too many places, likewise.
+user_store: it could not be asked.  user_generation: it holds the user, but of another generation.  no_source: nothing could
+propose items.  shard_*: a shard's candidates are missing.  ranker_*: the order is the merged one.  heavy_skipped: the order is
+the light model's.  heavy_narrowed: the load let the heavy model see fewer candidates than it should.  slate_rule_skipped: a
+rule is about something that the generation does not have.  diversity_skipped: item vectors did not come in time.
 fill_failed: a shard proposed items and then could not deliver them.
 """
 
-DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)
+Degradation = Circumstance | Fault
+"""Every way in which an answer can be less than it should be. A closed list: metrics create all of them at start."""
+
+FAULTS: frozenset[Degradation] = frozenset(get_args(Fault))
+DEGRADATIONS: tuple[Degradation, ...] = (*get_args(Circumstance), *get_args(Fault))
 
 Stage = Literal["hydrate", "retrieve", "merge", "rank", "slate", "fill"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+@dataclass(frozen=True, slots=True)
+class StageStats:
+    """What one stage did: candidates in and out, what it removed by reason, and its milliseconds."""
+
+    stage: Stage
+    n_in: int
+    n_out: int
+    took_ms: float
+    removed: Removed = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from cluster.errors import InternalError
 from cluster.spec import GenerationSpec
 from cluster.types import Query, ShardReply
 from router.fanout import Answers, Missed, fan_out
+from router.removal import Removed
 
 
 async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: Deadline) -> Answers[ShardReply]:
@@ -22,7 +23,7 @@ async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: 
     return answers
 
 
-def not_proposed(replies: Mapping[int, ShardReply], spec: GenerationSpec) -> dict[str, int]:
+def not_proposed(replies: Mapping[int, ShardReply], spec: GenerationSpec) -> Removed:
     """The catalogue's items that no reply holds, by reason."""
     n_asked = sum(spec.shard_items[shard] for shard in replies)
     n_eligible = sum(reply.n_eligible for reply in replies.values())

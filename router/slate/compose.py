@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cluster.slate_sections import Family
 from cluster.types import NO_KEYS, Candidates, Floats, Keys
 from router.rank import Ranked
+from router.removal import Removal, Removed, RuleName
 from router.slate.assemble import Assembly, Exploration, Term, Terms, assemble
 from router.slate.diversity import gains_of
 from router.slate.explore import Draw, Posteriors, coin_and_draws, posteriors
@@ -56,14 +57,14 @@ class Slate:
     candidates: Candidates
     sequence: NDArray[np.intp]
     scores: Floats
-    removed: Mapping[str, int]
+    removed: Removed
     without: Callable[[Keys], Slate]
     relaxed: Mapping[int, Sequence[str]] = field(default_factory=dict)
     missed: Sequence[str] = ()
     pinned: Sequence[int] = ()
     draws: Sequence[Draw] = ()
     posteriors: Posteriors | None = None
-    kept_back: Mapping[int, str] = field(default_factory=dict)
+    kept_back: Mapping[int, Removal | RuleName] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -147,7 +148,7 @@ def _plain(
         n_passed = first[-1] + 1 - len(first) if first else 0
     else:
         n_passed = n - len(first)
-    removed = {"excluded": n_excluded, cap.name: n_passed, "below_cutoff": n - len(first) - n_passed}
+    removed: Removed = {"excluded": n_excluded, cap.name: n_passed, "below_cutoff": n - len(first) - n_passed}
     relaxed = {int(sequence[at]): (cap.name,) for at in first[n_within:]}
     if not n_passed and not relaxed:
         return Slate(candidates, sequence, scores, removed, without)
@@ -215,7 +216,7 @@ def _slate(
     order = ahead(made.picks, len(lineup))
     at = lineup.positions
     kept_back = _kept_back(lineup, made, terms)
-    removed = {name: len(positions) for name, positions in kept_back.items()}
+    removed: dict[Removal | RuleName, int] = {name: len(positions) for name, positions in kept_back.items()}
     removed["below_cutoff"] = len(lineup) - len(made.picks) - sum(removed.values())
     return Slate(
         lineup.candidates,
@@ -235,14 +236,14 @@ def _slate(
     )
 
 
-def _kept_back(lineup: Lineup, made: Assembly, terms: Terms) -> dict[str, list[int]]:
+def _kept_back(lineup: Lineup, made: Assembly, terms: Terms) -> dict[Removal | RuleName, list[int]]:
     """Reason -> positions in the candidates: those passed over because a limit was full, and those that the ranking had among
     the first and that had to make room for others. The rest are just too far back.
     """
     left = np.ones(len(lineup), np.bool_)
     left[made.picks] = False
     passed = left & (np.arange(len(left)) < made.reached)
-    found: dict[str, list[int]] = {}
+    found: dict[Removal | RuleName, list[int]] = {}
     for term in terms.every():
         if isinstance(term, Limit):
             stopped = passed & term.blocked

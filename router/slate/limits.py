@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from router.removal import RuleName
+
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -18,7 +20,7 @@ class Limit:
     codes: (n,) of those in line.  taken: codes of what stands in the slate already.
     """
 
-    def __init__(self, name: str, codes: Codes, *, max: int, first: int, taken: Codes) -> None:
+    def __init__(self, name: RuleName, codes: Codes, *, max: int, first: int, taken: Codes) -> None:
         self.name = name
         self._codes = codes
         self._max = max
@@ -63,7 +65,7 @@ class Floor:
     places: of the whole slate. A minimum above it cannot hold, so it claims none of them: at k = 1 the best item is shown.
     """
 
-    def __init__(self, name: str, members: Mask, *, min: int, count: int, places: int) -> None:
+    def __init__(self, name: RuleName, members: Mask, *, min: int, count: int, places: int) -> None:
         self.name = name
         self.members = members
         self._min = min

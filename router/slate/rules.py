@@ -12,6 +12,7 @@ from cluster.errors import ConfigError, InvalidQuery
 from cluster.filtering import check_filter
 from cluster.slate_sections import Diversity, Family, SlateSection
 from cluster.spec import GenerationSpec
+from router.removal import RuleName
 from router.request import Degradation
 from router.slate.selection import Selected, selected_by, stat_column
 
@@ -22,7 +23,7 @@ _log = logging.getLogger("oskolok.router")
 class CapRule:
     """At most `max` candidates with one value in this column of the facts among the `first` places; 0: among all."""
 
-    name: str
+    name: RuleName
     column: int
     max: int
     first: int = 0
@@ -32,7 +33,7 @@ class CapRule:
 class QuotaRule:
     """Between max(min, min_share of the slate) and max places for the selected."""
 
-    name: str
+    name: RuleName
     selected: Selected
     min: int
     min_share: float
@@ -84,7 +85,7 @@ class Rules:
         _check_attributes(section, spec)
         caps = tuple(
             CapRule(
-                f"cap.{cap.attribute}{f'.first_{cap.first}' if cap.first else ''}",
+                RuleName(f"cap.{cap.attribute}{f'.first_{cap.first}' if cap.first else ''}"),
                 section.group_by.index(cap.attribute),
                 cap.max,
                 cap.first,
@@ -92,7 +93,8 @@ class Rules:
             for cap in section.all_caps
         )
         quotas = tuple(
-            QuotaRule(f"quota.{q.what}", selected_by(q, section, spec), q.min, q.min_share, q.max) for q in section.quotas
+            QuotaRule(RuleName(f"quota.{q.what}"), selected_by(q, section, spec), q.min, q.min_share, q.max)
+            for q in section.quotas
         )
         boosts = tuple(BoostRule(selected_by(b, section, spec), b.multiply, b.add) for b in section.boosts)
         diversity = section.diversity if section.diversity.method != "off" else None

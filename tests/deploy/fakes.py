@@ -11,10 +11,10 @@ from cluster.errors import OskolokError, UnknownItem, UserStoreUnavailable
 from cluster.filtering import check_filter
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.topology import Address, Replica, ReplicaState, Topology
-from cluster.types import Coverage, MissingShard, SlateItem, StageStats, UserRecord
+from cluster.types import Coverage, MissingShard, SlateItem, UserRecord
 from deploy.view import ClusterView, ReplicaView
 from router.observer import Observer, Silent
-from router.request import ExploredPlace, RankTrace, Recommendation, Request, ShardTrace, SlateTrace, SourceTrace
+from router.request import ExploredPlace, RankTrace, Recommendation, Request, ShardTrace, SlateTrace, SourceTrace, StageStats
 from router.verdict import Place, Standing, Verdict, Why
 
 SPEC = GenerationSpec(
@@ -110,7 +110,7 @@ class FakeRouter:
             topology_version=3,
             timings_ms={"hydrate": 0.5, "retrieve": 2.25, "total": 3.0},
             exact_merge=True,
-            funnel=(StageStats("merge", 100, 80, 0.4, {"duplicate": 20}),),
+            funnel=(StageStats("merge", 100, 80, 0.4, {"beyond_k": 20}),),
             shards=(ShardTrace(0, "shard-0", 2.0, 0.1, 40, 50, {"ann": "hnsw"}, False),),
             sources=(SourceTrace("ann", 300, 290, 280, 70, 8, 1.5, {"hnsw": 3, "scan": 1}),),
             rank=RANKED,

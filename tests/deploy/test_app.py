@@ -4,76 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
-import httpx
 import msgpack
 import pytest
 
-from cluster.config import AdmissionSection, Config
+from cluster.config import Config
 from cluster.errors import CoverageTooLow, DeadlineExceeded, InternalError, Overloaded, ShardLoading
 from deploy.app import Backend, create_app
 from deploy.edge import Edge
 from deploy.metrics import Metrics
-from deploy.view import ClusterView
 from tests.deploy.bad_input import BAD, ODD_BUT_VALID, Bad, asked
-from tests.deploy.fakes import RANKED, FakeInquiry, FakeRouter, FakeUsers, view
-
-CONFIG = Config(admission=AdmissionSection(max_in_flight=4))
-
-
-class World:
-    """The application and everything it stands on, in reach of a test."""
-
-    def __init__(self, shown: ClusterView | None = None) -> None:
-        self.metrics = Metrics()
-        self.router = FakeRouter(observer=self.metrics)
-        self.inquiry = FakeInquiry()
-        self.users = FakeUsers()
-        self.view: ClusterView | None = shown or view("ready", "ready", "ready", "ready")
-        if self.view is not None:
-            self.metrics.describe(self.view.topology)
-        self.app = Edge(create_app(Backend(self.router, self.inquiry, lambda: self.view, self.users, self.metrics), CONFIG))
-
-    def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://test")
-
-    def run(self, *steps: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> list[Any]:
-        async def all_steps() -> list[Any]:
-            async with self.client() as client:
-                return [await step(client) for step in steps]
-
-        return asyncio.run(all_steps())
-
-    def post(self, body: bytes | dict[str, Any], path: str = "/v1/recommend", **headers: str) -> httpx.Response:
-        content = json.dumps(body).encode() if isinstance(body, dict) else body
-        headers = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.run(lambda c: c.post(path, content=content, headers=headers))[0]
-
-    def get(self, path: str, **more: Any) -> httpx.Response:
-        return self.run(lambda c: c.get(path, **more))[0]
-
-    def metric(self, name: str, **labels: str) -> float:
-        for family in self.metrics._made.registry.collect():
-            for sample in family.samples:
-                if sample.name == name and sample.labels == labels:
-                    return sample.value
-        raise KeyError((name, labels))
-
-
-def is_problem(answer: httpx.Response, code: str, status: int) -> dict[str, Any]:
-    body = answer.json()
-    assert (answer.status_code, body["type"]) == (status, f"urn:oskolok:problem:{code}"), body
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert body["status"] == status
-    assert body["request_id"] == answer.headers["x-request-id"]
-    assert body["title"] and body["detail"] and body["help"]
-    assert "Traceback" not in answer.text and "/site-packages" not in answer.text
-    return body
+from tests.deploy.fakes import RANKED, FakeInquiry, FakeRouter, FakeUsers
+from tests.deploy.http_world import CONFIG, World, is_problem
 
 
 def test_an_answer_in_full() -> None:
@@ -105,7 +51,7 @@ def test_an_answer_in_full() -> None:
         "timings_ms": {"hydrate": 0.5, "retrieve": 2.25, "total": 3.0},
         "exact_merge": True,
         "explain": {
-            "funnel": [{"stage": "merge", "in": 100, "out": 80, "took_ms": 0.4, "removed": {"duplicate": 20}}],
+            "funnel": [{"stage": "merge", "in": 100, "out": 80, "took_ms": 0.4, "removed": {"beyond_k": 20}}],
             "sources": [
                 {
                     "source": "ann",
@@ -343,80 +289,6 @@ def test_a_router_that_never_answers_is_cut_off() -> None:
     is_problem(world.post({"user_id": "42", "timeout_ms": 10}), "deadline-exceeded", 504)
 
 
-def test_every_request_to_recommend_counts_under_one_outcome() -> None:
-    world = World()
-    for bad in (b"hello", {"user_id": "1", "k": 0}, {"user_id": "1", "filter": {"must": [{"field": "zzz", "eq": 1}]}}):
-        assert world.post(bad).status_code == 400
-    assert world.post(asked(), content_type="text/plain").status_code == 415
-    assert world.metric("oskolok_recommend_requests_total", outcome="invalid") == 4
-    world.post({"requests": [{"user_id": "1"}, {"user_id": "1", "k": 0}]}, "/v1/recommend/batch")
-    world.post(b"hello", "/v1/recommend/batch")
-    world.post(b"hello", "/v1/why")
-    assert world.metric("oskolok_recommend_requests_total", outcome="invalid") == 6
-    assert world.metric("oskolok_recommend_requests_total", outcome="full") == 1
-
-
-def test_a_batch_element_fails_alone() -> None:
-    world = World()
-    requests = [
-        {"user_id": "1", "k": 1},
-        {"user_id": "2", "k": 0},
-        {"user_id": "3", "nonsense": 1},
-        "not an object",
-        {"user_id": "5", "filter": {"must": [{"field": "zzz", "eq": 1}]}},
-        {"user_id": "6", "k": 2},
-    ]
-    answer = world.post({"requests": requests}, "/v1/recommend/batch")
-    assert answer.status_code == 200
-    results = answer.json()["results"]
-    assert [r["status"] for r in results] == [200, 400, 400, 400, 400, 200]
-    assert [len(r["recommendation"]["items"]) for r in results if r["status"] == 200] == [1, 2]
-    codes = [r["problem"]["type"].rpartition(":")[2] for r in results if r["status"] != 200]
-    assert codes == ["invalid-value", "unknown-field", "invalid-value", "unknown-filter-field"]
-    assert results[1]["problem"]["errors"][0]["pointer"] == "#/k"
-
-
-def test_a_batch_in_msgpack() -> None:
-    answer = World().post(
-        msgpack.packb({"requests": [{"user_id": "1", "k": 1}, {"user_id": 2.5}]}),
-        "/v1/recommend/batch",
-        content_type="application/msgpack",
-    )
-    assert [r["status"] for r in msgpack.unpackb(answer.content)["results"]] == [200, 400]
-
-
-def test_a_batch_shares_one_deadline_and_takes_turns() -> None:
-    world = World()
-    world.router.waits_s = 0.01
-    answer = world.post({"requests": [{"user_id": str(i), "k": 1} for i in range(20)]}, "/v1/recommend/batch")
-    assert [r["status"] for r in answer.json()["results"]] == [200] * 20
-    assert world.router.in_flight_max == 8
-    world.router.waits_s = 0.05
-    late = world.post(
-        {"timeout_ms": 20, "requests": [{"user_id": str(i), "timeout_ms": 1000} for i in range(20)]}, "/v1/recommend/batch"
-    )
-    assert max(world.router.remaining_ms[20:]) <= 20
-    assert {r["status"] for r in late.json()["results"]} <= {200, 504}
-
-
-@pytest.mark.parametrize(
-    ("body", "code", "pointer"),
-    [
-        ({"requests": []}, "invalid-value", "#/requests"),
-        ({"requests": [{}] * 65}, "limit-exceeded", "#/requests"),
-        ({"requests": {}}, "invalid-value", "#/requests"),
-        ({}, "invalid-value", "#/requests"),
-        (b'{"requests": [{}], "requests": [{}]}', "duplicate-field", "#/requests"),
-        (b'{"requests": [{}], "timeout_ms": 5, "timeout_ms": 9}', "duplicate-field", "#/timeout_ms"),
-        ({"requests": [{}], "k": 3}, "unknown-field", "#/k"),
-        ({"requests": [{}], "timeout_ms": 99_999}, "limit-exceeded", "#/timeout_ms"),
-    ],
-)
-def test_a_batch_that_is_refused_as_a_whole(body: bytes | dict[str, Any], code: str, pointer: str) -> None:
-    found = is_problem(World().post(body, "/v1/recommend/batch"), code, 400)
-    assert found["errors"][0]["pointer"] == pointer
-
-
 def test_request_ids_are_kept_if_sane_and_made_if_not() -> None:
     world = World()
     assert world.post({"user_id": "1"}, x_request_id="my-id.7").headers["x-request-id"] == "my-id.7"
@@ -443,86 +315,3 @@ def test_serves_own_headers_do_not_get_through() -> None:
     asyncio.run(Edge(app)({"type": "http", "headers": headers}, None, None))  # type: ignore[arg-type]
     assert seen["names"] == [b"accept", b"x-request-id", b"x-request-disconnect-disabled"]
     assert seen["unwatched"] == [b"?1"]
-
-
-def test_paths_and_methods_that_do_not_exist() -> None:
-    world = World()
-    is_problem(world.get("/v1/recommendations"), "not-found", 404)
-    is_problem(world.get("/../../etc/passwd"), "not-found", 404)
-    refused = world.get("/v1/recommend")
-    is_problem(refused, "method-not-allowed", 405)
-    assert refused.headers["allow"] == "POST"
-    is_problem(world.run(lambda c: c.delete("/livez"))[0], "method-not-allowed", 405)
-    is_problem(world.run(lambda c: c.put("/v1/recommend/batch"))[0], "method-not-allowed", 405)
-
-
-def test_health() -> None:
-    world = World(view("ready", "ready", "dead", "ready", rankers=("dead", "ready")))
-    assert world.get("/livez").text == "ok\n"
-    assert (world.get("/readyz").status_code, world.get("/readyz").text) == (503, "not ready\n")
-    verbose = world.get("/readyz?verbose")
-    assert verbose.text.splitlines() == [
-        "[+]config ok",
-        "[+]topology version 3",
-        "[+]generation g-1",
-        "[-]shards 3/4 with >= 1 ready replica",
-        "[~]rankers 1/2 ready",
-        "[+]users ok",
-        "readyz check failed",
-    ]
-    world.view = view("ready", "ready", "ready", "ready")
-    assert world.get("/readyz").status_code == 200
-    whole = world.get("/v1/cluster").json()
-    assert (whole["state"], whole["answered_by"]) == ("READY", {"node_id": "", "pid": os.getpid()})
-    assert whole["ranking"] == {"heavy": "catboost", "stage": "heavy", "why": "nothing was judged"}
-    world.view = view("ready", "ready", "dead", "ready")
-    world.users.down = True
-    after = world.get("/readyz?verbose")
-    assert after.status_code == 200, "a shard lost later lowers coverage and leaves the router ready"
-    assert "[~]shards 3/4 with >= 1 ready replica" in after.text
-    assert "[~]users unavailable: connection refused" in after.text
-    assert world.get("/v1/cluster").json()["state"] == "DEGRADED"
-
-
-def test_before_the_first_topology() -> None:
-    world = World()
-    world.view = None
-    assert world.get("/readyz").status_code == 503
-    cluster = world.get("/v1/cluster").json()
-    assert (cluster["state"], cluster["cluster"], cluster["ranking"]) == ("STARTING", None, None)
-    assert world.get("/version").json()["generation"] == ""
-
-
-def test_version() -> None:
-    body = World().get("/version").json()
-    assert body["generation"] == "g-1"
-    assert set(body) == {"version", "generation", "ray", "python"}
-
-
-def test_docs_need_no_other_host() -> None:
-    world = World()
-    page = world.get("/docs")
-    assert page.status_code == 200
-    assert page.headers["content-type"].startswith("text/html")
-    assert not re.search(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", page.text), "no other host"
-    document = world.get("/openapi.json").json()
-    assert document["openapi"].startswith("3.")
-    assert {"/v1/recommend", "/v1/recommend/batch", "/livez", "/readyz", "/metrics", "/version"} <= set(document["paths"])
-    known = set(document["components"]["schemas"])
-    refs = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
-    assert refs <= known, f"dangling: {refs - known}"
-    body = document["components"]["schemas"]["RecommendBody"]
-    assert body["properties"]["k"]["maximum"] == CONFIG.limits.k
-    assert body["additionalProperties"] is False
-    context = document["components"]["schemas"]["ContextBody"]["properties"]
-    limits = CONFIG.limits
-    most = {name: shown["maxItems"] for name, shown in context.items()}
-    assert most == {"basket": limits.basket_items, "viewed": limits.viewed_items, "playlists": limits.playlists}
-
-
-def test_the_documented_example_is_a_valid_request() -> None:
-    world = World()
-    document = world.get("/openapi.json").json()
-    example = document["paths"]["/v1/recommend"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    example["filter"]["must_not"] = []
-    assert world.post(example).status_code == 200

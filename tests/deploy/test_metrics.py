@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cluster.types import MissingShard, ShardReply, SourceHits, StageStats
+from cluster.deadline import Deadline
+from cluster.types import MissingShard, ShardReply, SourceHits
 from deploy.instruments import Instruments
-from deploy.metrics import REMOVALS, STRATEGIES, Metrics
-from router.request import DEGRADATIONS, STAGES, RankTrace
-from tests.deploy.fakes import topology
+from deploy.metrics import STRATEGIES, Metrics
+from router.removal import REMOVALS, RuleName
+from router.request import DEGRADATIONS, STAGES, Circumstance, RankTrace, Request, StageStats
+from tests.deploy.fakes import FakeRouter, topology
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -48,12 +54,23 @@ def test_every_label_that_can_occur_exists_before_the_first_request() -> None:
             assert names["oskolok_shard_requests_total", (("outcome", outcome), ("shard", shard))] == 0
 
 
+def test_only_a_fault_makes_a_request_count_as_degraded() -> None:
+    metrics = Metrics()
+    answer = asyncio.run(FakeRouter().recommend(Request("u", 1), Deadline.after_ms(100)))
+    for degraded in ((), get_args(Circumstance), ("unknown_user", "ranker_timeout")):
+        metrics.answered(replace(answer, degraded=degraded))
+    outcomes = labelled(metrics, "oskolok_recommend_requests_total")
+    assert (outcomes["full"], outcomes["degraded"]) == (2, 1)
+    by_reason = labelled(metrics, "oskolok_degraded_requests_total")
+    assert (by_reason["unknown_user"], by_reason["ranker_timeout"], by_reason["shard_failed"]) == (2, 1, 0)
+
+
 def test_what_a_shard_answers_and_what_it_does_not() -> None:
     metrics = Metrics()
     metrics.describe(topology("ready", "ready", "ready", "ready"))
     metrics.shard_answered(reply(1))
     metrics.shard_missing(MissingShard(2, "shard-2", "timeout", "", 20.0))
-    metrics.stage(StageStats("merge", 30, 20, 2.0, {"duplicate": 10}))
+    metrics.stage(StageStats("merge", 30, 20, 2.0, {"beyond_k": 10, RuleName("cap.brand"): 2}))
     found = samples(metrics)
     assert found["oskolok_shard_requests_total", (("outcome", "ok"), ("shard", "1"))] == 1
     assert found["oskolok_shard_requests_total", (("outcome", "timeout"), ("shard", "2"))] == 1
@@ -64,7 +81,10 @@ def test_what_a_shard_answers_and_what_it_does_not() -> None:
     assert found["oskolok_shard_query_duration_seconds_bucket", (("le", "0.002"), ("shard", "1"))] == 1
     assert found["oskolok_shard_query_duration_seconds_bucket", (("le", "0.001"), ("shard", "1"))] == 0
     assert found["oskolok_stage_duration_seconds_sum", (("stage", "merge"),)] == 0.002
-    assert found["oskolok_candidates_removed_total", (("filter", "duplicate"),)] == 10
+    assert found["oskolok_candidates_removed_total", (("filter", "beyond_k"),)] == 10
+    assert found["oskolok_candidates_removed_total", (("filter", "cap.brand"),)] == 2
+    with pytest.raises(AssertionError, match="duplicate"):
+        metrics.stage(StageStats("merge", 30, 20, 2.0, {"duplicate": 10}))  # type: ignore[dict-item]
 
 
 def test_how_much_heavy_ranking_the_load_allows_is_there_to_see() -> None:

@@ -18,7 +18,7 @@ from deploy.commands.common import USAGE
 from deploy.why_text import headline, sentences, standings_table
 from router.verdict import VERDICTS, FailedCondition, Place, Standing, Verdict, Why
 from tests.deploy.fakes import why
-from tests.deploy.test_app import World, is_problem
+from tests.deploy.http_world import World, is_problem
 from tests.deploy.test_cli import Server, server, url
 
 __all__ = ["server"]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from cluster.config import SlateSection
 from cluster.deadline import Deadline
 from cluster.errors import CoverageTooLow, DeadlineExceeded, OskolokError, Overloaded, UnknownFilterField
-from cluster.types import EVERYTHING, Condition, Filter, MissingShard, ShardReply, StageStats
-from router.request import STAGES, RankTrace, Recommendation, Request
+from cluster.types import EVERYTHING, Condition, Filter, MissingShard, ShardReply
+from router.request import STAGES, RankTrace, Recommendation, Request, StageStats
 from router.router import Router
 from tests.router.asking import ask, fused_truth, router_over, sections
 from tests.router.fakes import (
