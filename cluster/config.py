@@ -218,8 +218,12 @@ class ObservabilitySection(Section):
     replay_sample: Annotated[Fraction, Field(description="share of requests kept for replay, beside those that ask for it")] = (
         0.0
     )
+    replay_asked_per_s: Annotated[
+        float, Field(ge=0, le=1_000, description="of requests with explain = full, how many a router keeps; 0 = none")
+    ] = 1.0
     replay_bytes_max: Annotated[
-        int, Field(ge=1 << 20, le=1 << 44, description="of all replay logs; the oldest are deleted")
+        int,
+        Field(ge=1 << 20, le=1 << 44, description="of all replay logs, a quarter for explain = full; the oldest are deleted"),
     ] = 256 << 20
 
 

@@ -132,6 +132,7 @@ def _explained(answer: Recommendation) -> ExplainBody:
         ),
         rank=answer.rank,
         slate=answer.slate,
+        kept=answer.kept,
     )
 
 

@@ -185,6 +185,9 @@ class ExplainBody(Struct, frozen=True):
     shards: tuple[ShardRow, ...]
     rank: RankTrace | None
     slate: SlateTrace | None
+    kept: Annotated[bool, Meta(description="whether the request is kept for replay; observability.replay_asked_per_s are")] = (
+        False
+    )
 
 
 class RecommendationBody(Struct, frozen=True):

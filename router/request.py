@@ -13,7 +13,7 @@ from cluster.types import EVERYTHING, Coverage, Filter, SlateItem
 from router.removal import Removed
 
 Explain = Literal["none", "funnel", "full"]
-"""full: as funnel, and the request is kept for replay."""
+"""full: as funnel, and the request is kept for replay, as long as not too many are."""
 
 Circumstance = Literal[
     "unknown_user",
@@ -196,7 +196,7 @@ class Recommendation:
 
     degraded: unique, in the order in which they happened.  timings_ms: by stage, and "total".  exact_merge: the exact
     sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards, sources,
-    rank, slate: filled if explained; rank only if a ranker was asked.
+    rank, slate: filled if explained; rank only if a ranker was asked.  kept: whether it goes to the replay log.
     """
 
     items: tuple[SlateItem, ...]
@@ -211,3 +211,4 @@ class Recommendation:
     sources: tuple[SourceTrace, ...] = ()
     rank: RankTrace | None = None
     slate: SlateTrace | None = None
+    kept: bool = False

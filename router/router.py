@@ -195,6 +195,7 @@ class Router:
             sources=source_traces(planned, found, filled.items, ratio=searched_share) if explained else (),
             rank=ranked.trace if explained else None,
             slate=slate_trace(filled, rules, seed=shaped.seed) if explained else None,
+            kept=keep is not None,
         )
         if keep is not None:
             missed = {**answers.missed, **filled.missed}

@@ -2,7 +2,8 @@
 
 Nothing is computed anew but the labels: what the user bought in the window after the answer. So there is no skew to fear, and
 features that no log of events can bring back, such as what the caller said of the moment, are learnt from as well. All
-candidates are labelled, shown or not. It does not know where the logs come from (`router/replay/`).
+candidates are labelled, shown or not. Requests that are kept because their caller asked for it teach nothing: whoever may ask
+would choose what the models learn. It does not know where the logs come from (`router/replay/`).
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def logged_rows(
     """
     rows = [RankingRows.none(len(columns))]
     n_open = n_idle = 0
-    for n_done, logged in enumerate(requests, 1):
+    drawn = (logged for logged in requests if logged.kept_for == "sampled")
+    for n_done, logged in enumerate(drawn, 1):
         _require_columns(logged, columns)
         over = logged.logged_at + label_days * DAY_S
         user = _position(log, logged.request.user_id)

@@ -84,6 +84,8 @@ def recommend(
     out.print(slate_table(answer, out.width))
     if answer.get("explain"):
         out.print(sources_table(answer))
+    if explain is Explain.full and not answer["explain"].get("kept", True):
+        out.print("[dim]not kept for replay: more requests ask for it than observability.replay_asked_per_s allows[/]")
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")
 

@@ -40,7 +40,8 @@ def replay(
     On the generation and configuration that answered, every slate must come out the same, bit for bit; if one does not, the
     exit code is 1. What had failed when it was answered fails again, and is named. With --generation, --config or --set: which
     items came, went and moved, and the stage that did it.
-    `observability.replay_sample` says how many requests are kept; one with `recommend --explain full` always is.
+    `observability.replay_sample` says how many requests are kept; `observability.replay_asked_per_s`, how many of those with
+    `recommend --explain full`.
 
     $ oskolok replay var/oskolok/replay/1764046800000-71.parquet
     $ oskolok replay var/oskolok/replay --set slate.cap_by=department --set slate.cap=1
@@ -61,7 +62,7 @@ def replay(
 def _requests(path: Path) -> Iterator[Logged]:
     from router.replay.file import read_log
 
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     for file in files:
         yield from read_log(file)
 
@@ -99,7 +100,8 @@ def _replayed(
 
 def _generation(file: Path, named: str) -> Path:
     """The folder of a generation: as named, or by its id in the storage that the log lies in."""
-    storage = file.absolute().parent if file.is_dir() else file.absolute().parents[1]
+    above = file.absolute().parents
+    storage = next((folder for folder in above if (folder / "generations").is_dir()), above[0])
     return Path(named) if Path(named).is_dir() else storage / "generations" / named
 
 

@@ -1,9 +1,10 @@
-"""Keeps some requests while serving: a share of them at random, and those whose caller asked for it with explain = "full".
+"""Keeps some requests while serving: a share of them at random, and of those whose caller asked for it with explain = "full" so
+many a second.
 
-A request that is not kept costs a draw. One that is kept leaves its trail behind when it is answered; the light model's scores
-are asked for afterwards, and a thread of its own writes files of many requests below <storage.path>/replay. When the disk or
-the ranker is slow, requests are dropped and counted, never held up. The oldest files go when all together are too large. A
-process that is killed loses what it answered in the last FILE_AGE_S at most; one that is stopped writes it first.
+A request that is not kept costs a draw. One that is kept leaves its trail behind when it is answered, and a thread of its own
+writes files of many requests below <storage.path>/replay. When the disk is slow, requests are dropped and counted, never held
+up. The oldest files go when all together are too large. A process that is killed loses what it answered in the last FILE_AGE_S
+at most; one that is stopped writes it first.
 """
 
 from __future__ import annotations
@@ -16,19 +17,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from cluster.config import Config
-from cluster.deadline import Deadline
-from cluster.types import Floats
-from router.fanout import fan_out
-from router.rank import rank_query
 from router.replay.file import write_log
-from router.replay.logged import Logged, decisive, logged_of
+from router.replay.logged import KeptFor, Logged, decisive, logged_of
 from router.request import Recommendation, Request
 from router.sections import RouterSections
 from router.trail import Keep, Trail
@@ -37,9 +32,40 @@ WAITING_MAX = 64
 FILE_REQUESTS_MAX = 64
 FILE_AGE_S = 2.0
 
-_LIGHT_MS = 500.0
+ALLOWANCE_S = 10.0
+ASKED_FOLDER = "asked"
+ASKED_PART = 4
+"""One byte of so many in replay_bytes_max is for requests kept because their callers asked, in a folder of their own: however
+many do, no sampled request goes for one of them.
+"""
 
 log = logging.getLogger("oskolok.replay")
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where requests are written, and how much of them stays."""
+
+    folder: Path
+    bytes_max: int
+
+
+class _Allowance:
+    """So many a second; what is not taken lasts for ALLOWANCE_S, and one may always be saved up for."""
+
+    def __init__(self, per_s: float, now: float) -> None:
+        self._per_s = per_s
+        self._most = max(1.0, per_s * ALLOWANCE_S) if per_s > 0 else 0.0
+        self._left = self._most
+        self._counted_at = now
+
+    def take(self, now: float) -> bool:
+        self._left = min(self._most, self._left + max(0.0, now - self._counted_at) * self._per_s)
+        self._counted_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class ReplayLog:
@@ -54,9 +80,14 @@ class ReplayLog:
         self.n_kept = 0
         self._n_unmade = 0  # the event loop's, the next one the writer's: each has one thread that adds to it
         self._n_unwritten = 0
-        self._folder = folder
-        self._sample = config.observability.replay_sample
-        self._bytes_max = config.observability.replay_bytes_max
+        section = config.observability
+        self._sample = section.replay_sample
+        self._asked = _Allowance(section.replay_asked_per_s, clock())
+        asked_bytes = section.replay_bytes_max // ASKED_PART
+        self._rooms: dict[KeptFor, _Room] = {
+            "sampled": _Room(folder, section.replay_bytes_max - asked_bytes),
+            "asked": _Room(folder / ASKED_FOLDER, asked_bytes),
+        }
         self._sections = RouterSections.of(config)
         self._config = decisive(config)
         self._draw = draw
@@ -72,11 +103,16 @@ class ReplayLog:
 
     def begin(self, request: Request) -> tuple[Request, Keep | None]:
         """The moment of a request that is kept is made part of it: features depend on it."""
-        if request.explain != "full" and (self._sample == 0 or self._draw() >= self._sample):
+        kept_for: KeptFor
+        if self._sample > 0 and self._draw() < self._sample:
+            kept_for = "sampled"
+        elif request.explain == "full" and self._asked.take(self._clock()):
+            kept_for = "asked"
+        else:
             return request, None
         if request.asked_at is None:
             request = replace(request, asked_at=self._clock())
-        return request, self._keep
+        return request, partial(self._keep, kept_for)
 
     def close(self) -> None:
         """Write what is waiting."""
@@ -85,11 +121,12 @@ class ReplayLog:
             self._writer.join()
             self._writer = None
 
-    def _keep(self, trail: Trail, answer: Recommendation) -> None:
-        if len(self._finishing) + self._waiting.qsize() >= WAITING_MAX:
+    def _keep(self, kept_for: KeptFor, trail: Trail, answer: Recommendation) -> None:
+        room = WAITING_MAX if kept_for == "sampled" else WAITING_MAX // 2
+        if len(self._finishing) + self._waiting.qsize() >= room:
             self._n_unmade += 1
             return
-        task = asyncio.get_running_loop().create_task(self._finish(trail, answer))
+        task = asyncio.get_running_loop().create_task(self._finish(kept_for, trail, answer))
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
 
@@ -97,11 +134,11 @@ class ReplayLog:
         """Once nothing is being made ready any more."""
         await asyncio.gather(*self._finishing)
 
-    async def _finish(self, trail: Trail, answer: Recommendation) -> None:
+    async def _finish(self, kept_for: KeptFor, trail: Trail, answer: Recommendation) -> None:
+        """A task of its own, so that the answer leaves first."""
         try:
-            light = await self._light_scores(trail)
             made = logged_of(
-                trail, answer, sections=self._sections, config=self._config, light_scores=light, logged_at=self._clock()
+                trail, answer, sections=self._sections, config=self._config, kept_for=kept_for, logged_at=self._clock()
             )
             self._waiting.put_nowait(made)
         except queue.Full:
@@ -114,22 +151,6 @@ class ReplayLog:
         if self._writer is None:
             self._writer = threading.Thread(target=self._write, name="replay", daemon=True)
             self._writer.start()
-
-    async def _light_scores(self, trail: Trail) -> Floats | None:
-        """(m,) aligned with the candidates."""
-        ranker, candidates = trail.fleet.ranker, trail.found.merged.candidates
-        if ranker is None or trail.ranked.trace is None or len(candidates) == 0:
-            return None
-        query = rank_query(candidates, trail.request, trail.record, trail.fleet.spec, self._sections.ranker)
-        deadline = Deadline.after_ms(_LIGHT_MS)
-        ask = partial(ranker.rank, replace(query, n_heavy=0), deadline)
-        answers = await fan_out((0,), lambda _: ask(), deadline)
-        reply = answers.got.get(0)
-        if reply is None or len(reply.order) != len(candidates):
-            return None
-        scores = np.empty(len(candidates), np.float32)
-        scores[reply.order] = reply.scores
-        return scores
 
     def _write(self) -> None:
         while True:
@@ -147,16 +168,21 @@ class ReplayLog:
                     over = True
                 else:
                     batch.append(one)
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                write_log(self._folder / f"{time.time_ns() // 1_000_000}-{os.getpid()}.parquet", batch)
-                self.n_kept += len(batch)
-                keep_below(self._folder, self._bytes_max)
-            except Exception:
-                self._n_unwritten += len(batch)
-                log.exception("%d requests could not be written for replay", len(batch))
+            for kept_for, room in self._rooms.items():
+                if some := [logged for logged in batch if logged.kept_for == kept_for]:
+                    self._write_one(some, room)
             if over:
                 return
+
+    def _write_one(self, requests: list[Logged], room: _Room) -> None:
+        try:
+            room.folder.mkdir(parents=True, exist_ok=True)
+            write_log(room.folder / f"{time.time_ns() // 1_000_000}-{os.getpid()}.parquet", requests)
+            self.n_kept += len(requests)
+            keep_below(room.folder, room.bytes_max)
+        except Exception:
+            self._n_unwritten += len(requests)
+            log.exception("%d requests could not be written for replay", len(requests))
 
 
 def keep_below(folder: Path, bytes_max: int) -> None:

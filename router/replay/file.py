@@ -18,10 +18,14 @@ import pyarrow.parquet as pq
 from cluster.errors import ConfigError
 from cluster.spec import FeatureSchema
 from cluster.types import Candidates
-from router.replay.logged import Logged, Shown, decode_request, encode_request
+from router.replay.logged import KeptFor, Logged, Shown, decode_request, encode_request
+from router.request import Request
 from router.users.record import decode_record, encode_record
 
-FORMAT = b"1"
+FORMAT = b"2"
+READABLE = (b"1", FORMAT)
+"""1 does not say why a request was kept, and has the light model's scores of all candidates as well."""
+
 _MARK = b"oskolok.replay"
 _F, _I, _L, _S = pa.float32(), pa.int32(), pa.int64(), pa.string()
 
@@ -45,7 +49,6 @@ SCHEMA = pa.schema(
         ("facts", pa.list_(_L)),
         ("user", pa.list_(_F)),
         ("context", pa.list_(_F)),
-        ("light_score", pa.list_(_F)),
         ("order", pa.list_(_I)),
         ("order_score", pa.list_(_F)),
         ("n_heavy", _L),
@@ -56,6 +59,7 @@ SCHEMA = pa.schema(
         ("undelivered", pa.list_(_I)),
         ("gone", pa.list_(_L)),
         ("slate", _S),
+        ("kept_for", _S),
     ],
     metadata={_MARK: FORMAT},
 )
@@ -79,10 +83,11 @@ def read_log(path: Path) -> Iterator[Logged]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise ConfigError(f"{path} cannot be read as a replay log: {error}") from None
-    if (table.schema.metadata or {}).get(_MARK) != FORMAT or table.schema.names != SCHEMA.names:
-        raise ConfigError(f"{path} is no replay log of format {FORMAT.decode()}")
+    format, names = (table.schema.metadata or {}).get(_MARK), table.schema.names
+    if format not in READABLE or not set(SCHEMA.names) - {"kept_for"} <= set(names):
+        raise ConfigError(f"{path} is no replay log of format {' or '.join(known.decode() for known in READABLE)}")
     for at in range(table.num_rows):
-        cells = {name: table[name][at] for name in SCHEMA.names}
+        cells = {name: table[name][at] for name in names}
         try:
             yield _logged(cells)
         except (ValueError, TypeError, AssertionError, msgspec.MsgspecError) as error:
@@ -111,7 +116,6 @@ def _row(one: Logged) -> dict[str, Any]:
         "facts": None if c.facts is None else c.facts.reshape(-1),
         "user": one.user,
         "context": one.context,
-        "light_score": one.light_scores,
         "order": one.order,
         "order_score": one.order_scores,
         "n_heavy": one.n_heavy,
@@ -122,6 +126,7 @@ def _row(one: Logged) -> dict[str, Any]:
         "undelivered": list(one.undelivered),
         "gone": one.gone,
         "slate": msgspec.json.encode(shown).decode(),
+        "kept_for": one.kept_for,
     }
 
 
@@ -142,7 +147,7 @@ def _logged(cells: dict[str, Any]) -> Logged:
     order = array("order")
     if sorted(order.tolist()) != list(range(m)):
         raise ValueError("the order is no permutation of the candidates")
-    aligned = {name: array(name) for name in ("shard", "row", "merged_score", "light_score", "order_score")}
+    aligned = {name: array(name) for name in ("shard", "row", "merged_score", "order_score")}
     for name, values in aligned.items():
         if len(values) != m:
             raise ValueError(f"{name} has {len(values)} entries for {m} candidates")
@@ -174,7 +179,6 @@ def _logged(cells: dict[str, Any]) -> Logged:
         ),
         user=array("user"),
         context=array("context"),
-        light_scores=aligned["light_score"],
         order=order,
         order_scores=aligned["order_score"],
         n_heavy=cells["n_heavy"].as_py(),
@@ -185,4 +189,10 @@ def _logged(cells: dict[str, Any]) -> Logged:
         undelivered=several("undelivered"),
         gone=array("gone"),
         slate=tuple(Shown(*one) for one in _SHOWN.decode(cells["slate"].as_py())),
+        kept_for=msgspec.convert(cells["kept_for"].as_py(), KeptFor) if "kept_for" in cells else _guessed(request),
     )
+
+
+def _guessed(request: Request) -> KeptFor:
+    """In format 1 nobody can tell that a request was drawn as well as asked for."""
+    return "asked" if request.explain == "full" else "sampled"

@@ -6,6 +6,7 @@ Arrays are aligned with the candidates, m of them, unless said otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -21,6 +22,11 @@ from router.sections import RouterSections
 from router.slate.explore import propensity
 from router.slate.rules import Rules
 from router.trail import Trail
+
+KeptFor = Literal["sampled", "asked"]
+"""sampled: drawn at random, so that all kept requests together are like the traffic; ranking learns from these alone.
+asked: the caller wanted it, by `explain: "full"`.
+"""
 
 _DECISIVE = ("catalog", "events", "user_table", "playlists", "sources", "merge", "ranker", "slate", "train")
 
@@ -38,10 +44,10 @@ class Shown:
 class Logged:
     """One request. schema: what the features are.  config: the sections that decide, as TOML.  seed: of what was drawn.
 
-    user, context: the models' user and context features.  light_scores: NaN where nobody knows.  order: positions, best first;
-    order_scores: aligned with it, heavy for the first n_heavy.  ranked_degraded: why the order is not the models' in full.
+    user, context: the models' user and context features.  order: positions, best first; order_scores: aligned with it, heavy
+    for the first n_heavy.  ranked_degraded: why the order is not the models' in full.
     Shards: missed, those without candidates; vectorless, without vectors for diversity; undelivered, without payloads.
-    gone: keys of what could not be shown any more.
+    gone: keys of what could not be shown any more.  kept_for: why it is kept.
     """
 
     logged_at: float
@@ -54,7 +60,6 @@ class Logged:
     candidates: Candidates
     user: Floats
     context: Floats
-    light_scores: Floats
     order: Rows
     order_scores: Floats
     n_heavy: int
@@ -65,6 +70,7 @@ class Logged:
     undelivered: tuple[int, ...]
     gone: Keys
     slate: tuple[Shown, ...]
+    kept_for: KeptFor = "sampled"
 
     def asked(self) -> RankQuery:
         """What a ranker is asked about these candidates, with the features that were kept."""
@@ -98,10 +104,10 @@ def logged_of(
     *,
     sections: RouterSections,
     config: str,
-    light_scores: Floats | None,
+    kept_for: KeptFor,
     logged_at: float,
 ) -> Logged:
-    """config: what `decisive` says of the configuration.  light_scores: None if the ranker did not tell them."""
+    """config: what `decisive` says of the configuration."""
     candidates, ranked = trail.found.merged.candidates, trail.ranked
     features = rank_query(candidates, trail.request, trail.record, trail.fleet.spec, sections.ranker)
     return Logged(
@@ -115,7 +121,6 @@ def logged_of(
         candidates=candidates,
         user=features.user,
         context=features.context,
-        light_scores=np.full(len(candidates), np.nan, np.float32) if light_scores is None else light_scores,
         order=ranked.order,
         order_scores=ranked.scores,
         n_heavy=0 if ranked.trace is None else ranked.trace.n_heavy,
@@ -126,6 +131,7 @@ def logged_of(
         undelivered=tuple(sorted(trail.filled.missed)),
         gone=np.array(trail.filled.gone, np.int64),
         slate=shown_of(trail.filled, trail.rules),
+        kept_for=kept_for,
     )
 
 

@@ -77,6 +77,7 @@ def test_an_answer_in_full() -> None:
                 }
             ],
             "rank": asdict(RANKED),
+            "kept": False,
             "slate": {
                 "seed": 7,
                 "pinned": [1],

@@ -187,3 +187,13 @@ def test_a_build_learns_from_them(kept: list[Logged], tiny_generation: Generatio
     assert Ranker.load(generation).spec.features == tiny_generation.spec.features
     own, before = (one.manifest.files["models/light.json"] for one in (generation, tiny_generation))
     assert own != before
+
+
+def test_requests_whose_callers_asked_to_be_kept_teach_nothing(
+    kept: list[Logged], house: House, world: tuple[Catalogue, EventLog]
+) -> None:
+    sampled = rows_of(kept, house, world)
+    asked = [replace(one, kept_for="asked") for one in kept]
+    mixed = rows_of([*asked, *kept, *asked], house, world)
+    assert mixed.rows.features.tobytes() == sampled.rows.features.tobytes() and len(sampled.rows.users)
+    assert (mixed.n_idle, mixed.n_open) == (sampled.n_idle, sampled.n_open)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.clients import Fleet, ShardClient
+from cluster.clients import Fleet, RankerClient, ShardClient
 from cluster.config import Config
 from cluster.deadline import Deadline
 from cluster.errors import RankerUnavailable, ShardUnavailable
@@ -46,9 +47,11 @@ def logs(folder: Path) -> list[Logged]:
 
 
 @contextmanager
-def keeping(house: House, config: Config, folder: Path, *, fleet: Fleet | None = None) -> Iterator[Asked]:
+def keeping(
+    house: House, config: Config, folder: Path, *, fleet: Fleet | None = None, draw: Callable[[], float] = random.random
+) -> Iterator[Asked]:
     """Files are written when it ends. fleet: the house's, or one with faults."""
-    asked = Asked(house, fleet or house.fleet, config, folder)
+    asked = Asked(house, fleet or house.fleet, config, ReplayLog(folder, config, draw=draw))
     yield asked
     asked.log.close()
 
@@ -56,8 +59,8 @@ def keeping(house: House, config: Config, folder: Path, *, fleet: Fleet | None =
 class Asked:
     """Users the generation knows are known here."""
 
-    def __init__(self, house: House, fleet: Fleet, config: Config, folder: Path) -> None:
-        self.log = ReplayLog(folder, config)
+    def __init__(self, house: House, fleet: Fleet, config: Config, log: ReplayLog) -> None:
+        self.log = log
         store = DictStore(*house.users.values())
         sections = RouterSections.of(config)
         tower = house.tower
@@ -99,6 +102,18 @@ class FaultyShard:
 
     def probe(self, query: ProbeQuery, deadline: Deadline) -> Awaitable[ProbeReply]:
         return self.client.probe(query, deadline)
+
+
+class CountingRanker:
+    name = "ranker"
+
+    def __init__(self, client: RankerClient) -> None:
+        self.client = client
+        self.n_calls = 0
+
+    def rank(self, query: RankQuery, deadline: Deadline) -> Awaitable[RankReply]:
+        self.n_calls += 1
+        return self.client.rank(query, deadline)
 
 
 class DeadRanker:

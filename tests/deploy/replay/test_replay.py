@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.config import Config
@@ -18,10 +19,11 @@ from cluster.errors import ConfigError
 from cluster.generation import Generation
 from cluster.types import Condition, Filter
 from deploy.cli import run
+from deploy.commands.replay import _requests
 from deploy.replay.diff import Difference, difference
 from deploy.replay.house import House
 from deploy.replay.play import as_answered, play
-from deploy.replay.recorder import ReplayLog, keep_below
+from deploy.replay.recorder import ALLOWANCE_S, ASKED_FOLDER, ReplayLog, keep_below
 from ranker.features import assemble
 from router.rank import rank_query
 from router.replay.file import read_log, write_log
@@ -29,7 +31,8 @@ from router.replay.logged import Logged, decisive
 from router.request import Pin, Request
 from router.sections import RouterSections
 from tests.cluster.making import same
-from tests.deploy.replay.keeping import USERS, config, keeping, logs, same_bits
+from tests.deploy.replay.keeping import USERS, CountingRanker, config, keeping, logs, same_bits
+from train.logged import logs_below, newest_first
 
 RULES: dict[str, object] = {
     "caps": ({"attribute": "category", "max": 2},),
@@ -88,15 +91,13 @@ def test_a_kept_request_comes_out_the_same(kept: tuple[Path, Config], house: Hou
 
 
 def test_what_is_kept_is_what_the_models_saw(kept: tuple[Path, Config], house: House) -> None:
-    """No skew: the features kept are those that are made again offline, and both scores belong to them."""
+    """No skew: the features kept are those that are made again offline."""
     for logged in logs(kept[0]):
         sections = RouterSections.of(read(logged))
         query = rank_query(logged.candidates, logged.request, logged.record, house.spec, sections.ranker)
         assert same_bits(query.user, logged.user) and same_bits(query.context, logged.context)
         assert assemble(house.spec.features, query).shape == (len(logged.candidates), len(house.spec.features.columns()))
-        assert np.isfinite(logged.light_scores).all() and logged.n_heavy > 0
-        tail = logged.order[logged.n_heavy :]
-        assert same_bits(logged.order_scores[logged.n_heavy :], logged.light_scores[tail])
+        assert logged.n_heavy > 0
 
 
 def test_propensities_are_of_the_places_that_explore(kept: tuple[Path, Config]) -> None:
@@ -214,7 +215,7 @@ def test_a_damaged_request_is_named(kept: tuple[Path, Config], tmp_path: Path) -
 
 
 def test_only_what_is_drawn_or_asked_for_is_kept(tmp_path: Path) -> None:
-    draws = iter([0.05, 0.2])
+    draws = iter([0.05, 0.2, 0.3])
     log = ReplayLog(
         tmp_path, config(tmp_path, observability={"replay_sample": 0.1}), draw=lambda: next(draws), clock=lambda: 5.0
     )
@@ -225,6 +226,61 @@ def test_only_what_is_drawn_or_asked_for_is_kept(tmp_path: Path) -> None:
     never = ReplayLog(tmp_path, config(tmp_path, observability={"replay_sample": 0.0}), draw=lambda: 0.0)
     assert never.begin(Request("u", 1))[1] is None
     assert never.begin(Request("u", 1, explain="full", asked_at=3.0))[0].asked_at == 3.0
+
+
+def test_callers_who_ask_have_an_allowance_and_no_more(tmp_path: Path) -> None:
+    now = [100.0]
+
+    def n_kept(per_s: float, *, seconds: float, asked: int = 50) -> int:
+        section = {"replay_sample": 0.0, "replay_asked_per_s": per_s}
+        log = ReplayLog(tmp_path, config(tmp_path, observability=section), draw=lambda: 0.5, clock=lambda: now[0])
+        n = 0
+        for _ in range(asked):
+            now[0] += seconds / asked
+            n += log.begin(Request("u", 1, explain="full"))[1] is not None
+        return n
+
+    assert n_kept(0.0, seconds=100) == 0
+    assert n_kept(1.0, seconds=0) == ALLOWANCE_S
+    assert n_kept(1.0, seconds=25) == ALLOWANCE_S + 24
+    assert n_kept(0.0625, seconds=0) == 1 and n_kept(0.0625, seconds=100) == 7
+    assert n_kept(1_000.0, seconds=1) == 50
+
+
+def test_requests_that_were_asked_for_have_a_room_of_their_own(house: House, tmp_path: Path) -> None:
+    """However many callers ask, no sampled request goes for one of them; and the answer says whether it is kept."""
+    folder = tmp_path / "replay"
+    section = {"replay_sample": 0.5, "replay_asked_per_s": 0.1, "replay_bytes_max": 1 << 20}
+    draws = iter([0.1, 0.9, 0.9, 0.9])
+    with keeping(house, config(tmp_path, observability=section), folder, draw=lambda: next(draws)) as asked:
+        requests = [Request(USERS[0], 3), *[Request(USERS[1], 3, explain="full")] * 2, Request(USERS[2], 3)]
+        answers = asked.recommend(*requests)
+    assert [answer.kept for answer in answers] == [True, True, False, False]
+    assert (asked.log.n_kept, asked.log.n_dropped) == (2, 0)
+    told = [(one.request.user_id, one.kept_for) for one in (*logs(folder), *logs(folder / ASKED_FOLDER))]
+    assert told == [(USERS[0], "sampled"), (USERS[1], "asked")]
+    assert [one.request.user_id for one in newest_first(logs_below(folder))] == [USERS[0]], "what ranking learns from"
+    assert len(list(_requests(folder))) == 2, "what is made again"
+
+
+def test_a_request_that_is_kept_costs_no_second_ranking(house: House, tmp_path: Path) -> None:
+    assert house.fleet.ranker is not None
+    counting = CountingRanker(house.fleet.ranker)
+    fleet = replace(house.fleet, ranker=counting)
+    with keeping(house, config(tmp_path), tmp_path / "replay", fleet=fleet) as asked:
+        asked.recommend(*(Request(user, 5, explain="full") for user in USERS))
+    assert asked.log.n_kept == counting.n_calls == len(USERS)
+
+
+def test_a_log_of_format_1_can_be_read(kept: tuple[Path, Config], tmp_path: Path) -> None:
+    """It has the light model's scores beside the order's, and not why a request was kept."""
+    one = logs(kept[0])[0]
+    write_log(tmp_path / "new.parquet", [one, replace(one, request=replace(one.request, explain="full"), kept_for="asked")])
+    table = pq.read_table(tmp_path / "new.parquet").drop_columns(["kept_for"])
+    table = table.append_column("light_score", table["order_score"]).replace_schema_metadata({b"oskolok.replay": b"1"})
+    pq.write_table(table, tmp_path / "old.parquet")
+    sampled, asked = read_log(tmp_path / "old.parquet")
+    assert same(sampled, one) and asked.kept_for == "asked"
 
 
 def test_the_oldest_logs_go_when_they_are_too_large_together(tmp_path: Path) -> None:
