@@ -22,7 +22,7 @@ from train.progress import Progress
 from train.ranking_rows import sample_users
 from train.signals import Signals
 from train.visits import Visit
-from train.worth import Table, table
+from train.worth import Table, ahead_of_union, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class Evaluation:
         """System -> metric -> value; see `train.worth`."""
         ks = sorted({min(100, self.terms.depth), self.terms.depth})
         return table(self.hits, self.held_out, n_eligible=self.n_eligible, ks=ks)
+
+    @property
+    def ahead_of_union(self) -> dict[str, float]:
+        """Recall at the depth of the sources that find more alone than all do together; see `train.worth`."""
+        return ahead_of_union(self.hits, self.held_out, self.terms.depth)
 
     @property
     def not_asked(self) -> tuple[str, ...]:

@@ -59,6 +59,22 @@ def per_user_recall(hits: Hits, held_out: HeldOut, system: str, k: int, *, new: 
     return recalls
 
 
+def ahead_of_union(hits: Hits, held_out: HeldOut, k: int) -> dict[str, float]:
+    """Recall at k of the sources that alone beat the union of all, by two standard errors user by user; the best first.
+
+    The union is one list for all of them, so a source that is much better than the others pays for what they put into it.
+    """
+    union = per_user_recall(hits, held_out, UNION, k)
+    recalls: dict[str, float] = {}
+    for column, system in enumerate(hits.systems):
+        if system != UNION and hits.asked[column]:
+            own = per_user_recall(hits, held_out, system, k)
+            ahead = (own - union)[~np.isnan(own)]
+            if len(ahead) > 1 and ahead.mean() > 2 * ahead.std(ddof=1) / np.sqrt(len(ahead)):
+                recalls[system] = _mean(own)
+    return dict(sorted(recalls.items(), key=lambda source: -source[1]))
+
+
 def by_activity(
     hits: Hits, held_out: HeldOut, system: str, activity: NDArray[np.integer], *, k: int
 ) -> list[tuple[str, float]]:

@@ -87,6 +87,8 @@ def evaluate(
         print_json(_as_json(found, terms, drawn))
         return
     out.print(_table(found))
+    for note in _notes(found):
+        out.print(note, highlight=False)
     if found.not_asked:
         out.print(f"[dim]not asked by any request: {', '.join(found.not_asked)}[/]")
     for path in drawn:
@@ -201,6 +203,16 @@ def _cell(metric: str, value: float | None) -> str:
     return f"{value:.2f}" if metric == "ms_per_request" else f"{value:.3f}".removeprefix("0")
 
 
+def _notes(found: Evaluation) -> list[str]:
+    """A line for each source that finds more alone than the union, and what to set."""
+    union, depth = found.table["union"], found.terms.depth
+    return [
+        f"note: {source} alone finds {_cell('recall', recall)} @{depth}, the union {_cell('recall', union[f'recall@{depth}'])}:"
+        f" give it more weight, such as --set merge.weights.{source}=3"
+        for source, recall in found.ahead_of_union.items()
+    ]
+
+
 def _as_json(found: Evaluation, terms: Terms, drawn: list[Path]) -> dict[str, Any]:
     return {
         "days": terms.days,
@@ -209,6 +221,7 @@ def _as_json(found: Evaluation, terms: Terms, drawn: list[Path]) -> dict[str, An
         "items_new": int(found.held_out.new.sum()),
         "eligible_items": found.n_eligible,
         "sources": found.table,
+        "ahead_of_union": found.ahead_of_union,
         "not_asked": list(found.not_asked),
         "plots": [str(path) for path in drawn],
     }

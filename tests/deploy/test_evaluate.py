@@ -7,11 +7,15 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deploy.cli import run
+from deploy.commands import evaluate
 from deploy.commands.common import USAGE
+from tests.train.test_worth import beaten_union
 from tests.worlds import TINY
+from train.evaluation import Evaluation, Terms
 from train.synthetic import write_world
 
 CONFIG = """
@@ -59,6 +63,13 @@ def test_a_table_with_the_union_last_and_pictures(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["activity.svg", "exclusive.svg", "recall.svg"]
     pictures = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert b"union" in pictures["recall.svg"]
+
+
+def test_a_source_that_beats_the_union_is_told_with_what_to_set() -> None:
+    hits, held_out = beaten_union()
+    found = Evaluation(Terms(depth=100), hits, held_out, activity=np.zeros(40, np.int64), n_eligible=20)
+    said = "note: tops alone finds .750 @100, the union .250: give it more weight, such as --set merge.weights.tops=3"
+    assert evaluate._notes(found) == [said]
 
 
 def test_a_document(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -192,3 +192,10 @@ def test_a_source_asked_for_by_name_needs_its_log(tmp_path: Path, sources: dict[
     write_items(tmp_path, 10, vectors=vectors_of(10))
     with pytest.raises(ConfigError, match=said.replace(".", r"\.")):
         built(tmp_path, config_of(tmp_path, catalog={"vector_column": "vector"}, sources=sources), None)
+
+
+def test_a_stage_that_makes_next_to_nothing_says_why(tmp_path: Path) -> None:
+    stages = report_of(built(tmp_path, config_of(tmp_path), [(f"u{at}", at, 0) for at in range(20)])).stages
+    assert "20 items were bought; most have no list, because train.npmi.support_min = 3" in stages["npmi-lists-serving"].summary
+    assert "because train.near.consumers_min = 5" in stages["als-lists-serving"].summary
+    assert "note" not in stages["ease-lists-serving"].summary

@@ -9,7 +9,7 @@ import pytest
 
 from train.held_out import HeldOut
 from train.hits import Hits
-from train.worth import by_activity, curve, per_user_recall, table
+from train.worth import ahead_of_union, by_activity, curve, per_user_recall, table
 
 NO = np.inf
 HELD_OUT = HeldOut(
@@ -81,3 +81,26 @@ def test_nothing_bought_is_no_recall() -> None:
     nothing = replace(HITS, ranks=HITS.ranks[:0])
     row = table(nothing, nobody, n_eligible=0, ks=(100,))["tops"]
     assert (row["recall@100"], row["exclusive"]) == (0.0, 0.0)
+
+
+def beaten_union() -> tuple[Hits, HeldOut]:
+    """Forty users who bought a thing each: tops finds thirty, the union ten of them, ann one more than the union."""
+    n = 40
+    held_out = replace(
+        HELD_OUT,
+        users=np.arange(n),
+        starts=np.arange(n + 1),
+        items=np.zeros(n, np.int32),
+        new=np.ones(n, bool),
+        baskets=(np.empty(0, np.int32),) * n,
+        asked_at=np.zeros(n, np.int64),
+    )
+    ranks = np.full((n, 4), NO, np.float32)
+    ranks[:30, 0] = ranks[:11, 1] = ranks[:10, 3] = 1
+    return replace(HITS, ranks=ranks, n_requests=n, asked=np.array([n, n, 0, n])), held_out
+
+
+def test_a_source_that_beats_the_union_is_named_if_users_agree() -> None:
+    hits, held_out = beaten_union()
+    assert ahead_of_union(hits, held_out, 100) == {"tops": 0.75}
+    assert ahead_of_union(replace(hits, ranks=np.full((40, 4), NO, np.float32)), held_out, 100) == {}

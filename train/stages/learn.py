@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ from train.spaces import ALS, TWO_TOWER
 from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Source
 from train.two_tower import TwoTower, fit_two_tower
+
+_FEW = 0.05  # of the items that were bought: a table with lists for fewer is next to nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +174,14 @@ class _Lesson:
     def table(self, name: str, space: Path | None) -> Path:
         """space: where the vectors of the space of that name lie, if there is one."""
         train, source = self.config.train, self.source
+        near = f"train.near.consumers_min = {train.near.consumers_min}"
         match name:
             case "ease":
                 return self._kept(name, [plain(train.ease)], lambda: ease_table(self.pairs, train.ease))
             case "npmi":
-                return self._kept(name, [plain(train.npmi)], lambda: npmi_table(source.log, train.npmi, as_of=self.as_of))
+                limit = f"train.npmi.support_min = {train.npmi.support_min}"
+                compute = partial(npmi_table, source.log, train.npmi, as_of=self.as_of)
+                return self._kept(name, [plain(train.npmi)], compute, limit=limit)
             case "content":
                 likeness = self.likeness()
                 inputs = [likeness.name, train.half_life_days]
@@ -185,10 +190,14 @@ class _Lesson:
                 )
             case "als" if space is not None:
                 inputs = [plain(train.near), space.name]
-                return self._kept(name, inputs, lambda: near_table(load_factors(space).items, self.pairs, train.near))
+                return self._kept(
+                    name, inputs, lambda: near_table(load_factors(space).items, self.pairs, train.near), limit=near
+                )
             case "two_tower" if space is not None:
                 inputs = [plain(train.near), space.name]
-                return self._kept(name, inputs, lambda: near_table(TwoTower.load(space).traits, self.pairs, train.near))
+                return self._kept(
+                    name, inputs, lambda: near_table(TwoTower.load(space).traits, self.pairs, train.near), limit=near
+                )
         raise AssertionError(f"no table {name}")
 
     def likeness(self) -> Path:
@@ -203,9 +212,16 @@ class _Lesson:
         inputs = [source.name, plain(config.train.content), plain(config.catalog), chosen]
         return self.stages.run("content-likeness", inputs=inputs, total=0, make=make)
 
-    def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists]) -> Path:
+    def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists], *, limit: str = "") -> Path:
+        """limit: the setting that leaves items without a list, if one does. Next to nothing is said to come of it."""
+
         def make(folder: Path) -> Made:
-            return _saved(compute(), folder)
+            lists = compute()
+            made, n_bought = _saved(lists, folder), len(np.unique(self.pairs.items))
+            if not limit or lists.n_filled >= _FEW * n_bought:
+                return made
+            note = f"note: {n_bought:,} items were bought; most have no list, because {limit}"
+            return Made(f"{made.summary}; {note}", made.n_rows)
 
         return self.stages.run(
             f"{name}-lists-{self.moment}", inputs=[self.source.name, self.as_of, *inputs], total=0, make=make
