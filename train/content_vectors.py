@@ -14,9 +14,9 @@ from train.report import Tally
 
 
 def content_vectors(vectors: pa.Array, ids: pa.Array, path: Path, name: str, tally: Tally) -> NDArray[np.float32]:
-    """(n, dim) float32 from a list<float> column; a row of zeros, counted, where a vector is null or not finite.
+    """(n, dim) float32 from a list<float> column; a row of zeros, counted, where a vector is null, zero or not finite.
 
-    Raises ConfigError unless all vectors have the same length and there is one at all.
+    Raises ConfigError unless all vectors have the same length and one of them points somewhere.
     """
     lengths = pc.fill_null(pc.list_value_length(vectors), -1).to_numpy(zero_copy_only=False)
     null = lengths < 0
@@ -36,6 +36,9 @@ def content_vectors(vectors: pa.Array, ids: pa.Array, path: Path, name: str, tal
     matrix[~null] = flat.reshape(-1, dim)
     broken = np.asarray(~np.isfinite(matrix).all(axis=1))
     matrix[broken] = 0
-    tally.note(f"{name} null", null, ids)
-    tally.note(f"{name} not finite", broken, ids)
+    zero = ~null & ~broken & ~matrix.any(axis=1)
+    for oddity, odd_rows in (("null", null), ("not finite", broken), ("zero", zero)):
+        tally.note(f"{name} {oddity}", odd_rows, ids)
+    if not matrix.any():
+        raise ConfigError(f"{path}: column {name!r} (catalog.vector_column): every vector of {len(vectors)} items is zero")
     return matrix

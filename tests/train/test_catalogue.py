@@ -111,6 +111,9 @@ def test_vectors_of_another_length_type_or_none_at_all_are_one_error(tmp_path: P
     with_vectors(path, pa.array([None, None], pa.list_(pa.float32())))
     with pytest.raises(ConfigError, match="has no vector in any of 2 items"):
         read_catalogue(path, CREATED, id_length_max=256)
+    with_vectors(path, pa.array([[0.0, 0.0], None], pa.list_(pa.float32())))
+    with pytest.raises(ConfigError, match="every vector of 2 items is zero"):
+        read_catalogue(path, CREATED, id_length_max=256)
     with pytest.raises(ConfigError, match=r"no column 'since' \(catalog.created_column\), expected a timestamp, a date or"):
         read_catalogue(path, CatalogSection(created_column="since"), id_length_max=256)
 
