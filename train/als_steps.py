@@ -18,7 +18,7 @@ from scipy import sparse
 from cluster.config import AlsSection
 from train.als import Factors, solve_rows
 from train.fixed_side import FixedSide
-from train.row_systems import Matrix
+from train.row_blocks import Matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ def _narrowed(pairs: sparse.csr_array) -> tuple[NDArray[np.intp], sparse.csr_arr
 
 
 def _solved(side: FixedSide, pairs: sparse.csr_array) -> Matrix:
-    speaks = side.rotated.any(axis=1)[pairs.indices]
+    speaks = np.asarray(side.rotated.any(axis=1))[pairs.indices]
     starts = np.concatenate(([0], np.cumsum(speaks)))[pairs.indptr]
     heard = sparse.csr_array((pairs.data[speaks], pairs.indices[speaks], starts), shape=pairs.shape)
     return side.solve(heard)

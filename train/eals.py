@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from train.row_systems import Matrix, RowSystems, solve_exactly
+from train.row_blocks import Matrix
+from train.row_systems import RowSystems, solve_exactly
 
 _INIT_STD = 0.1  # of a vector's length
 
@@ -45,7 +46,8 @@ class BiasedFactors:
     def predict(self, users: NDArray[np.integer], items: NDArray[np.integer]) -> NDArray[np.float32]:
         """Ratings of aligned pairs, (m,) float32."""
         dots = np.einsum("ij,ij->i", self.users[users], self.items[items])
-        return np.float32(self.mean) + self.user_bias[users] + self.item_bias[items] + dots
+        ratings: NDArray[np.float32] = np.float32(self.mean) + self.user_bias[users] + self.item_bias[items] + dots
+        return ratings
 
 
 def fit_ratings(

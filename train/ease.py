@@ -67,7 +67,7 @@ class EaseWeights:
     def rows(self, span: slice) -> Floats:
         """B[span], (b, n_items) float32: what the items of the span say for every item."""
         if self.over_users:
-            rows = (self.by_item @ (self.by_item[span] @ self.inverse).T).T
+            rows: Floats = (self.by_item @ (self.by_item[span] @ self.inverse).T).T
         else:
             rows = -self.inverse[span]
         rows = rows / self.root[span, None]
@@ -144,4 +144,4 @@ def _inverse(gram: Floats) -> Floats:
         inverse[begin:end, end:] = inverse[end:, begin:end].T
         square = inverse[begin:end, begin:end]
         square[:] = np.tril(square) + np.tril(square, -1).T
-    return inverse
+    return np.asarray(inverse)

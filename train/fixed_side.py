@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cluster.config import AlsSection
-from train.row_blocks import gram, times
-from train.row_systems import Matrix, RowSystems, improve, solve_exactly
+from train.row_blocks import Matrix, gram, times
+from train.row_systems import RowSystems, improve, solve_exactly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,4 +77,5 @@ def ridge(pairs: sparse.csr_array, *, n_other: int, section: AlsSection) -> NDAr
     """λ of each row of `pairs`, (m,) float32. n_other: rows of the other side that have pairs."""
     degrees = np.diff(pairs.indptr).astype(np.float64)
     scale = (degrees + section.unobserved_weight * n_other) ** section.frequency_exponent
-    return (section.regularization * scale).astype(np.float32)
+    ridges: NDArray[np.float32] = (section.regularization * scale).astype(np.float32)
+    return ridges

@@ -95,7 +95,7 @@ def content_table(likeness: ItemLists, catalogue: Catalogue, pairs: Interactions
     needs no consumer, which is how new items get in.
     """
     section = config.train.content
-    bought = np.bincount(pairs.items, pairs.weights, minlength=pairs.n_items)
+    bought = np.asarray(np.bincount(pairs.items, pairs.weights, minlength=pairs.n_items), np.float64)
     kinds = [ItemValues(sparse.csr_array((pairs.n_items, 0), dtype=np.float32), ())]
     kinds += [item_values(catalogue, name) for name in content_weights(config)]
     appeals = appeal(bought, max(kinds, key=lambda values: len(values.values)), prior=section.appeal_prior)

@@ -107,4 +107,5 @@ def _ratio(
     value: NDArray[np.floating] | NDArray[np.integer], best: NDArray[np.floating] | NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """value / best, NaN where there is nothing to have."""
-    return np.divide(value, best, out=np.full(len(value), np.nan), where=best > 0)
+    ratio: NDArray[np.float64] = np.divide(value, best, out=np.full(len(value), np.nan), where=best > 0)
+    return ratio

@@ -126,7 +126,7 @@ class RankingRows:
 
 def in_first_half(users: NDArray[np.int64]) -> NDArray[np.bool_]:
     """By positions in the log: two in, two out, and so on, so that either half has users with baskets and without."""
-    return users // 2 % 2 == 0
+    return np.asarray(users // 2 % 2 == 0)
 
 
 def sample_users(log: EventLog, *, after: int, days: int, n_max: int, seed: int) -> NDArray[np.int64]:

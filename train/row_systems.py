@@ -105,7 +105,7 @@ def _solve_in_dimensions(batch: _Batch) -> Matrix:
 def _solve_in_pairs(batch: _Batch) -> Matrix:
     """The same x from the n × n form, with H D^-1/2 in place of H."""
     h, t = _scaled(batch)
-    roots = 1 / np.sqrt(batch.d)
+    roots = (1 / np.sqrt(batch.d)).astype(np.float32, copy=False)
     h *= roots[:, None, :]
     kernel = np.matmul(h, h.transpose(0, 2, 1))
     at = np.arange(h.shape[1])
@@ -125,7 +125,7 @@ def _conjugate_gradients(batch: _Batch, start: Matrix, n_steps: int) -> Matrix:
     """n_steps towards the same x. Passes over v are what costs, 2 n_steps + 1 of them; the rest is done in place."""
     _, v, w, p, d = batch
     tiny = np.finfo(np.float32).tiny
-    inverse = 1 / d
+    inverse = (1 / d).astype(np.float32, copy=False)
     x = start.copy()
     residual = _sum_of(v, p - w * _dots(v, x)) - d * x
     direction = residual * inverse
@@ -151,12 +151,14 @@ def _conjugate_gradients(batch: _Batch, start: Matrix, n_steps: int) -> Matrix:
 
 def _dots(v: Matrix, x: Matrix) -> Matrix:
     """v_bj·x_b, (b, n)."""
-    return np.matmul(v, x[:, :, None])[:, :, 0]
+    dots: Matrix = np.matmul(v, x[:, :, None])[:, :, 0]
+    return dots
 
 
 def _sum_of(v: Matrix, weights: Matrix) -> Matrix:
     """Σ_j weights_bj v_bj, (b, dim)."""
-    return np.matmul(weights[:, None, :], v)[:, 0, :]
+    total: Matrix = np.matmul(weights[:, None, :], v)[:, 0, :]
+    return total
 
 
 def _in_batches(systems: RowSystems, solve: Solve, boundary: int) -> Matrix:

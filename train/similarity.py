@@ -102,11 +102,13 @@ def appeal(bought: NDArray[np.floating], categories: ItemValues, *, prior: float
         return np.ones(len(bought))
     shares = categories.shares()
     n_members = np.asarray(shares.sum(axis=0))
-    mean = max(float(bought.mean()), np.finfo(np.float32).tiny)
-    per_category = (shares.T @ bought) / np.maximum(n_members, np.finfo(np.float32).tiny)
+    tiny = float(np.finfo(np.float32).tiny)
+    mean = max(float(bought.mean()), tiny)
+    per_category = (shares.T @ bought) / np.maximum(n_members, tiny)
     known = np.diff(shares.indptr) > 0
     typical = np.where(known, shares @ per_category, mean)
-    return (bought + prior * typical) / ((1 + prior) * mean) + np.finfo(np.float32).tiny
+    appeals: NDArray[np.float64] = (bought + prior * typical) / ((1 + prior) * mean) + tiny
+    return appeals
 
 
 def reranked(lists: ItemLists, appeals: NDArray[np.floating], *, exponent: float, top: int) -> ItemLists:

@@ -71,7 +71,7 @@ def ahead_of_union(hits: Hits, held_out: HeldOut, k: int) -> dict[str, float]:
             own = per_user_recall(hits, held_out, system, k)
             ahead = (own - union)[~np.isnan(own)]
             if len(ahead) > 1 and ahead.mean() > 2 * ahead.std(ddof=1) / np.sqrt(len(ahead)):
-                recalls[system] = _mean(own)
+                recalls[system] = mean(own)
     return dict(sorted(recalls.items(), key=lambda source: -source[1]))
 
 

@@ -174,7 +174,7 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
     curves = {loss: fit.curve for loss, fit in fits.items()}
 
     def judged_by(users: NDArray[np.bool_], choice: Choice) -> Judged:
-        systems = {**_systems(fits, choice), **own}
+        systems: dict[str, Model] = {**_systems(fits, choice), **own}
         return judge(later.of_users(users), light_model, systems, n_heavy=n_heavy).also("heavy", choice.system)
 
     with stages.anew("judge") as told:
@@ -182,7 +182,7 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
         choice, of_halves = choose(curves, everybody), (choose(curves, first), choose(curves, ~first))
         judged = Judged.together([judged_by(half, other) for half, other in crossed(first, of_halves)])
         chose = judged_by(everybody, choice)
-        kinds: dict[HeavyKind, str] = {"catboost": "heavy"} | ({"onnx": OWN} if own else {})
+        kinds: dict[HeavyKind, str] = {"catboost": "heavy", **({"onnx": OWN} if own else {})}
         rankings = tuple(judged.ranking(kind, system) for kind, system in kinds.items())
         heavy_kind = config.ranker.heavy.model if config.ranker.heavy.model in kinds else "catboost"
         judged, chose = (by_users.also("heavy", kinds[heavy_kind]) for by_users in (judged, chose))
