@@ -152,6 +152,15 @@ class SourcesSection(Section):
     quorum: QuorumSource = QuorumSource()
     item_lists: Annotated[Mapping[SourceName, ItemListSource], Field(max_length=32)] = ITEM_LISTS
 
+    def of_space(self, space: str) -> AnnSource:
+        """The section of the source that searches an embedding space."""
+        return {"content": self.content, "two_tower": self.two_tower}.get(space, self.ann)
+
+    @property
+    def of_seeds(self) -> Mapping[str, HistorySource | FavouritesSource | ViewedSource]:
+        """The sections of the sources that propose a user's own items, by the set of seeds that is the source's name."""
+        return {"history": self.history, "favourites": self.favourites, "viewed": self.viewed}
+
     @model_validator(mode="before")
     @classmethod
     def _beside_the_default_lists(cls, tree: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cluster.source_sections import PLAYLIST, AnnSource, FavouritesSource, HistorySource, SourcesSection, ViewedSource
+from cluster.source_sections import PLAYLIST, SourcesSection
 from cluster.spec import GenerationSpec, SourceKind, SourceSpec
 
 Lists = tuple[tuple[str, float], ...]
@@ -94,19 +94,13 @@ def _offer(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> 
         case "tops":
             return _top_lists(source, spec, config)
         case "ann":
-            spaces: dict[str, AnnSource] = {"content": config.content, "two_tower": config.two_tower}
-            searched = spaces.get(source.space, config.ann)
+            searched = config.of_space(source.space)
             whole = any(s.kind == "score_all" and _is_whole(s, spec, config) for s in spec.sources if s.space == source.space)
             return Offer(source, searched.k) if searched.enabled and not whole else None
         case "score_all":
             return Offer(source, config.score_all.k) if _is_whole(source, spec, config) else None
         case "seeds":
-            sets: dict[str, HistorySource | FavouritesSource | ViewedSource] = {
-                "history": config.history,
-                "favourites": config.favourites,
-                "viewed": config.viewed,
-            }
-            seeds = sets.get(source.seeds)
+            seeds = config.of_seeds.get(source.seeds)
             return Offer(source, seeds.k) if seeds is not None and seeds.enabled else None
         case "item_lists":
             lists = config.item_lists.get(source.name)

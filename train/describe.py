@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from cluster.config import Config
 from cluster.features import CONTEXT, cross_columns, match_columns
 from cluster.spec import FeatureSchema, GenerationSpec, RankingSpec, SpaceSpec
-from train.shards import index_section
 from train.signals import Signals
 
 
 def space_specs(signals: Signals, config: Config) -> tuple[SpaceSpec, ...]:
     """The spaces, of which not every one need be searched: their vectors also make match features."""
     return tuple(
-        SpaceSpec(name, space.dim, space.metric, index_section(config.sources, name).recall_target)
+        SpaceSpec(name, space.dim, space.metric, config.sources.of_space(name).recall_target)
         for name, space in signals.spaces.items()
     )
 

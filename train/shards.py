@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from cluster.config import AnnSource, SourcesSection
+from cluster.config import SourcesSection
 from cluster.spec import SpaceSpec
 from cluster.types import Floats
 from shard.calibration import calibrate
@@ -20,7 +20,6 @@ from shard.hnsw import build_graph, directed
 from shard.snapshot import write_snapshot
 from shard.space import Space
 from train.signals import Signals
-from train.spaces import ALS, CONTENT, TWO_TOWER
 from train.stages import Made
 
 SNAPSHOT = "snapshot"
@@ -86,7 +85,7 @@ def _with_graph(
 
     One that does not would only be carried around: it is left out, and searches are exact scans.
     """
-    knobs = index_section(section, space.name)
+    knobs = section.of_space(space.name)
     vectors = columns.vectors[space.name]
     graph = build_graph(vectors, space.metric, M=knobs.M, ef_construction=knobs.ef_construction, seed=seed, threads=1)
     searched = Space.from_arrays(vectors, keys=columns.keys, metric=space.metric, graph=graph)
@@ -97,11 +96,6 @@ def _with_graph(
     graphs, calibrations = {**columns.graphs, space.name: graph}, {**columns.calibrations, space.name: calibration}
     word = f"graph good to depth {deepest.depth} at ef {deepest.ef}"
     return replace(columns, graphs=graphs, calibrations=calibrations), word
-
-
-def index_section(section: SourcesSection, space: str) -> AnnSource:
-    """The section with the knobs of a space's index."""
-    return {ALS: section.ann, CONTENT: section.content, TWO_TOWER: section.two_tower}[space]
 
 
 def entry_of(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import permutations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -226,6 +227,14 @@ def test_a_pin_counts_for_caps_before_its_place_comes() -> None:
     slate = compose(candidates, ranked(range(4)), 3, exclude=NO_KEYS, rules=rules, pins={2: 2})
     assert head_of(slate, 3) == [1, 3, 2]
     assert slate.pinned == (2,)
+
+
+@pytest.mark.parametrize(("k", "shown"), [(1, [0]), (2, [2, 3])])
+def test_a_quota_above_the_number_of_places_claims_none(k: int, shown: list[int]) -> None:
+    candidates = candidates_of(range(4), sources=[(True, False)] * 2 + [(False, True)] * 2)
+    slate = compose(candidates, ranked(range(4)), k, exclude=NO_KEYS, rules=rules_of(quotas=({"source": "new", "min": 2},)))
+    assert head_of(slate, k) == shown
+    assert slate.missed == (("quota.new",) if k < 2 else ())
 
 
 def test_precedence_says_who_gives_way() -> None:
