@@ -61,6 +61,9 @@ from train.stage_worth import StageModels, StageWorth, measure_stages
 from train.stages import Made, Stages, fingerprint
 from train.stages.read import read
 
+ALL_STAGES = "ranker.heavy.enabled=true"
+"""Every stage is measured and the slate is made of the last, whichever would serve."""
+
 N_WAITING = 16
 N_ROUNDS = 16
 BATCHING = f"batching c={N_WAITING}"
@@ -124,7 +127,7 @@ def complete_journey(bench: Bench, *overrides: str) -> Data:
     folder = CACHE / f"ranking-complete-journey-{bench.size(full='full', quick='quick')}"
     items, events = journey(folder, last_days=bench.size(full=0, quick=QUICK_DAYS))
     terms = bench.size(full=(f"train.ranker.losses={json.dumps(get_args(Loss))}",), quick=QUICK)
-    config = load(CONFIG, overrides=[f"storage.path={folder}", *terms, *overrides]).config
+    config = load(CONFIG, overrides=[f"storage.path={folder}", ALL_STAGES, *terms, *overrides]).config
     return Data(config, items, events, None, NOW)
 
 
@@ -138,7 +141,7 @@ def ml_100k(bench: Bench) -> Data:
     folder = CACHE / "ranking-ml-100k"
     films = movielens(folder / "data")
     terms = bench.size(full=(), quick=QUICK)
-    config = load(None, overrides=[f"storage.path={folder}", *MOVIES, *terms]).config
+    config = load(None, overrides=[f"storage.path={folder}", ALL_STAGES, *MOVIES, *terms]).config
     return Data(config, films.items, films.events, films.users, films.last_time + 1.0, bench.size(full=3, quick=1))
 
 

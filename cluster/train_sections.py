@@ -60,7 +60,7 @@ class RankTrainSection(Section):
         tuple[Loss, ...],
         Field(
             min_length=1,
-            description="of heavy models to fit; the first serves unless users of a later moment tell another one from it",
+            description="of heavy models to fit; the first is chosen unless users of a later moment tell another one from it",
         ),
     ] = ("Logloss", "YetiRank", "QuerySoftMax", "LambdaMart")
     n_trees: Annotated[int, Field(ge=1, le=10_000)] = 300

@@ -97,6 +97,7 @@ def measure_stages(
     n_heavy = config.ranker.heavy.n_heavy
     systems = ("merged", "light", *asked[0].models.heavy, HEAVY, SLATE)
     stage = asked[0].models.stage
+    assert all(part.models.stage == stage for part in asked), "slates of different stages add to no common one"
     first = next((replace(part, visits=part.visits[:1]) for part in asked if part.visits), asked[0])
     _ask(first, config, _Tally(systems), n_heavy=n_heavy, on_visit=lambda: None)  # what is imported takes its time here
     tally, done = _Tally(systems), count(1)
