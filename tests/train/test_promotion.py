@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.spec import RankStage
+from tests.train.ranking_world import COLUMNS, Ranking, ranking
+from tests.worlds import tiny_config
 from train.metrics import interval
+from train.progress import Quiet
 from train.promotion import N_USERS_MIN, promote
+from train.ranking_rows import RankingRows
+from train.stages import Stages
+from train.stages.rank import RankingData, fit_models
 
 STAGES: tuple[RankStage, ...] = ("merged", "light", "heavy")
 RNG = np.random.default_rng(0)
@@ -68,3 +77,27 @@ def test_what_serves_is_never_told_to_be_worse_than_what_it_replaces(seed: int, 
         assert n_users >= N_USERS_MIN
         beaten = [other for other in ("merged", "light") if interval(drawn[stage] - drawn[other])[0] > 0]
         assert beaten, f"{stage} serves and is better than nothing"
+
+
+def rows(folder: Path, made: Ranking, labels: np.ndarray) -> Path:
+    """As a stage leaves them. The merged order is as good as any, since the truth does not go by place."""
+    n_groups = len(made.starts) - 1
+    n_bought = np.maximum(np.bincount(made.groups, labels, n_groups), 1).astype(np.int64)
+    keys = np.arange(len(labels), dtype=np.int64)
+    folder.mkdir()
+    RankingRows(made.features, labels, keys, made.starts, n_bought, np.arange(n_groups)).save(folder)
+    (folder / "columns.json").write_bytes(msgspec.json.encode(COLUMNS))
+    return folder
+
+
+@pytest.mark.parametrize("misled", [False, True])
+def test_models_that_learnt_the_wrong_thing_do_not_serve(tmp_path: Path, misled: bool) -> None:
+    past, later = ranking(seed=1), ranking(seed=2, n_groups=2 * N_USERS_MIN)
+    learning = rows(tmp_path / "learning", past, 1 - past.labels if misled else past.labels)
+    judging = rows(tmp_path / "judging", later, later.labels)
+    settings = {"ranker": {"n_trees": 20, "depth": 3, "losses": ("Logloss",)}}
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        models = fit_models(stages, tiny_config(tmp_path, train=settings), RankingData([learning], judging))
+    (found,) = models.ranking.rankings
+    assert (found.stage == "merged") is misled and ("to merged: worse" in found.why) is misled
+    assert models.card.ranking == found and found.line in models.ranking.files["models/card.md"].read_text()
