@@ -197,8 +197,13 @@ class TransportSection(Section):
 
 
 class HttpSection(Section):
+    """Where routers answer. Browsers may call them from pages of `cors_origins` only."""
+
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = 8000
+    cors_origins: Annotated[
+        tuple[str, ...], Field(description='such as "https://shop.example"; "*" = any; empty = no page of another origin')
+    ] = ()
 
 
 class RaySection(Section):

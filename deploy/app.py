@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from starlette.types import Message, Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.config import Config
 from cluster.deadline import Deadline
 from deploy.answers import Answer, Answers, Inquirer, Recommender
 from deploy.body import Disconnected, format_of, read_body
+from deploy.compression import gzipped
 from deploy.edge import REQUEST_ID
 from deploy.metrics import ROUTES, Metrics
 from deploy.problems import Refused, headers_of, problem_of
@@ -36,7 +38,10 @@ log = logging.getLogger("oskolok.http")
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What answers come from. view_of: the newest view of the cluster, None before the first.  node_id: of this router."""
+    """What answers come from. view_of: the newest view of the cluster, None before the first.  node_id: of this router.
+
+    unobserved: a router whose requests do not count as traffic, for the examples of the OpenAPI document.
+    """
 
     router: Recommender
     inquirer: Inquirer
@@ -44,11 +49,21 @@ class Backend:
     users: UserStore
     metrics: Metrics
     node_id: str = ""
+    unobserved: Recommender | None = None
 
 
-def create_app(backend: Backend, config: Config) -> Application:
+def create_app(backend: Backend, config: Config) -> ASGIApp:
     """The whole application over some backend. `deploy.edge.Edge` belongs around it; under Serve it already is."""
-    return Application(backend, config, build_shell(backend, config))
+    app = Application(backend, config, build_shell(backend, config))
+    if not (origins := config.http.cors_origins):
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["content-type", "x-request-id"],
+        expose_headers=["x-request-id", "retry-after", "server-timing", "oskolok-generation", "oskolok-coverage"],
+    )
 
 
 class Application:
@@ -69,6 +84,9 @@ class Application:
             return
         began = time.perf_counter()
         path, method = scope["path"], scope["method"]
+        if path.endswith("/") and path != "/":  # the same route, without a redirect that some clients follow with GET
+            path = path.rstrip("/") or "/"
+            scope = {**scope, "path": path}
         handler = self._hot.get(path) if method == "POST" else None
         self._in_flight.value += 1
         status = 499  # if nothing is ever sent: the caller went away
@@ -101,7 +119,12 @@ class Application:
             await _send(send, problem.status, to_json(problem), b"application/problem+json", headers_of(error))
             return problem.status
         content_type = b"application/json" if answer.form == "json" else b"application/msgpack"
-        await _send(send, 200, answer.body, content_type, _outcome_headers(answer))
+        extra = _outcome_headers(answer)
+        body = answer.body
+        if (smaller := gzipped(body, headers)) is not None:
+            body = smaller
+            extra += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+        await _send(send, 200, body, content_type, extra)
         return 200
 
     async def _read(self, headers: Mapping[bytes, bytes], receive: Receive, path: str) -> tuple[Format, bytes]:
@@ -115,15 +138,19 @@ class Application:
             raise
 
     async def _ask_shell(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """HEAD, with which load balancers probe, is answered as GET without its body."""
         status = 499
+        head = scope["method"] == "HEAD"
 
         async def noting_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
-        await self._shell(scope, receive, noting_status)
+        await self._shell({**scope, "method": "GET"} if head else scope, receive, noting_status)
         return status
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,25 +10,35 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from cluster.config import Config
+from deploy.convert import SEED_MAX
+from deploy.example import Example
 from deploy.problems import KINDS, Problem
-from deploy.schema import BatchAnswer, BatchBody, RecommendationBody, RecommendBody, WhyAnswer, WhyBody
+from deploy.schema import BatchAnswer, BatchBody, ClusterBody, RecommendationBody, RecommendBody, WhyAnswer, WhyBody
 
+_BODIES: tuple[type, ...] = (
+    RecommendBody,
+    RecommendationBody,
+    BatchBody,
+    BatchAnswer,
+    WhyBody,
+    WhyAnswer,
+    ClusterBody,
+    Problem,
+)
+_NOT_OF_POSTS = ("not-found", "method-not-allowed")
 _REF = "#/components/schemas/{name}"
 
-REQUEST_EXAMPLE = {
-    "user_id": "42",
-    "k": 10,
-    "filter": {"must": [{"field": "stores", "in": ["367"]}], "must_not": [{"field": "department", "eq": "FUEL"}]},
-    "exclude_item_ids": ["1082185"],
-    "context": {"basket": ["981760"], "viewed": ["1029743", "847982"]},
-    "timeout_ms": 200,
-    "min_coverage": 0.7,
-    "explain": "funnel",
+VERBOSE = {
+    "name": "verbose",
+    "in": "query",
+    "required": False,
+    "allowEmptyValue": True,
+    "schema": {"type": "string"},
+    "description": "present, with any value or none: every check in a line of its own",
 }
-WHY_EXAMPLE = {"user_id": "42", "item_id": "1082185", "k": 10, "filter": {"must": [{"field": "stores", "in": ["367"]}]}}
 
 
-def document(shell: FastAPI, config: Config) -> dict[str, Any]:
+def document(shell: FastAPI, config: Config, example: Example) -> dict[str, Any]:
     """The whole API."""
     found = get_openapi(
         title="Oskolok",
@@ -35,50 +46,53 @@ def document(shell: FastAPI, config: Config) -> dict[str, Any]:
         summary="Sharded retrieval and ranking for recommenders",
         routes=shell.routes,
     )
-    bodies, schemas = msgspec.json.schema_components(
-        [RecommendBody, RecommendationBody, BatchBody, BatchAnswer, WhyBody, WhyAnswer, Problem],
-        schema_hook=_foreign,
-        ref_template=_REF,
-    )
+    of, schemas = msgspec.json.schema_components(_BODIES, schema_hook=_foreign, ref_template=_REF)
+    refs = dict(zip(_BODIES, of, strict=True))
     _state_limits(schemas, config)
     found.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
-    hot = (
-        ("/v1/recommend", "Recommend items to a user", bodies[0], bodies[1], REQUEST_EXAMPLE),
-        ("/v1/recommend/batch", "Many requests at once; each succeeds or fails alone", bodies[2], bodies[3], None),
-        ("/v1/why", "Why an item is recommended to a user, or why it is not", bodies[4], bodies[5], WHY_EXAMPLE),
-    )
-    found["paths"] = {
-        **{
-            path: {"post": _operation(summary, *more, problem=bodies[6], of_an_item=path == "/v1/why")}
-            for path, summary, *more in hot
-        },
-        **found["paths"],
+    batch = {"requests": [example.recommend], "timeout_ms": example.recommend["timeout_ms"]}
+    hot = {
+        "/v1/recommend": _operation(
+            "recommend", "Recommend items to a user", refs, RecommendBody, RecommendationBody, example.recommend
+        ),
+        "/v1/recommend/batch": _operation(
+            "recommend_batch", "Many requests at once; each succeeds or fails alone", refs, BatchBody, BatchAnswer, batch
+        ),
+        "/v1/why": _operation(
+            "why", "Why an item is recommended to a user, or why it is not", refs, WhyBody, WhyAnswer, example.why
+        ),
     }
+    found["paths"] = {**{path: {"post": operation} for path, operation in hot.items()}, **found["paths"]}
+    found["paths"]["/v1/cluster"]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": refs[ClusterBody]}}
     return found
 
 
 def _operation(
-    summary: str, body: object, answer: object, example: object, *, problem: object, of_an_item: bool
+    name: str, summary: str, refs: Mapping[type, object], body: type, answer: type, example: Mapping[str, object]
 ) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": body} | ({"example": example} if example else {})
     codes: dict[int, list[str]] = {}
     for code, kind in KINDS.items():
-        if code not in ("not-found", "method-not-allowed") and (code != "unknown-item" or of_an_item):
+        if code not in _NOT_OF_POSTS and (code != "unknown-item" or body is WhyBody):
             codes.setdefault(kind.status, []).append(code)
     return {
+        "operationId": name,
         "summary": summary,
-        "requestBody": {"required": True, "content": {"application/json": content, "application/msgpack": {"schema": body}}},
+        "requestBody": {"required": True, "content": _either_form(refs[body], example=example)},
         "responses": {
-            "200": {"description": "The answer", "content": {"application/json": {"schema": answer}}},
+            "200": {"description": "The answer, in the form of the request", "content": _either_form(refs[answer])},
             **{
                 str(status): {
                     "description": ", ".join(names),
-                    "content": {"application/problem+json": {"schema": problem}},
+                    "content": {"application/problem+json": {"schema": refs[Problem]}},
                 }
                 for status, names in sorted(codes.items())
             },
         },
     }
+
+
+def _either_form(schema: object, **more: object) -> dict[str, Any]:
+    return {"application/json": {"schema": schema, **more}, "application/msgpack": {"schema": schema}}
 
 
 def _state_limits(schemas: dict[str, Any], config: Config) -> None:
@@ -90,6 +104,7 @@ def _state_limits(schemas: dict[str, Any], config: Config) -> None:
         body["timeout_ms"] |= {"minimum": 1, "maximum": config.deadline.max_ms, "default": budget_ms}
         body["exclude_item_ids"] |= {"maxItems": limits.exclude_item_ids}
         body["pins"] |= {"maxItems": limits.pins}
+        body["seed"] |= {"minimum": 0, "maximum": SEED_MAX}
     coverage = {"minimum": 0, "maximum": 1, "default": config.deadline.min_coverage}
     schemas["RecommendBody"]["properties"]["min_coverage"] |= coverage
     schemas["PinBody"]["properties"]["position"] |= {"minimum": 1, "maximum": limits.k}
@@ -98,9 +113,14 @@ def _state_limits(schemas: dict[str, Any], config: Config) -> None:
     context["viewed"] |= {"maxItems": limits.viewed_items}
     context["playlists"] |= {"maxItems": limits.playlists}
     schemas["ConditionBody"]["properties"]["in"] |= {"maxItems": limits.filter_values}
-    schemas["BatchBody"]["properties"]["requests"] |= {"minItems": 1, "maxItems": limits.batch_requests}
+    schemas["BatchBody"]["properties"]["requests"] = {
+        "type": "array",
+        "items": {"$ref": _REF.format(name="RecommendBody")},
+        "minItems": 1,
+        "maxItems": limits.batch_requests,
+    }
 
 
 def _foreign(of: type) -> dict[str, Any]:
-    """Schemas of the types that msgspec cannot describe: a batch's undecoded elements, and plain JSON values."""
-    return {"$ref": _REF.format(name="RecommendBody")} if of is msgspec.Raw else {"description": "any JSON value"}
+    """Schemas of the types that msgspec cannot describe. A batch's undecoded requests get theirs with the limits."""
+    return {"description": "any JSON value"}

@@ -12,9 +12,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from cluster.spec import RankingSpec
 from cluster.types import SlateItem
 from deploy.problems import Problem
-from router.request import Explain, RankTrace, SlateTrace
+from deploy.readiness import ClusterState
+from deploy.view import ClusterView
+from router.request import Degradation, Explain, RankTrace, SlateTrace
 from router.verdict import Why
 
 Format = Literal["json", "msgpack"]
@@ -196,11 +199,28 @@ class RecommendationBody(Struct, frozen=True):
     request_id: str
     items: tuple[SlateItem, ...]
     coverage: CoverageBody
-    degraded: tuple[str, ...]
+    degraded: tuple[Degradation, ...]
     generation: GenerationBody
     timings_ms: Mapping[str, float]
     exact_merge: bool
     explain: ExplainBody | None = None
+
+
+class AnsweredBy(Struct, frozen=True):
+    """The router that answered."""
+
+    node_id: str
+    pid: int
+
+
+class ClusterBody(Struct, frozen=True):
+    """The answer to GET /v1/cluster. checks: the lines of /readyz?verbose.  cluster, ranking: null before the first view."""
+
+    state: ClusterState
+    checks: tuple[str, ...]
+    answered_by: AnsweredBy
+    cluster: ClusterView | None
+    ranking: RankingSpec | None
 
 
 class WhyAnswer(Struct, frozen=True):

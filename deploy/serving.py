@@ -73,7 +73,7 @@ class RouterReplica:
         self._probe = Router(self._follower.fleet, users, sections)
         asked = replace(sections, admission=config.admission.model_copy(update={"max_in_flight": IN_FLIGHT_MAX}))
         inquiry = Inquiry(Router(self._follower.fleet, users, asked, tower_of=tower_of), asked)
-        backend = Backend(router, inquiry, lambda: self._follower.view, users, metrics, node_id)
+        backend = Backend(router, inquiry, lambda: self._follower.view, users, metrics, node_id, self._probe)
         self._app = create_app(backend, config)
         self._following = asyncio.create_task(self._follower.run())
         settle()

@@ -14,29 +14,37 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from cluster.config import Config
 from cluster.deadline import Deadline
-from cluster.errors import UserStoreUnavailable
+from cluster.errors import OskolokError, UserStoreUnavailable
 from cluster.ranking import ranking_of
-from deploy.openapi import document
+from deploy.compression import GZIP_BYTES_MIN, LEVEL
+from deploy.example import USER_ID, Example, example_of
+from deploy.openapi import VERBOSE, document
 from deploy.problems import Refused, headers_of, problem_of
 from deploy.readiness import Readiness, readiness
-from deploy.schema import to_json
+from deploy.schema import AnsweredBy, ClusterBody, to_json
+from router.request import Request as Wish
 
 if TYPE_CHECKING:
     from deploy.app import Backend
 
 _PING_MS = 100
+_EXAMPLE_MS = 500
 
 log = logging.getLogger("oskolok.http")
 
 
 def build_shell(backend: Backend, config: Config) -> FastAPI:
     """The routes beside the hot ones, whose paths are here only to refuse other methods."""
-    shell = FastAPI(title="Oskolok", version=version("oskolok"), docs_url=None, redoc_url=None, openapi_url=None)
+    shell = FastAPI(
+        title="Oskolok", version=version("oskolok"), docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
+    shell.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN, compresslevel=LEVEL)
     was_ready = False
 
     async def now() -> Readiness:
@@ -50,21 +58,30 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
         was_ready = found.ready
         return found
 
-    @shell.get("/livez", response_class=PlainTextResponse, summary="Is this process's event loop alive?")
+    @shell.get("/livez", operation_id="livez", response_class=PlainTextResponse, summary="Is this process's event loop alive?")
     async def livez() -> str:
         return "ok\n"
 
-    @shell.get("/readyz", response_class=PlainTextResponse, summary="May this router be sent requests?")
+    @shell.get(
+        "/readyz",
+        operation_id="readyz",
+        response_class=PlainTextResponse,
+        summary="May this router be sent requests?",
+        responses={503: {"description": "Not yet", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        openapi_extra={"parameters": [VERBOSE]},
+    )
     async def readyz(request: Request) -> PlainTextResponse:
         found = await now()
         text = found.text() if "verbose" in request.query_params else ("ok\n" if found.ready else "not ready\n")
         return PlainTextResponse(text, status_code=200 if found.ready else 503)
 
-    @shell.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics of this router")
+    @shell.get(
+        "/metrics", operation_id="metrics", response_class=PlainTextResponse, summary="Prometheus metrics of this router"
+    )
     async def metrics() -> Response:
         return Response(backend.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @shell.get("/version", summary="What is running")
+    @shell.get("/version", operation_id="version", summary="What is running")
     async def version_() -> dict[str, str]:
         view = backend.view_of()
         return {
@@ -74,22 +91,26 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
             "python": platform.python_version(),
         }
 
-    @shell.get("/v1/cluster", summary="Shards, rankers and their states, as this router knows them")
+    @shell.get("/v1/cluster", operation_id="cluster", summary="Shards, rankers and their states, as this router knows them")
     async def cluster() -> Response:
         found = await now()
         view = backend.view_of()
-        body = {
-            "state": found.state,
-            "checks": [f"[{mark}]{text}" for mark, text in found.lines],
-            "ranking": ranking_of(view.topology.spec, config.ranker) if view else None,
-            "answered_by": {"node_id": backend.node_id, "pid": os.getpid()},
-            "cluster": view,
-        }
+        body = ClusterBody(
+            state=found.state,
+            checks=tuple(f"[{mark}]{text}" for mark, text in found.lines),
+            answered_by=AnsweredBy(backend.node_id, os.getpid()),
+            cluster=view,
+            ranking=ranking_of(view.topology.spec, config.ranker) if view else None,
+        )
         return Response(to_json(body), media_type="application/json")
 
     @shell.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
-        return Response(to_json(document(shell, config)), media_type="application/json")
+        return Response(to_json(document(shell, config, await _example(backend))), media_type="application/json")
+
+    @shell.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("docs")
 
     @shell.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -118,6 +139,19 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
         return _problem(request, error)
 
     return shell
+
+
+async def _example(backend: Backend) -> Example:
+    """Made from an item that the cluster answers with; from the generation's attributes alone if it does not answer."""
+    view = backend.view_of()
+    spec = view.topology.spec if view else None
+    if spec is None or backend.unobserved is None:
+        return example_of(spec)
+    try:
+        found = await backend.unobserved.recommend(Wish(USER_ID, 1), Deadline.after_ms(_EXAMPLE_MS))
+    except OskolokError:
+        return example_of(spec)
+    return example_of(spec, found.items[0].item_id, found.items[0].payload) if found.items else example_of(spec)
 
 
 def _problem(request: Request, error: Exception) -> Response:

@@ -22,7 +22,7 @@ CONFIG = Config(admission=AdmissionSection(max_in_flight=4))
 class World:
     """The application and everything it stands on, in reach of a test."""
 
-    def __init__(self, shown: ClusterView | None = None) -> None:
+    def __init__(self, shown: ClusterView | None = None, config: Config = CONFIG) -> None:
         self.metrics = Metrics()
         self.router = FakeRouter(observer=self.metrics)
         self.inquiry = FakeInquiry()
@@ -30,7 +30,8 @@ class World:
         self.view: ClusterView | None = shown or view("ready", "ready", "ready", "ready")
         if self.view is not None:
             self.metrics.describe(self.view.topology)
-        self.app = Edge(create_app(Backend(self.router, self.inquiry, lambda: self.view, self.users, self.metrics), CONFIG))
+        backend = Backend(self.router, self.inquiry, lambda: self.view, self.users, self.metrics, unobserved=FakeRouter())
+        self.app = Edge(create_app(backend, config))
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://test")
