@@ -44,11 +44,10 @@ from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from ranker.ranker import Ranker
 from router.merge import merge
-from router.plan import plan
 from router.rank import rank_query
-from router.sections import RouterSections
 from train.event_log import DAY_S
 from train.heavy import FittedHeavy, fit_heavy, settings_of
+from train.hits import Searchers
 from train.judge import K, metrics_of
 from train.light import fit_light
 from train.metrics import per_group
@@ -238,10 +237,11 @@ def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
 
 def rank_queries(trial: RankTrial, config: Config, *, n: int) -> list[tuple[RankQuery, Keys]]:
     """What the router would send rankers for the first n visits, and what is wanted of it."""
-    spec, sections = trial.shard.spec, RouterSections.of(config)
+    spec = trial.shard.spec
+    searchers = Searchers((trial.shard,), spec, config, trial.tower)
     queries = []
     for visit in trial.visits[:n]:
-        planned = plan(visit.request, visit.record, spec, sections, tower=trial.tower)
+        planned = searchers.plan(visit.request, visit.record)
         reply = trial.shard.retrieve(planned.query)
         candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)

@@ -120,7 +120,7 @@ def cut_in_memory(signals: Signals, config: Config, n_shards: int) -> Searchers:
     """These signals in so many shards, in memory and without graphs: what is compared is exact."""
     columns = partition(as_columns(signals, config.catalog), n_shards)
     spec = describe(signals, config, generation="cut", created="", shard_items=[len(part) for part in columns])
-    shards = [Shard.from_columns(part, spec=spec, shard=at).retrieve for at, part in enumerate(columns)]
+    shards = [Shard.from_columns(part, spec=spec, shard=at) for at, part in enumerate(columns)]
     return Searchers(shards, spec, config, signals.tower)
 
 

@@ -16,9 +16,11 @@ from cluster.codec import (
 from cluster.deadline import Deadline
 from cluster.errors import InvalidQuery
 from cluster.local import failed
+from cluster.lookup import LookupQuery, LookupReply
+from cluster.lookup_codec import decode_lookup_reply, encode_lookup_query
 from cluster.probe import ProbeQuery, ProbeReply
 from cluster.probe_codec import decode_probe_reply, encode_probe_query
-from cluster.services import FETCH, PROBE, RANK, RETRIEVE
+from cluster.services import FETCH, LOOKUP, PROBE, RANK, RETRIEVE
 from cluster.transport.channel import Channel
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
@@ -43,6 +45,13 @@ class ShardChannel:
         except InvalidQuery as error:
             return failed(error)
         return self.channel.call(FETCH, body, deadline, partial(decode_fetch_reply, n_rows=len(query.rows)))
+
+    def lookup(self, query: LookupQuery, deadline: Deadline) -> asyncio.Future[LookupReply]:
+        try:
+            body = encode_lookup_query(query)
+        except InvalidQuery as error:
+            return failed(error)
+        return self.channel.call(LOOKUP, body, deadline, partial(decode_lookup_reply, n_keys=len(query.keys)))
 
     def probe(self, query: ProbeQuery, deadline: Deadline) -> asyncio.Future[ProbeReply]:
         try:

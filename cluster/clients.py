@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.deadline import Deadline
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.probe import ProbeQuery, ProbeReply
 from cluster.spec import GenerationSpec
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
@@ -30,6 +31,10 @@ class ShardClient(Protocol):
 
     def fetch(self, query: FetchQuery, deadline: Deadline) -> Awaitable[FetchReply]:
         """Payloads of some of this shard's rows."""
+        ...
+
+    def lookup(self, query: LookupQuery, deadline: Deadline) -> Awaitable[LookupReply]:
+        """Which of some items this shard holds, and their vectors."""
         ...
 
     def probe(self, query: ProbeQuery, deadline: Deadline) -> Awaitable[ProbeReply]:

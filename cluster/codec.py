@@ -116,6 +116,7 @@ def encode_query(query: Query) -> bytes:
             query.group_by,
             tuple([_wire_filter(mark) for mark in query.marks]),
             query.cap,
+            query.named.tobytes(),
         )
     )
 
@@ -142,6 +143,7 @@ def decode_query(body: bytes) -> Query:
         group_by=wire.group_by,
         marks=tuple([_filter_of(mark) for mark in wire.marks]),
         cap=wire.cap,
+        named=ascending(array_of(wire.named, np.int64, "named"), "named"),
     )
     seed_keys.end()
     floats.end()
@@ -151,6 +153,7 @@ def decode_query(body: bytes) -> Query:
 def encode_shard_reply(reply: ShardReply, *, queue_us: float) -> bytes:
     """The reply's bytes, with the time its query waited before the shard saw it."""
     sources = reply.sources
+    n_facts, facts = (0, b"") if reply.facts is None else (reply.facts.shape[1], reply.facts.tobytes())
     return sent_reply(
         WireShardReply(
             reply.generation,
@@ -166,7 +169,9 @@ def encode_shard_reply(reply: ShardReply, *, queue_us: float) -> bytes:
             reply.n_eligible,
             reply.took_us,
             queue_us,
-            *(() if reply.facts is None else (reply.facts.shape[1], reply.facts.tobytes())),
+            n_facts,
+            facts,
+            reply.named.tobytes(),
         )
     )
 
@@ -210,6 +215,7 @@ def decode_shard_reply(body: bytes) -> ShardReply:
         wire.took_us,
         wire.queue_us,
         array_of(wire.facts, np.int64, "facts", len(rows) * wire.n_facts).reshape(-1, wire.n_facts) if wire.n_facts else None,
+        ascending(array_of(wire.named, np.int64, "named"), "named"),
     )
 
 

@@ -100,6 +100,12 @@ class UsersSection(Section):
     timeout_ms: TimeoutMs = 20
     history_max_items: Annotated[int, Field(ge=1, le=10_000)] = 500
     profile_max_values: Annotated[int, Field(ge=1, le=1_000, description="strongest values kept per profile attribute")] = 64
+    session_items: Annotated[
+        int, Field(ge=0, le=100, description="of basket and views, what places a user who has no vector; 0 = none")
+    ] = 20
+    view_weight: Annotated[
+        float, Field(gt=0, le=1, description="what an item viewed counts in that, one in the basket is 1")
+    ] = 0.3
     map_size_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] = 16 << 30
     pool_max_conns: Annotated[int, Field(ge=1, le=1024)] = 32
 
@@ -112,6 +118,10 @@ class MergeSection(Section):
         Mapping[SourceName, Annotated[float, Field(gt=0, le=1000)]],
         Field(description="source -> how much its ranks count in the fusion; 1 if not named"),
     ] = {}
+    session_tops: Annotated[
+        float,
+        Field(gt=0, le=1, description="times the weight of top lists where a user is placed by basket and views alone"),
+    ] = 0.25
     exact_probability: Annotated[
         float, Field(ge=0.5, lt=1, description="that no shard must be asked twice, which sets the rows a shard sends")
     ] = 0.9999

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from cluster.deadline import Deadline
 from cluster.errors import InternalError, OskolokError
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.probe import ProbeQuery, ProbeReply
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
@@ -24,6 +25,8 @@ class LocalShard(Protocol):
     def retrieve(self, query: Query) -> ShardReply: ...
 
     def fetch(self, query: FetchQuery) -> FetchReply: ...
+
+    def lookup(self, query: LookupQuery) -> LookupReply: ...
 
     def probe(self, query: ProbeQuery) -> ProbeReply: ...
 
@@ -52,6 +55,9 @@ class LocalShardClient:
 
     def fetch(self, query: FetchQuery, deadline: Deadline) -> asyncio.Future[FetchReply]:
         return _done(lambda: self._shard.fetch(query), deadline)
+
+    def lookup(self, query: LookupQuery, deadline: Deadline) -> asyncio.Future[LookupReply]:
+        return _done(lambda: self._shard.lookup(query), deadline)
 
     def probe(self, query: ProbeQuery, deadline: Deadline) -> asyncio.Future[ProbeReply]:
         return _done(lambda: self._shard.probe(query), deadline)

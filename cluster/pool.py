@@ -16,6 +16,7 @@ from cluster.channels import RankerChannel, ShardChannel
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, HandshakeRefused, RankerUnavailable, ShardUnavailable, Unavailable
 from cluster.local import failed
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.probe import ProbeQuery, ProbeReply
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
@@ -121,6 +122,15 @@ class ShardReplicas:
                 return only.fetch(query, deadline)
             case replicas:
                 return Retried(lambda replica: replica.fetch(query, deadline), replicas, deadline)
+
+    def lookup(self, query: LookupQuery, deadline: Deadline) -> asyncio.Future[LookupReply]:
+        match self.replicas:
+            case ():
+                return failed(ShardUnavailable(f"{self.name} has no replica"))
+            case (only,):
+                return only.lookup(query, deadline)
+            case replicas:
+                return Retried(lambda replica: replica.lookup(query, deadline), replicas, deadline)
 
     def probe(self, query: ProbeQuery, deadline: Deadline) -> asyncio.Future[ProbeReply]:
         match self.replicas:

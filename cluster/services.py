@@ -20,6 +20,7 @@ from cluster.codec import (
 )
 from cluster.errors import InternalError, InvalidQuery, OskolokError
 from cluster.local import LocalRanker, LocalShard
+from cluster.lookup_codec import decode_lookup_query, encode_lookup_reply
 from cluster.probe_codec import decode_probe_query, encode_probe_reply
 from cluster.side_lane import SideLane
 from cluster.transport.service import Call, Service
@@ -31,13 +32,14 @@ RETRIEVE = 1
 FETCH = 2
 RANK = 3
 PROBE = 4
+LOOKUP = 5
 
 PROBES_MAX = 8
 """Probes of one shard that may wait or run at once: as many as two routers let in (`router.why.IN_FLIGHT_MAX`)."""
 
 
 def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
-    """Serves RETRIEVE and FETCH, one call after the other, and PROBE beside them: a probe scans what a retrieval need not."""
+    """Serves RETRIEVE, FETCH and LOOKUP, one call after the other, and PROBE beside them: it scans what retrieving need not."""
     probing = SideLane("probe", waiting_max=PROBES_MAX)
 
     def retrieve(call: Call) -> bytes:
@@ -48,11 +50,15 @@ def shard_service(lookup: Callable[[str], LocalShard]) -> Service:
         query = decode_fetch_query(call.body)
         return encode_fetch_reply(lookup(query.generation).fetch(query))
 
+    def look_up(call: Call) -> bytes:
+        query = decode_lookup_query(call.body)
+        return encode_lookup_reply(lookup(query.generation).lookup(query))
+
     def probe(call: Call) -> bytes:
         query = decode_probe_query(call.body)
         return encode_probe_reply(lookup(query.query.generation).probe(query))
 
-    methods = {RETRIEVE: retrieve, FETCH: fetch}
+    methods = {RETRIEVE: retrieve, FETCH: fetch, LOOKUP: look_up}
 
     def serve(calls: Sequence[Call]) -> None:
         for call in calls:

@@ -27,13 +27,33 @@ class AttributeSpec(msgspec.Struct, frozen=True):
     kind: AttributeKind
 
 
+class FoldIn(msgspec.Struct, frozen=True):
+    """What places somebody in a space of implicit ALS by a few items, the items' side frozen: `router/session.py` solves it.
+
+    axes: (dim,), the pull of all unobserved pairs towards 0 along each axis, in a basis in which it is diagonal.
+    confidence: of one event.  observed: what a pair's confidence is raised by in its pull towards 1.
+    regularization * (items + unobserved) ** exponent is the ridge of somebody with so many items.
+    """
+
+    axes: tuple[float, ...]
+    confidence: float
+    observed: float
+    regularization: float
+    unobserved: float
+    exponent: float
+
+
 class SpaceSpec(msgspec.Struct, frozen=True):
-    """An embedding space shared by users and items. `recall_target`: what the build calibrated ef_search for."""
+    """An embedding space shared by users and items. `recall_target`: what the build calibrated ef_search for.
+
+    fold_in: None where sessions are not placed by least squares; cosine spaces take the mean of directions.
+    """
 
     name: str
     dim: int
     metric: Metric
     recall_target: float
+    fold_in: FoldIn | None = None
 
 
 class SourceSpec(msgspec.Struct, frozen=True):

@@ -56,6 +56,9 @@ class RankTrainSection(Section):
     sampled_negatives: Annotated[
         float, Field(ge=0, le=100, description="random items to learn from beside the candidates, for each item bought")
     ] = 0.0
+    stranger_share: Annotated[
+        Fraction, Field(description="of n_users, who are learnt from a second time as strangers with a basket")
+    ] = 0.25
     losses: Annotated[
         tuple[Loss, ...],
         Field(

@@ -126,7 +126,8 @@ class Query:
     seeds: by name, "history", "basket" and the record's further ones.  profile: as in the user record.
     include: item keys that are candidates if they are eligible, proposed by a source or not; ascending and unique.
     group_by: category attributes, and marks: filters, of which the slate must know what each candidate has of them;
-    replies then carry `facts`.  cap: at most this many of a source's hits have one value of the first attribute of
+    replies then carry `facts`.  named: item keys that the request names, of which each shard says which it has; ascending and
+    unique.  cap: at most this many of a source's hits have one value of the first attribute of
     `group_by`, the others are left out (`cluster/capping.py`); 0 = no cap.
     """
 
@@ -141,10 +142,12 @@ class Query:
     group_by: tuple[str, ...] = ()
     marks: tuple[Filter, ...] = ()
     cap: int = 0
+    named: Keys = field(default_factory=lambda: NO_KEYS)
 
     def __post_init__(self) -> None:
         _check(self.exclude, INT64, "exclude")
         _check(self.include, INT64, "include")
+        _check(self.named, INT64, "named")
         assert self.cap == 0 or self.group_by, "a cap needs an attribute whose groups it caps"
         for vector in self.vectors.values():
             _check(vector, FLOAT32, "vector")
@@ -181,6 +184,7 @@ class ShardReply:
     n_eligible: items of this shard that pass filter and exclusions, exactly.
     facts: (m, G + M) int64: for each attribute of the query's `group_by` the `cluster.partition.item_key` of the candidate's
     value, so that a value has the same code in every shard, 0 where it has none; then for each of its `marks` 1 or 0.
+    named: of the query's named keys those that this shard has, eligible or not, in their order.
     """
 
     generation: str
@@ -194,8 +198,10 @@ class ShardReply:
     took_us: float
     queue_us: float = 0.0
     facts: NDArray[np.int64] | None = None
+    named: Keys = field(default_factory=lambda: NO_KEYS)
 
     def __post_init__(self) -> None:
+        _check(self.named, INT64, "named")
         _check(self.rows, INT32, "rows")
         _check(self.keys, INT64, "keys", len(self.rows))
         _check_facts(self.facts, len(self.rows))

@@ -56,6 +56,7 @@ class WireQuery(msgspec.Struct, array_like=True):
     group_by: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
     marks: Annotated[tuple[WireFilter, ...], Meta(max_length=64)] = ()
     cap: Count = 0
+    named: bytes = b""
 
 
 class WireHits(msgspec.Struct, array_like=True):
@@ -84,6 +85,7 @@ class WireShardReply(msgspec.Struct, array_like=True):
     queue_us: float
     n_facts: Count = 0
     facts: bytes = b""
+    named: bytes = b""
 
 
 class WireFetchQuery(msgspec.Struct, array_like=True):

@@ -133,6 +133,7 @@ def _explained(answer: Recommendation) -> ExplainBody:
         rank=answer.rank,
         slate=answer.slate,
         kept=answer.kept,
+        unknown_items=answer.unknown_items,
     )
 
 

@@ -181,7 +181,7 @@ class SourceRow(Struct, frozen=True):
 
 
 class ExplainBody(Struct, frozen=True):
-    """What happened on the way, if asked for."""
+    """What happened on the way, if asked for. unknown_items: those the request names and the catalogue does not have."""
 
     funnel: tuple[FunnelRow, ...]
     sources: tuple[SourceRow, ...]
@@ -191,6 +191,7 @@ class ExplainBody(Struct, frozen=True):
     kept: Annotated[bool, Meta(description="whether the request is kept for replay; observability.replay_asked_per_s are")] = (
         False
     )
+    unknown_items: tuple[Id, ...] = ()
 
 
 class RecommendationBody(Struct, frozen=True):

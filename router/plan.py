@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
+from types import MappingProxyType
 
 import numpy as np
 
-from cluster.config import TopsSource
-from cluster.errors import InvalidQuery
-from cluster.partition import ItemId, item_keys
+from cluster.config import MergeSection, TopsSource
 from cluster.ranking import ranking_of
 from cluster.source_sections import PLAYLIST
 from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Affinity, Ask, Floats, Keys, Query, Seeds, UserRecord
 from router.certificate import rows_per_shard
+from router.named import named_by, unique
 from router.offers import Lists, Offer, Offers, offers_of
 from router.request import Degradation, Request
 from router.sections import RouterSections
@@ -70,8 +70,10 @@ def plan(
     sections: RouterSections,
     *,
     tower: UserTower | None = None,
+    session: Mapping[str, Floats] = MappingProxyType({}),
 ) -> Plan:
     """The plan for a user the store knows (`record`) or not (None). tower: the generation's, if it has one and it is loaded.
+    session: by space, where the session puts somebody of whom the store has no vector (`router/session.py`).
 
     Some source that promises min(k, eligible) is asked for `demand(k)` or more, whatever the configured budgets are, so
     that neither a small budget nor a narrow filter makes a short slate. Raises InvalidQuery for an id of another type
@@ -79,13 +81,11 @@ def plan(
     """
     config = sections.sources
     offers = offers_of(spec, config)
-    excluded = _keys(request.exclude_item_ids, spec, "/exclude_item_ids")
-    basket = _unique(_keys(request.basket, spec, "/context/basket"))
-    viewed = _first_ones(_keys(request.viewed, spec, "/context/viewed"))
-    seeds = seed_sets(record, basket=basket, viewed=viewed, half_weight_items=config.viewed.half_weight_items)
-    vectors = with_tower(usable_vectors(record, offers.dims), tower, seeds, record)
+    items = named_by(request, spec)
+    seeds = seed_sets(record, items, half_weight_items=config.viewed.half_weight_items)
+    vectors = with_tower({**session, **usable_vectors(record, offers.dims)}, tower, seeds, record)
     seen = record.history.keys if record is not None and sections.slate.exclude_seen else NO_KEYS
-    exclude = _unique(excluded, basket, seen)
+    exclude = unique(items.excluded, items.basket, seen)
     profile = record.profile if record is not None else {}
 
     wants = _top_lists(offers, config.tops, vectors, profile)
@@ -96,6 +96,7 @@ def plan(
     wants += [_Want(offer, offer.k) for offer in offers.item_lists if offer.source.seeds in seeds]
     wants += [_Want(offer, offer.k) for offer in offers.quorums if spec.quorum in profile]
     pins = pins_of(request, sections.slate, spec) if request.pins or sections.slate.pins else {}
+    pinned = np.array(list(pins.values()), np.int64)
     needed = min(demand(request.k), spec.n_items)
     budgets = _budgets(wants, needed, spec.n_items)
 
@@ -112,10 +113,10 @@ def plan(
         profile=profile,
         group_by=sections.slate.group_by,
         marks=sections.slate.marks,
-        include=_unique(np.array(list(pins.values()), np.int64)) if pins else NO_KEYS,
+        include=unique(pinned),
+        named=unique(items.excluded, items.basket, items.viewed, *([pinned] if request.pins else [])),
         cap=_pushed_cap(wants, spec, sections) if sections.slate.group_by and len(wants) == 1 and not pins else 0,
     )
-    weights = sections.merge.weights
     return Plan(
         query,
         budgets=budgets,
@@ -123,7 +124,7 @@ def plan(
         n_candidates=max(sections.merge.n_light, demand(request.k)),
         degraded=_degraded(offers, wants, vectors, record, unknown=unknown),
         pins=pins,
-        weights=tuple([weights.get(w.offer.source.name, 1.0) for w in wants]) if weights else (),
+        weights=_weights(wants, sections.merge, by_session=bool(session)),
     )
 
 
@@ -131,7 +132,7 @@ def deeper(plan: Plan, spec: GenerationSpec, known: Keys, *, shortage: int) -> P
     """A second plan, for `shortage` items beyond the `known` ones: the sources that promise k, every shard in full."""
     asks = tuple(a for a in plan.query.asks if (s := spec.source(a.source)) is not None and s.promises_k)
     budgets = (demand(shortage),) * len(asks)
-    query = replace(plan.query, asks=_with_k(asks, budgets), exclude=_unique(plan.query.exclude, known), cap=0)
+    query = replace(plan.query, asks=_with_k(asks, budgets), exclude=unique(plan.query.exclude, known), cap=0)
     return Plan(query, budgets, budgets, demand(shortage), ())
 
 
@@ -198,6 +199,21 @@ def _named_lists(offers: Offers, playlists: tuple[str, ...]) -> tuple[list[_Want
     return [_Want(offer, offer.k, lists) for offer in offers.named if lists], len(lists) < len(names)
 
 
+def _weights(wants: list[_Want], section: MergeSection, *, by_session: bool) -> tuple[float, ...]:
+    """How much each counts in the merge, all alike if empty. by_session: what the session says must not drown in what everybody
+    buys, of which there are many lists.
+    """
+    if not section.weights and not by_session:
+        return ()
+    popular = section.session_tops if by_session else 1.0
+    return tuple(
+        [
+            section.weights.get(want.offer.source.name, 1.0) * (popular if want.offer.source.kind == "tops" else 1.0)
+            for want in wants
+        ]
+    )
+
+
 def _seeds(offers: Offers, seeds: Mapping[str, Seeds], exclude: Keys) -> list[_Want]:
     """The seeds themselves, as far as they may be proposed."""
     wants = []
@@ -221,34 +237,6 @@ def _budgets(wants: list[_Want], needed: int, n_items: int) -> tuple[int, ...]:
         largest = max(promising, key=lambda want: want.k)
         largest.k = max(largest.k, needed)
     return tuple([min(want.k, n_items) for want in wants])
-
-
-def _keys(ids: tuple[ItemId, ...], spec: GenerationSpec, pointer: str) -> Keys:
-    """The ids' keys, aligned with them."""
-    if not ids:
-        return NO_KEYS
-    expected = str if spec.id_type == "string" else int
-    if set(map(type, ids)) != {expected}:
-        at, item_id = next((at, item_id) for at, item_id in enumerate(ids) if type(item_id) is not expected)
-        raise InvalidQuery(f"item id {item_id!r} is no {spec.id_type}", field=f"{pointer}/{at}", allowed=spec.id_type)
-    return item_keys(ids)
-
-
-def _unique(*parts: Keys) -> Keys:
-    """All keys of the parts, ascending and unique. Half the price of `np.unique` for a few hundred."""
-    keys = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    if len(keys) < 2:
-        return keys
-    keys = np.sort(keys)
-    is_first = keys[1:] != keys[:-1]
-    return keys if is_first.all() else np.concatenate((keys[:1], keys[1:][is_first]))
-
-
-def _first_ones(keys: Keys) -> Keys:
-    """Each key where it stands first."""
-    if len(set(keys.tolist())) == len(keys):
-        return keys
-    return keys[np.sort(np.unique(keys, return_index=True)[1])]
 
 
 def _with_k(asks: tuple[Ask, ...], budgets: tuple[int, ...]) -> tuple[Ask, ...]:

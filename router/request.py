@@ -19,14 +19,17 @@ Circumstance = Literal[
     "unknown_user",
     "no_user_vector",
     "unknown_playlist",
+    "unknown_item",
+    "pin_refused",
     "cap_relaxed",
     "quota_missed",
 ]
 """Why an answer is less than it could be although everything works: the user, the request or the catalogue did not allow more.
 
 unknown_user: the store has no such user.  no_user_vector: the user is known, but not in a space that is searched.
-unknown_playlist: a playlist was named that is not there.  cap_relaxed: a group has more places than its cap, because nothing
-else was left.  quota_missed: a quota has too few or too many places, likewise.
+unknown_playlist: a playlist was named that is not there.  unknown_item: the request names items that the catalogue does not
+have, and is answered as if it did not.  pin_refused: an item that the request pins may not be shown.  cap_relaxed: a group has
+more places than its cap, because nothing else was left.  quota_missed: a quota has too few or too many places, likewise.
 """
 
 Fault = Literal[
@@ -196,7 +199,7 @@ class Recommendation:
 
     degraded: unique, in the order in which they happened.  timings_ms: by stage, and "total".  exact_merge: the exact
     sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards, sources,
-    rank, slate: filled if explained; rank only if a ranker was asked.  kept: whether it goes to the replay log.
+    rank, slate, unknown_items: filled if explained; rank only if a ranker was asked.  kept: whether it goes to the replay log.
     """
 
     items: tuple[SlateItem, ...]
@@ -212,3 +215,4 @@ class Recommendation:
     rank: RankTrace | None = None
     slate: SlateTrace | None = None
     kept: bool = False
+    unknown_items: tuple[str | int, ...] = ()

@@ -24,6 +24,7 @@ from router.fill import fill
 from router.funnel import Funnel
 from router.hydrate import hydrate
 from router.ids import in_the_catalogues_ids
+from router.named import known_part, unknown_among
 from router.observer import Observer, Silent
 from router.plan import plan
 from router.quality import Quality
@@ -32,6 +33,8 @@ from router.request import Degradation, Recommendation, Request
 from router.retrieve import not_proposed, retrieve
 from router.search import certified_merge
 from router.sections import RouterSections
+from router.session import session_vectors
+from router.slate.pins import refuses_pins
 from router.slate.rules import RulesInForce
 from router.slate.shape import shape
 from router.trail import Keep, Recorder, Trail
@@ -113,18 +116,21 @@ class Router:
         deadline.check("hydrate")
         looking_up = deadline.sooner(min(config.users.timeout_ms, deadline.remaining_ms() * _HYDRATE_SHARE))
         user = await hydrate(request.user_id, spec.id, self._users, looking_up)
-        planned = plan(request, user.record, spec, config, tower=self._tower_of(spec.id))
+        session = await session_vectors(request, user.record, fleet, config, looking_up)
+        planned = plan(request, user.record, spec, config, tower=self._tower_of(spec.id), session=session)
         funnel.done("hydrate", 1, int(user.record is not None), degraded=(*user.degraded, *planned.degraded))
 
         deadline.check("retrieve")
         searching = deadline.sooner(deadline.remaining_ms() * config.deadline.retrieve_share)
         answers = await retrieve(planned.query, range(spec.n_shards), fleet, searching)
+        request, unknown_items = known_part(request, unknown_among(planned.query.named, answers.got, spec.n_shards))
+        unknown_words: list[Degradation] = ["unknown_item"] if unknown_items else []
         funnel.done(
             "retrieve",
             spec.n_items,
             sum(len(reply.keys) for reply in answers.got.values()),
             removed=not_proposed(answers.got, spec),
-            degraded=_shard_degradations(answers.missed),
+            degraded=(*_shard_degradations(answers.missed), *unknown_words),
         )
         asked = [ask.source for ask in planned.query.asks]
         required = config.deadline.min_coverage if request.min_coverage is None else request.min_coverage
@@ -161,12 +167,13 @@ class Router:
         rules, skipped = self._rules.of(spec)
         shaped = await shape(candidates, ranked, request, plan=planned, rules=rules, fleet=fleet, deadline=deadline)
         slate = shaped.slate
+        refused: list[Degradation] = ["pin_refused"] if refuses_pins(request, candidates) else []
         funnel.done(
             "slate",
             len(candidates),
             min(request.k, len(slate)),
             removed=slate.removed,
-            degraded=(*skipped, *shaped.degraded),
+            degraded=(*skipped, *refused, *shaped.degraded),
         )
 
         deadline.check("fill")
@@ -196,6 +203,7 @@ class Router:
             rank=ranked.trace if explained else None,
             slate=slate_trace(filled, rules, seed=shaped.seed) if explained else None,
             kept=keep is not None,
+            unknown_items=unknown_items if explained else (),
         )
         if keep is not None:
             missed = {**answers.missed, **filled.missed}

@@ -8,25 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.types import Floats, Keys, Seeds, UserRecord
+from router.named import Named
 
 _HALVINGS_MAX = 100.0  # 2^-100 is still a float32 above 0
 
 
-def seed_sets(record: UserRecord | None, *, basket: Keys, viewed: Keys, half_weight_items: float) -> dict[str, Seeds]:
+def seed_sets(record: UserRecord | None, items: Named, *, half_weight_items: float) -> dict[str, Seeds]:
     """The seed sets by name, none of them empty.
 
-    basket: of the request, unique.  viewed: of the request, unique and newest first; an item weighs half of one that was viewed
-    `half_weight_items` later, and what the store knows of earlier views follows in the same manner.
+    items: what the request names. An item viewed weighs half of one that was viewed `half_weight_items` later, and what the
+    store knows of earlier views follows in the same manner.
     """
     sets: dict[str, Seeds] = {}
     if record is not None:
         if len(record.history.keys):
             sets["history"] = record.history
         sets |= {name: seeds for name, seeds in record.seeds.items() if len(seeds.keys)}
-    if len(basket):
-        sets["basket"] = Seeds(basket, np.ones(len(basket), np.float32), np.zeros(len(basket), np.float32))
-    if len(viewed):
-        sets["viewed"] = _viewed(viewed, sets.get("viewed"), half_weight_items)
+    if n_items := len(items.basket):
+        sets["basket"] = Seeds(items.basket, np.ones(n_items, np.float32), np.zeros(n_items, np.float32))
+    if len(items.viewed):
+        sets["viewed"] = _viewed(items.viewed, sets.get("viewed"), half_weight_items)
     return sets
 
 

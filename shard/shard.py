@@ -1,7 +1,7 @@
 """One shard of the catalogue: here is a query, what are your best candidates, and how much more is there?
 
-`retrieve` runs the asked sources under one mask, unites their hits and adds match features; `fetch` shows the final rows. It
-knows nothing of other shards, of merging, or of how queries arrive.
+`retrieve` runs the asked sources under one mask, unites their hits and adds match features; `fetch` shows the final rows, and
+`lookup` tells where items stand that a request names. It knows nothing of other shards, of merging, or of how queries arrive.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from cluster.capping import within_cap
 from cluster.errors import GenerationMismatch, InvalidQuery
 from cluster.generation import Generation
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.order import require_finite
 from cluster.partition import item_keys
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.spec import GenerationSpec
-from cluster.types import Ask, FetchQuery, FetchReply, Filter, Keys, Query, Rows, ShardReply, SourceHits
+from cluster.types import NO_KEYS, Ask, FetchQuery, FetchReply, Filter, Keys, Query, Rows, ShardReply, SourceHits
 from shard.attributes import CategoryColumn
 from shard.columns import ShardColumns
 from shard.eligible import Eligible
@@ -128,6 +129,7 @@ class Shard:
             n_items=len(self),
             n_eligible=eligible.count,
             facts=self._facts(query, rows) if query.group_by or query.marks else None,
+            named=query.named[located(self.columns.keys, query.named)[1]] if len(query.named) else NO_KEYS,
             took_us=_us_since(began),
         )
 
@@ -144,6 +146,19 @@ class Shard:
             eligible=self.filters.mask(query.filter).bits.take(rows),
             vectors=self._vectors(query.vectors, rows) if query.vectors else None,
         )
+
+    def lookup(self, query: LookupQuery) -> LookupReply:
+        """Which of some items are here, and their vectors. Raises GenerationMismatch or InvalidQuery."""
+        self._require_generation(query.generation)
+        rows, which = located(self.columns.keys, query.keys)
+        known = np.zeros(len(query.keys), np.bool_)
+        known[which] = True
+        vectors = {}
+        for space in query.spaces:
+            found = self._vectors(space, rows.astype(np.int32))
+            vectors[space] = np.zeros((len(known), found.shape[1]), np.float32)
+            vectors[space][which] = found
+        return LookupReply(self.generation, known, vectors)
 
     def probe(self, query: ProbeQuery) -> ProbeReply:
         """How one item of this shard, or of another, stands under a query. Raises GenerationMismatch or InvalidQuery."""

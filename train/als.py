@@ -30,7 +30,7 @@ from scipy import sparse
 
 from cluster.config import AlsSection
 from train.fixed_side import FixedSide, ridge
-from train.row_blocks import Matrix, gram
+from train.row_blocks import Matrix, gram, times
 
 ROWS_TOLERANCE = 1e-5  # of an exact half-sweep: norm of the error, relative
 SCORES_TOLERANCE = 1e-3  # of a fit by exact sweeps: any w_u·h_i, which lie about 0 to 1
@@ -88,6 +88,12 @@ def sweeps(confidence: sparse.csr_array, section: AlsSection, *, seed: int, star
         fixed = FixedSide.of(users, section)
         items, users = fixed.solve_rotated(by_item, start=items), fixed.rotated
         yield Factors(users, items)
+
+
+def in_eigenbasis(factors: Factors, section: AlsSection) -> Factors:
+    """The same inner products in coordinates in which the Gram matrix of the items is diagonal: what `FoldIn` relies on."""
+    side = FixedSide.of(factors.items, section)
+    return Factors(times(factors.users, side.basis), side.rotated)
 
 
 def solve_rows(pairs: sparse.csr_array, fixed: Matrix, section: AlsSection, *, start: Matrix | None = None) -> Matrix:

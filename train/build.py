@@ -85,7 +85,9 @@ def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -
     for at, moment in enumerate(split.training, 1):
         past = learn(stages, source, config, moment=f"training-{at}", as_of=moment)
         sampled = section.sampled_negatives
-        rows = candidate_rows(stages, source, config, past, n_users=section.n_users, sampled_negatives=sampled)
+        rows = candidate_rows(
+            stages, source, config, past, n_users=section.n_users, sampled_negatives=sampled, strangers=section.stranger_share
+        )
         learning.append(rows)
     if section.logged:
         learning.append(logged_requests(stages, source, config, columns_of(*learning), until=split.judging))

@@ -8,6 +8,11 @@ from scipy import sparse
 from cluster.config import AlsSection
 
 
+def event_confidence(section: AlsSection) -> float:
+    """Of one fresh event on an item of mean popularity: what a session's item counts, `confidences` of whose count is 1."""
+    return section.alpha if section.confidence == "linear" else section.alpha * float(np.log1p(1 / section.epsilon))
+
+
 def confidences(counts: sparse.csr_array, section: AlsSection) -> sparse.csr_array:
     """(n_users, n_items) float32 confidences > 0, at the pairs of `counts` > 0, float32.
 

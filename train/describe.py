@@ -13,7 +13,7 @@ from train.signals import Signals
 def space_specs(signals: Signals, config: Config) -> tuple[SpaceSpec, ...]:
     """The spaces, of which not every one need be searched: their vectors also make match features."""
     return tuple(
-        SpaceSpec(name, space.dim, space.metric, config.sources.of_space(name).recall_target)
+        SpaceSpec(name, space.dim, space.metric, config.sources.of_space(name).recall_target, space.fold_in)
         for name, space in signals.spaces.items()
     )
 

@@ -104,7 +104,7 @@ def past(
         folders = cut(stages, signals, config, learned)
         with _published(signals, config, folders, storage / MOMENT) as generation:
             spec = generation.spec
-            shards = [Shard.load(generation, shard).retrieve for shard in range(spec.n_shards)]
+            shards = [Shard.load(generation, shard) for shard in range(spec.n_shards)]
             yield Past(signals, Searchers(shards, spec, config, signals.tower))
 
 

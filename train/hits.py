@@ -22,7 +22,7 @@ from router.plan import Plan, demand, plan
 from router.request import Request
 from router.sections import RouterSections
 from router.user_tower import UserTower
-from train.ranking_rows import Retrieve
+from train.searchable import Searchable, session_here
 from train.visits import Visit
 
 UNION = "union"
@@ -53,24 +53,26 @@ class Searchers:
     tower: the generation's user tower, if it has one.
     """
 
-    shards: Sequence[Retrieve]
+    shards: Sequence[Searchable]
     spec: GenerationSpec
     config: Config
     tower: UserTower | None = None
 
     def plan(self, request: Request, record: UserRecord | None) -> Plan:
         """As the router plans it."""
-        return plan(request, record, self.spec, RouterSections.of(self.config), tower=self.tower)
+        sections = RouterSections.of(self.config)
+        session = session_here(request, record, self.shards, self.spec, sections)
+        return plan(request, record, self.spec, sections, tower=self.tower, session=session)
 
     def merged(self, planned: Plan) -> tuple[Merged, list[ShardReply]]:
         """The certified merge and the replies it is made of; a shard that held back is asked again, as the router does."""
         constant = self.config.merge.rrf_rank_constant
-        replies = [retrieve(planned.query) for retrieve in self.shards]
+        replies = [shard.retrieve(planned.query) for shard in self.shards]
         merged = merge(replies, planned, self.spec, rank_constant=constant)
         if merged.uncertified:
             full = planned.in_full()
             for shard in merged.uncertified:
-                replies[shard] = self.shards[shard](full)
+                replies[shard] = self.shards[shard].retrieve(full)
             merged = merge(replies, planned, self.spec, rank_constant=constant)
         assert merged.exact, f"{self.spec.id}: a merge of every shard's full lists is not certified"
         return merged, replies

@@ -9,7 +9,7 @@ Who asks for what is `train/visits.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cluster.config import Config
 from cluster.order import top_k
 from cluster.spec import GenerationSpec
-from cluster.types import Keys, Query, ShardReply
+from cluster.types import Keys
 from ranker.features import Features, assemble
 from ranker.model import Model
 from router.merge import merge
@@ -28,12 +28,11 @@ from router.rank import rank_query
 from router.sections import RouterSections
 from train.event_log import DAY_S, EventLog
 from train.metrics import mean
+from train.searchable import Searchable, session_here
 from train.signals import Signals
-from train.visits import BASKET_ITEMS, past_visits
+from train.visits import Visit
 
 _ARRAYS = ("features", "labels", "keys", "starts", "n_bought", "users")
-
-Retrieve = Callable[[Query], ShardReply]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,33 +142,33 @@ def sample_users(log: EventLog, *, after: int, days: int, n_max: int, seed: int)
 def ranking_rows(
     signals: Signals,
     spec: GenerationSpec,
-    retrieve: Retrieve,
+    shard: Searchable,
     config: Config,
     *,
     users: NDArray[np.int64],
-    label_days: int,
-    basket_items: int = BASKET_ITEMS,
+    visits: Iterable[Visit],
     sampled_negatives: float = 0.0,
     on_user: Callable[[int], None] = lambda n_users: None,
 ) -> RankingRows:
-    """Rows for `users`, positions in the log, whose labels are their events in the days after the signals' moment.
+    """Rows for `users`, positions in the log, and a visit of each; labels are what it says is wanted.
 
-    signals, spec, retrieve: of one moment and one shard.  basket_items: how many there are at most in a basket.
-    sampled_negatives: so many random items for each wanted one are candidates too, found by a source or not, and tell what
+    signals, spec, shard: of one moment and one shard.  sampled_negatives: so many random items for each wanted one are
+    candidates too, found by a source or not, and tell what
     the rest of the catalogue looks like.  `on_user` is told how many users are done. Users whose candidates are none, who
     wanted nothing beyond their basket, and under `slate.exclude_seen` purchases of what was seen before, are left out.
     """
     sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
     rows = [RankingRows.none(len(spec.features.columns()))]
-    visits = past_visits(signals, spec, config, users=users, label_days=label_days, basket_items=basket_items)
     for n_done, (user, visit) in enumerate(zip(users.tolist(), visits, strict=True), 1):
-        planned = plan(visit.request, visit.record, spec, sections, tower=signals.tower)
+        session = session_here(visit.request, visit.record, (shard,), spec, sections)
+        planned = plan(visit.request, visit.record, spec, sections, tower=signals.tower, session=session)
         n_sampled = round(sampled_negatives * len(visit.wanted))
         if n_sampled:
             rng = np.random.default_rng((seed, user))
             sampled = np.setdiff1d(rng.choice(catalogue.keys, n_sampled), planned.query.exclude)
             planned = replace(planned, query=replace(planned.query, include=sampled))
-        candidates = merge([retrieve(planned.query)], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
+        reply = shard.retrieve(planned.query)
+        candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
         if len(candidates) and len(wanted):
             query = rank_query(candidates, visit.request, visit.record, spec, config.ranker)

@@ -16,7 +16,7 @@ from cluster.source_sections import PLAYLIST
 from cluster.spec import SourceSpec
 from cluster.types import UserRecord
 from router.user_tower import UserTower
-from train.als import Factors
+from train.als import Factors, in_eigenbasis
 from train.als_resume import fit_resumable
 from train.catalogue import Catalogue
 from train.cold_items import place_cold_items
@@ -30,7 +30,7 @@ from train.positives import positives
 from train.quorum import Quorum
 from train.seed_sets import SeedSet, favourites, viewed
 from train.source_specs import source_specs, tops_kinds
-from train.spaces import ALS, CONTENT, TWO_TOWER, SpaceVectors, content_space
+from train.spaces import ALS, CONTENT, TWO_TOWER, SpaceVectors, als_space, content_space
 from train.tops import TopList, bought_by_window, make_tops
 from train.two_tower import TwoTower
 from train.user_table import UserTable
@@ -119,7 +119,8 @@ def fit_vectors(
         section = section.model_copy(update={"n_sweeps": section.warm_sweeps})
     pairs = interactions(log, as_of=as_of, half_life_days=config.train.half_life_days)
     confidence = confidences(pairs.matrix(pairs.weights), section)
-    factors = fit_resumable(confidence, section, seed=seed, kept=kept, start=start, on_sweep=on_sweep)
+    fitted = fit_resumable(confidence, section, seed=seed, kept=kept, start=start, on_sweep=on_sweep)
+    factors = in_eigenbasis(fitted, section)
     items = place_cold_items(factors.items, catalogue, config.catalog.category, seed=seed)
     return Factors(factors.users, items)
 
@@ -143,7 +144,7 @@ def make_signals(
     users = user_features(log, pairs, catalogue, factors.users, windows_days=windows)
     if declared is not None:
         users = users.beside(*declared.features(log.user_ids))
-    spaces = {ALS: SpaceVectors("ip", factors.items, factors.users)} if log.has_purchases else {}
+    spaces = {ALS: als_space(factors, pairs, config.train.als)} if log.has_purchases else {}
     if catalogue.content is not None and config.sources.content.enabled:
         spaces[CONTENT] = content_space(catalogue.content, pairs)
     if towers is not None:

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.spec import Metric
+from cluster.config import AlsSection
+from cluster.spec import FoldIn, Metric
 from shard.space import normalised
+from train.als import Factors
+from train.confidence import event_confidence
 from train.interactions import Interactions
+from train.row_blocks import gram
 
 ALS, CONTENT, TWO_TOWER = "als", "content", "two_tower"
 
@@ -23,15 +27,35 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpaceVectors:
-    """items: (n_items, dim) float32.  users: (n_users, dim) float32, zeros for a user who has no place there."""
+    """items: (n_items, dim) float32.  users: (n_users, dim) float32, zeros for a user who has no place there.
+
+    fold_in: what places users in it whom the build did not know, None where least squares do not.
+    """
 
     metric: Metric
     items: Floats
     users: Floats
+    fold_in: FoldIn | None = None
 
     @property
     def dim(self) -> int:
         return int(self.items.shape[1])
+
+
+def als_space(factors: Factors, pairs: Interactions, section: AlsSection) -> SpaceVectors:
+    """factors: in the eigenbasis of the items that were bought. Items that never were have no part in the pull towards 0."""
+    bought = np.zeros(len(factors.items), bool)
+    bought[pairs.items] = True
+    axes = section.unobserved_weight * np.diag(gram(np.asarray(factors.items[bought])))
+    fold_in = FoldIn(
+        axes=tuple(axes.tolist()),
+        confidence=float(event_confidence(section)),
+        observed=section.unobserved_weight if section.observed == "replaces" else 0.0,
+        regularization=section.regularization,
+        unobserved=section.unobserved_weight * int(np.count_nonzero(bought)),
+        exponent=section.frequency_exponent,
+    )
+    return SpaceVectors("ip", factors.items, factors.users, fold_in)
 
 
 def content_space(vectors: Floats, pairs: Interactions) -> SpaceVectors:

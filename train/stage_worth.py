@@ -108,7 +108,7 @@ def measure_stages(
 
 def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit: Callable[[], None]) -> None:
     shard, models, spec = asked.shard, asked.models, asked.shard.spec
-    searchers = Searchers((shard.retrieve,), spec, config, asked.tower)
+    searchers = Searchers((shard,), spec, config, asked.tower)
     rules, _ = RulesInForce(RouterSections.of(config).slate).of(spec)
     fleet = Fleet(1, spec, (LocalShardClient(shard),), None)
     # Not a Runner, whose run() sets the handler of SIGINT anew each time and so spells out the arrays of a request: 10 ms.

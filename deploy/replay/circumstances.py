@@ -11,6 +11,7 @@ from cluster.clients import Fleet, ShardClient
 from cluster.deadline import Deadline
 from cluster.errors import ShardUnavailable
 from cluster.local import failed
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.partition import item_keys
 from cluster.probe import ProbeQuery, ProbeReply
 from cluster.types import FetchQuery, FetchReply, Query, ShardReply
@@ -50,6 +51,9 @@ class ShardAsThen:
     async def _without_gone(self, query: FetchQuery, deadline: Deadline) -> FetchReply:
         reply = await self.client.fetch(query, deadline)
         return replace(reply, eligible=reply.eligible & ~np.isin(item_keys(reply.item_ids), self.logged.gone))
+
+    def lookup(self, query: LookupQuery, deadline: Deadline) -> Awaitable[LookupReply]:
+        return self.client.lookup(query, deadline)
 
     def probe(self, query: ProbeQuery, deadline: Deadline) -> Awaitable[ProbeReply]:
         return self.client.probe(query, deadline)

@@ -6,6 +6,7 @@ from cluster.errors import InvalidQuery
 from cluster.partition import item_key
 from cluster.slate_sections import SlateSection
 from cluster.spec import GenerationSpec
+from cluster.types import Candidates
 from router.request import Request
 
 
@@ -35,3 +36,8 @@ def pins_of(request: Request, section: SlateSection, spec: GenerationSpec) -> di
         if fixed.position <= request.k and fixed.position - 1 not in pins and key not in pins.values():
             pins[fixed.position - 1] = key
     return pins
+
+
+def refuses_pins(request: Request, candidates: Candidates) -> bool:
+    """Whether an item that the request pins is not among the candidates: it may not be shown, or its owner did not answer."""
+    return any(item_key(pin.item_id) not in candidates.keys for pin in request.pins)

@@ -177,7 +177,7 @@ f32 = np.float32
     ],
 )
 def test_queries_that_ask_the_impossible_are_invalid(body: bytes, complaint: str) -> None:
-    decode = {13: codec.decode_query, 4: codec.decode_fetch_query, 11: codec.decode_rank_query}[len(msgpack.unpackb(body))]
+    decode = {14: codec.decode_query, 4: codec.decode_fetch_query, 11: codec.decode_rank_query}[len(msgpack.unpackb(body))]
     with pytest.raises(InvalidQuery, match=complaint):
         decode(body)
 

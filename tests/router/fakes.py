@@ -17,6 +17,7 @@ from cluster.capping import within_cap
 from cluster.clients import Fleet, RankerClient, ShardClient
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError, ShardLoading, ShardUnavailable
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.order import top_k
 from cluster.partition import item_key, item_keys, shard_of
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
@@ -140,6 +141,12 @@ class FixedShard:
             c.vectors()[items] if query.vectors else None,
         )
 
+    async def lookup(self, query: LookupQuery, deadline: Deadline) -> LookupReply:
+        mine = {int(self.catalogue.keys[item]): item for item in self.items}
+        items = np.array([mine.get(key, -1) for key in query.keys.tolist()], np.int64)
+        vectors = np.where((items >= 0)[:, None], self.catalogue.vectors()[items], np.float32(0))
+        return LookupReply(query.generation, items >= 0, dict.fromkeys(query.spaces, vectors))
+
     def answer(self, query: Query) -> ShardReply:
         c = self.catalogue
         keys = c.keys[self.items]
@@ -179,6 +186,7 @@ class FixedShard:
             n_eligible=int(eligible.sum()),
             took_us=1.0,
             facts=self._facts(query)[union] if query.group_by or query.marks else None,
+            named=query.named[np.isin(query.named, keys)],
         )
 
     def _scores(self, source: str, query: Query) -> Floats:
@@ -207,6 +215,9 @@ class Wrapped:
 
     def fetch(self, query: FetchQuery, deadline: Deadline) -> Awaitable[FetchReply]:
         return self.inner.fetch(query, deadline)
+
+    def lookup(self, query: LookupQuery, deadline: Deadline) -> Awaitable[LookupReply]:
+        return self.inner.lookup(query, deadline)
 
 
 class SlowShard(Wrapped):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.types import NO_KEYS, Keys, Seeds
+from router.named import Named
 from router.taste import seed_sets, usable_vectors, without_excluded
 from tests.router.fakes import user
 
@@ -32,7 +33,7 @@ def test_how_many_seeds_are_not_excluded(mine: list[int], excluded: list[int]) -
 def test_views_of_now_come_before_those_of_before_and_nothing_is_lost(now: list[int], before: list[int], half: float) -> None:
     weights = sorted(np.linspace(1, 9, len(before)).tolist(), reverse=True)
     record = replace(user(), seeds={"viewed": seeds(before, weights)})
-    sets = seed_sets(record, basket=NO_KEYS, viewed=keys(now), half_weight_items=half)
+    sets = seed_sets(record, Named(NO_KEYS, NO_KEYS, keys(now)), half_weight_items=half)
     if not now and not before:
         assert sets == {}
         return
@@ -44,9 +45,9 @@ def test_views_of_now_come_before_those_of_before_and_nothing_is_lost(now: list[
 
 def test_sets_without_items_are_no_sets() -> None:
     record = replace(user(), seeds={"favourites": seeds([]), "positives": seeds([7])})
-    sets = seed_sets(record, basket=NO_KEYS, viewed=NO_KEYS, half_weight_items=10)
+    sets = seed_sets(record, Named(NO_KEYS, NO_KEYS, NO_KEYS), half_weight_items=10)
     assert sets.keys() == {"positives"}
-    assert seed_sets(None, basket=keys([3]), viewed=NO_KEYS, half_weight_items=10).keys() == {"basket"}
+    assert seed_sets(None, Named(NO_KEYS, keys([3]), NO_KEYS), half_weight_items=10).keys() == {"basket"}
 
 
 def test_only_vectors_of_the_spaces_are_usable() -> None:

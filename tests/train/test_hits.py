@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.types import Condition, Filter, Query, ShardReply
 from router.plan import plan
 from router.request import Request
@@ -21,7 +21,7 @@ from train.evaluate import Past, evaluate, past
 from train.evaluation import Evaluation, Terms, measure
 from train.hits import Searchers
 from train.progress import Quiet
-from train.ranking_rows import Retrieve
+from train.searchable import Searchable
 from train.synthetic import write_world
 
 TERMS = Terms(days=14, new_days=14, n_users=40, basket_items=2, depth=30)
@@ -91,22 +91,31 @@ def test_seen_items_are_not_asked_for_where_they_are_never_recommended(then: Pas
     assert "history" in found.not_asked
 
 
-def without_filter(retrieve: Retrieve) -> Retrieve:
-    return lambda query: retrieve(replace(query, filter=Filter()))
+class Unfiltered:
+    """A shard that takes no notice of filters."""
+
+    def __init__(self, shard: Searchable) -> None:
+        self.shard = shard
+
+    def lookup(self, query: LookupQuery) -> LookupReply:
+        return self.shard.lookup(query)
+
+    def retrieve(self, query: Query) -> ShardReply:
+        return self.shard.retrieve(replace(query, filter=Filter()))
 
 
-def one_hit_each(retrieve: Retrieve) -> Retrieve:
-    def short(query: Query) -> ShardReply:
-        reply = retrieve(query)
+class OneHitEach(Unfiltered):
+    """A shard that sends one hit of each source and says that there is no more."""
+
+    def retrieve(self, query: Query) -> ShardReply:
+        reply = self.shard.retrieve(query)
         cut = (replace(hits, members=hits.members[:1], scores=hits.scores[:1], more=False) for hits in reply.sources)
         return replace(reply, sources=tuple(cut))
 
-    return short
 
-
-@pytest.mark.parametrize(("spoil", "words"), [(without_filter, "ineligible or excluded"), (one_hit_each, "came short")])
-def test_a_broken_promise_is_caught(then: Past, spoil: Callable[[Retrieve], Retrieve], words: str) -> None:
-    spoilt = replace(then.searchers, shards=[spoil(retrieve) for retrieve in then.searchers.shards])
+@pytest.mark.parametrize(("spoil", "words"), [(Unfiltered, "ineligible or excluded"), (OneHitEach, "came short")])
+def test_a_broken_promise_is_caught(then: Past, spoil: type[Unfiltered], words: str) -> None:
+    spoilt = replace(then.searchers, shards=[spoil(shard) for shard in then.searchers.shards])
     with pytest.raises(AssertionError, match=words):
         measured(then, replace(TERMS, filter=STORE), spoilt)
 

@@ -19,6 +19,7 @@ from train.describe import describe
 from train.event_log import DAY_S, EventLog
 from train.ranking_rows import RankingRows, ranking_rows, sample_users
 from train.signals import Fitted, fit_vectors, make_signals
+from train.visits import past_visits
 
 MOMENT = TINY.end - 20 * DAY_S
 LABEL_DAYS = 10
@@ -38,7 +39,8 @@ def rows_of(catalogue: Catalogue, log: EventLog, config: Config, users: np.ndarr
     signals = signals_at(catalogue, log, config, as_of=MOMENT)
     spec = describe(signals, config, generation="training", created="", shard_items=(len(catalogue),))
     shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-    return ranking_rows(signals, spec, shard.retrieve, config, users=users, label_days=LABEL_DAYS, basket_items=basket_items)
+    visits = past_visits(signals, spec, config, users=users, label_days=LABEL_DAYS, basket_items=basket_items)
+    return ranking_rows(signals, spec, shard, config, users=users, visits=visits)
 
 
 def reshuffled_future(log: EventLog) -> EventLog:
@@ -111,9 +113,9 @@ def test_sampled_negatives_are_rows_that_no_source_found(world: tuple[Catalogue,
     signals = signals_at(catalogue, log, asked, as_of=MOMENT)
     spec = describe(signals, asked, generation="past", created="", shard_items=(len(catalogue),))
     shard = Shard.from_columns(as_columns(signals, asked.catalog), spec=spec, shard=0)
+    visits = list(past_visits(signals, spec, asked, users=users, label_days=LABEL_DAYS))
     plain, more = (
-        ranking_rows(signals, spec, shard.retrieve, asked, users=users, label_days=LABEL_DAYS, sampled_negatives=ratio)
-        for ratio in (0.0, 3.0)
+        ranking_rows(signals, spec, shard, asked, users=users, visits=visits, sampled_negatives=ratio) for ratio in (0.0, 3.0)
     )
     sources = np.array([name.endswith(".rank") for name in spec.features.columns()])
     sources[spec.features.columns().index("found.rank")] = False

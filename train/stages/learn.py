@@ -132,6 +132,7 @@ class _Lesson:
 
         settings = train.als.model_dump(mode="json", exclude={"warm_sweeps"})
         inputs = [source.name, self.as_of, settings, train.half_life_days, train.seed, self.config.catalog.category]
+        inputs.append("eigenbasis")  # what an older version kept is in other coordinates
         return stages.run(name, inputs=[*inputs, warm] if warm else inputs, total=warm or train.als.n_sweeps, make=make)
 
     def rows(self) -> Rows:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from cluster.config import Config
 from shard.shard import Shard
@@ -15,14 +17,25 @@ from train.ranking_rows import ranking_rows, sample_users
 from train.stages.learn import Learned, signals_of
 from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Source
+from train.visits import past_visits, stranger_visits
 
 _COLUMNS = "columns.json"
 
 
 def candidate_rows(
-    stages: Stages, source: Source, config: Config, learned: Learned, *, n_users: int, sampled_negatives: float = 0.0
+    stages: Stages,
+    source: Source,
+    config: Config,
+    learned: Learned,
+    *,
+    n_users: int,
+    sampled_negatives: float = 0.0,
+    strangers: float = 0.0,
 ) -> Path:
-    """The candidates of a moment, found by the code that serves, with the purchases of the window after it as labels."""
+    """The candidates of a moment, found by the code that serves, with the purchases of the window after it as labels.
+
+    strangers: so many of the users, as a share, come once more with a basket and without a record.
+    """
     section, moment = config.train.ranker, learned.moment
 
     def make(folder: Path) -> Made:
@@ -30,13 +43,15 @@ def candidate_rows(
         spec = describe(signals, config, generation=moment, created="", shard_items=(len(source.catalogue),))
         shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
         users = sample_users(source.log, after=learned.as_of, days=section.label_days, n_max=n_users, seed=config.train.seed)
+        again = users[np.random.default_rng(config.train.seed).random(len(users)) < strangers]
+        unknown, sessions = stranger_visits(signals, config, users=again, label_days=section.label_days)
         rows = ranking_rows(
             signals,
             spec,
-            shard.retrieve,
+            shard,
             config,
-            users=users,
-            label_days=section.label_days,
+            users=np.concatenate((users, unknown)),
+            visits=chain(past_visits(signals, spec, config, users=users, label_days=section.label_days), sessions),
             sampled_negatives=sampled_negatives,
             on_user=stages.progress.advance,
         )
@@ -47,10 +62,11 @@ def candidate_rows(
 
     inputs = [
         *learned.inputs,
-        [n_users, sampled_negatives],
+        [n_users, sampled_negatives, strangers],
         plain(config.catalog),
         plain(config.sources),
         plain(config.merge),
+        [config.users.session_items, config.users.view_weight],
         plain(config.slate),
         [config.users.history_max_items, config.users.profile_max_values],
         plain(config.train.positives),

@@ -1,0 +1,93 @@
+"""Which items does a request name: in its basket, viewed, excluded, pinned? And which of them does the catalogue not have?
+
+What a request names and nobody has is told (`unknown_item`), and from then on the request is as if it had not named it: a model
+must not take an empty word for a full basket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cluster.errors import InvalidQuery
+from cluster.partition import ItemId, item_key, item_keys, shard_of
+from cluster.spec import GenerationSpec
+from cluster.types import NO_KEYS, Keys, ShardReply
+from router.request import Request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """excluded: in the request's order.  basket: ascending and unique.  viewed: unique, newest first."""
+
+    excluded: Keys
+    basket: Keys
+    viewed: Keys
+
+
+def named_by(request: Request, spec: GenerationSpec) -> Named:
+    """Raises InvalidQuery for an id of another type than the generation's."""
+    return Named(
+        excluded=_keys(request.exclude_item_ids, spec, "/exclude_item_ids"),
+        basket=unique(_keys(request.basket, spec, "/context/basket")),
+        viewed=_first_ones(_keys(request.viewed, spec, "/context/viewed")),
+    )
+
+
+def unknown_among(named: Keys, replies: Mapping[int, ShardReply], n_shards: int) -> Keys:
+    """Those of the named keys, ascending and unique, whose owners answered and do not have them."""
+    if not len(named):
+        return NO_KEYS
+    absent = np.setdiff1d(named, np.concatenate([reply.named for reply in replies.values()] or [NO_KEYS]), assume_unique=True)
+    return absent[np.isin(shard_of(absent, n_shards), list(replies))] if len(absent) else absent
+
+
+def known_part(request: Request, unknown: Keys) -> tuple[Request, tuple[ItemId, ...]]:
+    """The request without what nobody has, and the ids of that, each once, in the order in which they are named."""
+    if not len(unknown):
+        return request, ()
+    keys = set(unknown.tolist())
+    named = (*request.basket, *request.viewed, *request.exclude_item_ids, *(pin.item_id for pin in request.pins))
+    gone = {item_id: None for item_id in named if item_key(item_id) in keys}
+
+    def kept(ids: tuple[ItemId, ...]) -> tuple[ItemId, ...]:
+        return tuple(item_id for item_id in ids if item_id not in gone)
+
+    known = replace(
+        request,
+        basket=kept(request.basket),
+        viewed=kept(request.viewed),
+        exclude_item_ids=kept(request.exclude_item_ids),
+        pins=tuple(pin for pin in request.pins if pin.item_id not in gone),
+    )
+    return known, tuple(gone)
+
+
+def unique(*parts: Keys) -> Keys:
+    """All keys of the parts, ascending and unique. Half the price of `np.unique` for a few hundred."""
+    keys = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    if len(keys) < 2:
+        return keys
+    keys = np.sort(keys)
+    is_first = keys[1:] != keys[:-1]
+    return keys if is_first.all() else np.concatenate((keys[:1], keys[1:][is_first]))
+
+
+def _keys(ids: tuple[ItemId, ...], spec: GenerationSpec, pointer: str) -> Keys:
+    """The ids' keys, aligned with them."""
+    if not ids:
+        return NO_KEYS
+    expected = str if spec.id_type == "string" else int
+    if set(map(type, ids)) != {expected}:
+        at, item_id = next((at, item_id) for at, item_id in enumerate(ids) if type(item_id) is not expected)
+        raise InvalidQuery(f"item id {item_id!r} is no {spec.id_type}", field=f"{pointer}/{at}", allowed=spec.id_type)
+    return item_keys(ids)
+
+
+def _first_ones(keys: Keys) -> Keys:
+    """Each key where it stands first."""
+    if len(set(keys.tolist())) == len(keys):
+        return keys
+    return keys[np.sort(np.unique(keys, return_index=True)[1])]

@@ -1,0 +1,29 @@
+"""Shards of this process, asked for candidates and for where a session's items stand, as a router asks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cluster.lookup import LookupQuery, LookupReply
+from cluster.spec import GenerationSpec
+from cluster.types import Floats, Query, ShardReply, UserRecord
+from router.request import Request
+from router.sections import RouterSections
+from router.session import session_of
+
+
+class Searchable(Protocol):
+    """`shard.shard.Shard`, as far as it is used here."""
+
+    def retrieve(self, query: Query) -> ShardReply: ...
+
+    def lookup(self, query: LookupQuery) -> LookupReply: ...
+
+
+def session_here(
+    request: Request, record: UserRecord | None, shards: Sequence[Searchable], spec: GenerationSpec, sections: RouterSections
+) -> dict[str, Floats]:
+    """Where the session puts somebody of whom the store has no vector, by space, as a router would find out."""
+    session = session_of(request, record, spec, sections)
+    return session.vectors({at: shards[at].lookup(query) for at, query in session.queries.items()})
