@@ -153,9 +153,9 @@ def ranking_rows(
     """Rows for `users`, positions in the log, and a visit of each; labels are what it says is wanted.
 
     signals, spec, shard: of one moment and one shard.  sampled_negatives: so many random items for each wanted one are
-    candidates too, found by a source or not, and tell what
-    the rest of the catalogue looks like.  `on_user` is told how many users are done. Users whose candidates are none, who
-    wanted nothing beyond their basket, and under `slate.exclude_seen` purchases of what was seen before, are left out.
+    candidates too, found by a source or not, and tell what the rest of the catalogue looks like.  `on_user` is told how many
+    users are done. Users whose candidates are none, who wanted nothing beyond their basket, and under `slate.exclude_seen`
+    purchases of what was seen before, are left out.
     """
     sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
     rows = [RankingRows.none(len(spec.features.columns()))]

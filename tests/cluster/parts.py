@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cluster.errors import InvalidQuery
+from cluster.lookup import LookupQuery, LookupReply
 from cluster.probe import ProbeQuery, ProbeReply
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
 
@@ -32,6 +33,11 @@ class FakeShard:
         n = len(query.rows)
         ids, payloads = tuple(range(n)), tuple({"row": int(row)} for row in query.rows)
         return FetchReply(query.generation, ids, payloads, np.ones(n, np.bool_))
+
+    def lookup(self, query: LookupQuery) -> LookupReply:
+        if self.error is not None:
+            raise self.error
+        return LookupReply(query.generation, query.keys == self.key, {"als": np.ones((len(query.keys), 2), np.float32)})
 
     def probe(self, query: ProbeQuery) -> ProbeReply:
         if self.error is not None:
@@ -71,6 +77,10 @@ def fetch_query(generation: str = "g") -> FetchQuery:
 
 def probe_query(generation: str = "g") -> ProbeQuery:
     return ProbeQuery(Query(generation, ()), 5, {"ann": 0.5})
+
+
+def lookup_query(generation: str = "g") -> LookupQuery:
+    return LookupQuery(generation, np.array([42, 7]), ("als",))
 
 
 def rank_query(generation: str = "g", m: int = 3) -> RankQuery:

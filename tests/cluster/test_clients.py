@@ -27,7 +27,7 @@ from cluster.services import PROBES_MAX, ranker_service, shard_service
 from cluster.topology import Address
 from cluster.transport.host import ServerThread
 from cluster.types import Condition, FetchQuery, Filter, RankReply
-from tests.cluster.parts import FakeRanker, FakeShard, fetch_query, probe_query, query, rank_query
+from tests.cluster.parts import FakeRanker, FakeShard, fetch_query, lookup_query, probe_query, query, rank_query
 from tests.cluster.serving import LIMITS, NODE, SECRET, channel_to, run, serving, socket_folder, soon, until
 
 ROADS = ["local", "channel", "one replica", "two replicas"]
@@ -64,6 +64,8 @@ def test_a_shard_answers(road: str) -> None:
             assert (reply.generation, reply.keys.tolist(), reply.n_eligible) == ("g7", [42], 4)
             fetched = await client.fetch(fetch_query("g7"), soon())
             assert fetched.payloads == ({"row": 3}, {"row": 1})
+            found = await client.lookup(lookup_query("g7"), soon())
+            assert (found.known.tolist(), found.vectors["als"].shape) == ([True, False], (2, 2))
             probed = await client.probe(probe_query("g7"), soon())
             assert (probed.generation, probed.before) == ("g7", {"ann": 42})
             assert client.name
@@ -100,6 +102,7 @@ def test_errors_arrive_as_what_they_are(road: str, raised: Exception, arrives: t
             for call in (
                 client.retrieve(query(), soon()),
                 client.fetch(fetch_query(), soon()),
+                client.lookup(lookup_query(), soon()),
                 client.probe(probe_query(), soon()),
             ):
                 with pytest.raises(arrives) as caught:
