@@ -41,7 +41,7 @@ class StorageSection(Section):
 
 
 class CatalogSection(Section):
-    """Columns of items.parquet. Attributes can be filtered on and are shown as an item's payload."""
+    """Columns of items.parquet. Attributes can be filtered on; any column can be shown as an item's payload."""
 
     id_column: str = "item_id"
     id_type: Literal["string", "int64"] = "string"
@@ -49,7 +49,9 @@ class CatalogSection(Section):
     categories: Annotated[tuple[str, ...], Field(description="list columns: sets of strings")] = ()
     number: tuple[str, ...] = ()
     boolean: tuple[str, ...] = ()
-    payload: Annotated[tuple[str, ...], Field(description="shown with each item; empty = every single-valued attribute")] = ()
+    payload: Annotated[
+        tuple[str, ...], Field(description="any columns, shown with each item; empty = every single-valued attribute")
+    ] = ()
     created_column: Annotated[str, Field(description='since when the item is there; "" = since its first event')] = ""
     vector_column: Annotated[str, Field(description='content vectors, all of one length; "" = none')] = ""
 

@@ -64,7 +64,6 @@ def _names(config: Config) -> Iterator[Contradiction]:
         (("sources", "quorum", "attribute"), (config.sources.quorum.attribute,), texts | {""}, of_texts),
         (("train", "profile"), config.train.profile, texts, of_texts),
         (("train", "content", "weights"), tuple(config.train.content.weights), texts, of_texts),
-        (("catalog", "payload"), catalog.payload, set(declared), of_all),
     )
     for key, names, known, where in among:
         for name in names:

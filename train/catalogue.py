@@ -21,6 +21,7 @@ from cluster.spec import AttributeSpec
 from train.attribute_columns import attribute_columns, attribute_specs, cleaned
 from train.content_vectors import content_vectors
 from train.parquet import Column, ParquetTable
+from train.payload import read_payload, shown_names
 from train.report import TableReport, Tally
 
 NO_TIME = -(2**63)
@@ -32,7 +33,7 @@ class Catalogue:
     """n items. keys: (n,) int64, ascending, unique.  ids: (n,) string or int64.  attributes: name -> (n,) Arrow array of
     string, list<string>, float64 or bool; null where an item lacks the value.  created: (n,) int64 Unix seconds, NO_TIME where
     an item lacks it.  content: (n, dim) float32, finite, a row of zeros for an item without a vector. Either is None where the
-    file has no such column.
+    file has no such column.  payload: n rows of what is shown of each item, None if nothing is.
     """
 
     keys: NDArray[np.int64]
@@ -41,6 +42,7 @@ class Catalogue:
     attributes: dict[str, pa.Array]
     created: NDArray[np.int64] | None = None
     content: NDArray[np.float32] | None = None
+    payload: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -78,6 +80,8 @@ class Catalogue:
             columns["created"] = pa.array(self.created)
         if self.content is not None:
             columns["content"] = pa.FixedSizeListArray.from_arrays(pa.array(self.content.ravel()), self.content.shape[1])
+        if self.payload is not None:
+            columns |= {f"payload.{name}": self.payload[name] for name in self.payload.column_names}
         table = pa.table(columns)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
@@ -91,8 +95,10 @@ class Catalogue:
         attributes = {spec.name: _flat(table.column(f"attribute.{spec.name}")) for spec in specs}
         created = _flat(table.column("created")).to_numpy() if "created" in table.column_names else None
         content = _flat(table.column("content")).flatten().to_numpy() if "content" in table.column_names else None
+        shown = {name: table.column(f"payload.{name}") for name in shown_names(section)}
+        payload = pa.table(shown) if shown else None
         keys = item_keys(ids.to_pylist())
-        return cls(keys, ids, specs, attributes, created, None if content is None else content.reshape(len(ids), -1))
+        return cls(keys, ids, specs, attributes, created, None if content is None else content.reshape(len(ids), -1), payload)
 
 
 def _codes(values: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
@@ -120,9 +126,11 @@ def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -
         columns.append(Column(section.vector_column, "catalog.vector_column", "vector"))
     tally = Tally(path.name)
     parts: list[dict[str, pa.Array]] = []
+    masks: list[NDArray[np.bool_]] = []
     for batch in ParquetTable(path, columns).batches():
         tally.n_rows += len(batch[section.id_column])
         usable = _usable_ids(batch[section.id_column], tally, id_length_max)
+        masks.append(usable)
         parts.append({name: values.filter(pa.array(usable)) for name, values in batch.items()})
     whole = {column.name: pa.concat_arrays([part[column.name] for part in parts]) for column in columns} if parts else {}
     if not whole or len(whole[section.id_column]) == 0:
@@ -143,7 +151,8 @@ def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -
         created = _created(whole[section.created_column].take(kept), kept_ids, section.created_column, tally)
     if section.vector_column:
         content = content_vectors(whole[section.vector_column].take(kept), kept_ids, path, section.vector_column, tally)
-    return Catalogue(keys[order[~again]], kept_ids, specs, attributes, created, content), tally.report()
+    payload = read_payload(path, section, np.concatenate(masks), kept=kept, ids=kept_ids, tally=tally)
+    return Catalogue(keys[order[~again]], kept_ids, specs, attributes, created, content, payload), tally.report()
 
 
 def _usable_ids(ids: pa.Array, tally: Tally, id_length_max: int) -> NDArray[np.bool_]:

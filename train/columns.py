@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 
 from cluster.config import CatalogSection
 from shard.attributes import column_from_arrow
@@ -26,7 +25,7 @@ def as_columns(signals: Signals, section: CatalogSection) -> ShardColumns:
         lists=RankedLists.of(catalogue.keys, {top.name: (top.rows, top.scores) for top in signals.lists}),
         attributes={spec.name: column_from_arrow(spec.kind, catalogue.attributes[spec.name]) for spec in catalogue.specs},
         stats=signals.stats,
-        payload=_payload(catalogue, section),
+        payload=catalogue.payload,
         vectors={name: np.asarray(space.items) for name, space in signals.spaces.items()},
         tables={name: _table(catalogue, lists) for name, lists in signals.tables.items()},
         quorum=_quorum(catalogue, signals.quorum),
@@ -39,11 +38,3 @@ def _table(catalogue: Catalogue, lists: ItemLists) -> ItemTable:
 
 def _quorum(catalogue: Catalogue, quorum: Quorum | None) -> QuorumTable | None:
     return None if quorum is None else QuorumTable.of(catalogue.keys, quorum.values, quorum.weights())
-
-
-def _payload(catalogue: Catalogue, section: CatalogSection) -> pa.Table | None:
-    single_valued = tuple(spec.name for spec in catalogue.specs if spec.kind != "categories")
-    names = section.payload or single_valued
-    if not names:  # a table without columns would not know its rows
-        return None
-    return pa.table({name: catalogue.attributes[name] for name in names})

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow import types as at
 
 from cluster.errors import ConfigError
 
-Kind = Literal["string", "int64", "string or integer", "list of strings", "number", "boolean", "time", "vector"]
+Kind = Literal["string", "int64", "string or integer", "list of strings", "number", "boolean", "time", "vector", "shown"]
 
 BATCH_ROWS = 1 << 18
 
@@ -45,6 +46,14 @@ def _is_vector(t: pa.DataType) -> bool:
     return bool((at.is_list(t) or at.is_large_list(t) or at.is_fixed_size_list(t)) and at.is_floating(t.value_type))
 
 
+def _is_shown(t: pa.DataType) -> bool:
+    """What JSON can show: one plain value, or a list of them."""
+    if at.is_dictionary(t) or at.is_list(t) or at.is_large_list(t) or at.is_fixed_size_list(t):
+        return _is_shown(t.value_type) and not at.is_nested(t.value_type)
+    plain = (_is_string, at.is_integer, at.is_floating, at.is_decimal, at.is_boolean, at.is_date, at.is_timestamp)
+    return any(accepts(t) for accepts in plain)
+
+
 _ACCEPTS: dict[Kind, tuple[str, Callable[[pa.DataType], bool]]] = {
     "string": ("string", _is_string),
     "int64": ("an integer", at.is_integer),
@@ -54,6 +63,7 @@ _ACCEPTS: dict[Kind, tuple[str, Callable[[pa.DataType], bool]]] = {
     "boolean": ("bool", at.is_boolean),
     "time": ("a timestamp, a date or integer Unix seconds", lambda t: at.is_timestamp(t) or at.is_date(t) or at.is_integer(t)),
     "vector": ("list<float> or fixed_size_list<float>", _is_vector),
+    "shown": ("strings, numbers, booleans, dates, times or lists of these", _is_shown),
 }
 
 _PLAIN: dict[Kind, pa.DataType] = {
@@ -126,8 +136,9 @@ def _double_meanings(columns: Sequence[Column]) -> list[str]:
 
 def _plain(values: pa.Array, kind: Kind) -> pa.Array:
     """The values in the plain Arrow type of their kind. Sub-second parts of times are cut off."""
-    if at.is_dictionary(values.type):
-        values = values.dictionary_decode()
+    values = _decoded(values)
+    if kind == "shown":
+        return _shown(values)
     if kind == "time":
         if at.is_date(values.type):
             values = values.cast(pa.timestamp("s"))
@@ -136,3 +147,25 @@ def _plain(values: pa.Array, kind: Kind) -> pa.Array:
     if kind == "list of strings" and at.is_dictionary(values.type.value_type):
         values = values.cast(pa.list_(values.type.value_type.value_type))
     return values.cast(_PLAIN[kind])
+
+
+def _shown(values: pa.Array) -> pa.Array:
+    """In string, int64, float64, bool, or lists of one of these; dates and times as ISO 8601 text, times with a zone in UTC."""
+    t = values.type
+    if at.is_list(t) or at.is_large_list(t) or at.is_fixed_size_list(t):
+        values = values.cast(pa.list_(t.value_type))
+        inner = _shown(_decoded(values.values))
+        return pa.ListArray.from_arrays(values.offsets, inner, mask=values.is_null() if values.null_count else None)
+    if at.is_date(t):
+        return pc.strftime(values.cast(pa.date32()), format="%Y-%m-%d")
+    if at.is_timestamp(t):
+        return pc.strftime(values.cast(pa.timestamp("s", t.tz), safe=False), format="%Y-%m-%dT%H:%M:%S" + ("Z" if t.tz else ""))
+    if at.is_boolean(t):
+        return values
+    if at.is_integer(t):
+        return values.cast(pa.int64())
+    return values.cast(pa.string() if _is_string(t) else pa.float64())
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if at.is_dictionary(values.type) else values

@@ -194,7 +194,6 @@ def test_tables_and_values_in_each_others_place(tmp_path: Path) -> None:
         (["slate.cap_by=brand"], "slate.cap_by"),
         (["sources.tops.group_by=brand"], "sources.tops.group_by"),
         (["train.profile=['brand']"], "train.profile"),
-        (["catalog.payload=['brand']"], "catalog.payload"),
         (["catalog.category=['brand']", "catalog.number=['brand']"], "catalog"),
         (["transport.reconnect_min_ms=2000"], "transport.reconnect_min_ms"),
         (["sources.tops.kinds=['new', 'purchases', 'new']"], "sources.tops.kinds"),

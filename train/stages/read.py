@@ -85,7 +85,7 @@ def read(
 
     sections = (config.catalog, config.events, config.user_table, config.playlists)
     paths = (items, events, users, playlists)
-    inputs = [[path and fingerprint(path) for path in paths], [plain(section) for section in sections], limit]
+    inputs = [[path and fingerprint(path) for path in paths], [plain(section) for section in sections], limit, "payload"]
     n_rows = ParquetTable(events, ()).count_rows() if events else 0
     folder = stages.run("read", inputs=inputs, total=n_rows, make=make)
     catalogue = Catalogue.load(folder / _CATALOGUE, config.catalog)
