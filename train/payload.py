@@ -1,8 +1,7 @@
 """What is shown of each item: any columns of the catalogue's file, in the types they have there.
 
-An attribute that can be filtered on is one thing, what a shop window shows another: a title, a picture's address, a year that is
-an integer. Strings, numbers, booleans, dates, times and lists of these can be shown; a date or a time is
-its ISO 8601 text.
+An attribute that can be filtered on is one thing, what a shop window shows another: a title, a picture's address, a year that
+is an integer. Strings, numbers, booleans, dates, times and lists of these can be shown; a date or a time is its ISO 8601 text.
 """
 
 from __future__ import annotations

@@ -32,9 +32,8 @@ SECTION = CatalogSection(id_type="int64", number=("year",), payload=tuple(COLUMN
 
 
 def written(path: Path) -> Path:
-    pq.write_table(
-        pa.table({"item_id": pa.array([3, None, 1, 2]), **{k: pa.concat_arrays([v[:1], v]) for k, v in COLUMNS.items()}}), path
-    )
+    columns = {name: pa.concat_arrays([values[:1], values]) for name, values in COLUMNS.items()}
+    pq.write_table(pa.table({"item_id": pa.array([3, None, 1, 2]), **columns}), path)
     return path
 
 
