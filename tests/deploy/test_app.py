@@ -85,6 +85,7 @@ def test_an_answer_in_full() -> None:
                 "missed": ["quota.new"],
                 "explored": [{"rank": 2, "item_id": "item-2", "tried": True, "propensity": 0.25}],
             },
+            "unknown_items": [],
         },
     }
     assert answer.headers["oskolok-generation"] == "g-1"
