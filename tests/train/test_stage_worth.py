@@ -29,7 +29,7 @@ def worth(folder: Path) -> StageWorth:
 
 
 def measured(folder: Path, **sections: dict[str, object]) -> StageWorth:
-    ranker = {"label_days": 10, "n_users": 60, "n_trees": 20, "depth": 4, "losses": LOSSES}
+    ranker = {"label_days": 10, "n_users": 60, "n_trees": 20, "depth": 4, "losses": LOSSES, "stranger_share": 0.0}
     train = tiny_config(folder).model_dump()["train"] | {"ranker": ranker}
     config = tiny_config(folder / "store", train=train, slate={"cap_by": "category", "cap": 2, "k_default": 8}, **sections)
     return evaluate_stages(config, folder / "items.parquet", folder / "events.parquet", now=NOW)
