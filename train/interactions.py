@@ -13,6 +13,8 @@ from scipy import sparse
 
 from train.event_log import DAY_S, Chunk, EventLog, half_life_decay
 
+_WEIGHT_MIN = np.finfo(np.float32).tiny  # a small weight of long ago is still more than none
+
 Floats = NDArray[np.float32]
 _Columns = tuple[NDArray[np.int32], NDArray[np.int32], Floats, Floats, Floats, Floats]
 
@@ -21,7 +23,7 @@ _Columns = tuple[NDArray[np.int32], NDArray[np.int32], Floats, Floats, Floats, F
 class Interactions:
     """CSR: the pairs of user u are positions starts[u] to starts[u + 1]. As of the moment `as_of`, Unix seconds.
 
-    items: (p,) int32.  events: (p,) float32, how many.  weights: (p,) float32, the sum of the events' weights, each halved
+    items: (p,) int32.  events: (p,) float32, how many.  weights: (p,) float32, > 0, the sum of the events' weights, each halved
     every half-life.  first_days, last_days: (p,) float32, days from the first and the last event to the moment.
     """
 
@@ -66,6 +68,6 @@ def _pairs(chunk: Chunk, as_of: int, half_life_days: float) -> _Columns:
     events = (ends - begins).astype(np.float32)
     if len(begins) == 0:
         return users, items, events, events, events, events
-    decayed = chunk.weights[order] * half_life_decay(days, half_life_days)
+    decayed = np.maximum(chunk.weights[order] * half_life_decay(days, half_life_days), _WEIGHT_MIN)
     weights = np.add.reduceat(decayed, begins, dtype=np.float64).astype(np.float32)
     return users[begins], items[begins], events, weights, days[begins], days[ends - 1]
