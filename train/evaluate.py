@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
 from cluster.config import Config
@@ -113,7 +114,9 @@ def _moment(source: Source, days: int) -> int:
     moment = report.last_time - days * DAY_S
     if moment <= report.first_time:
         covered = (report.last_time - report.first_time) / DAY_S
-        raise ConfigError(f"the log covers {covered:.1f} days, and holding out {days} leaves nothing to learn from")
+        fewer = ceil(covered / 2)
+        hint = f"hold out fewer, such as --days {fewer}" if 0 < fewer < covered else "nothing can be held out of it"
+        raise ConfigError(f"the log covers {covered:.1f} days, and holding out {days} leaves nothing to learn from: {hint}")
     return moment
 
 

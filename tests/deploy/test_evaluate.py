@@ -107,7 +107,7 @@ def test_stages_have_a_table_a_document_and_a_picture(
         (["--filter", "price = red"], "price is a number attribute"),
         (["--filter", "price <"], "cannot read the filter"),
         (["--stages", "--filter", "price > 1"], "--stages measures all items"),
-        (["--days", "70"], "holding out 70 leaves nothing to learn from"),
+        (["--days", "70"], "holding out 70 leaves nothing to learn from: hold out fewer, such as --days 35"),
         (["--events", "nowhere.parquet"], "nowhere.parquet: no such file"),
         (["--set", "sources.tops.k=0"], "sources.tops.k"),
     ],

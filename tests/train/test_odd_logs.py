@@ -158,6 +158,11 @@ def test_a_catalogue_without_a_log_serves_what_is_new_and_what_is_alike(tmp_path
     answer = ask(generation, config, Request("anybody", 10))
     assert [item.item_id for item in answer.items] == [f"i{at}" for at in range(10)], "the newest"
     assert answer.degraded == ("unknown_user",)
+    session = ask(generation, config, Request("anybody", 10, viewed=("i0", "i2", "i4")))
+    alike = [item for item in session.items if "content" in item.sources]
+    assert len(alike) >= 5 and all(int(str(item.item_id)[1:]) % 2 == 0 for item in alike[:5]), "of the same cluster"
+    nowhere = ask(generation, config, Request("anybody", 10, viewed=("i59",)))  # an item without a vector
+    assert len(nowhere.items) == 10
 
 
 def test_without_a_date_the_order_is_that_of_keys_and_no_log_may_be_an_empty_one(tmp_path: Path) -> None:
