@@ -37,6 +37,7 @@ from cluster.types import (
     Seeds,
     ShardReply,
     SourceHits,
+    UnknownValue,
 )
 from cluster.wire import (
     Pieces,
@@ -172,6 +173,7 @@ def encode_shard_reply(reply: ShardReply, *, queue_us: float) -> bytes:
             n_facts,
             facts,
             reply.named.tobytes(),
+            tuple([(unknown.field, unknown.value, unknown.did_you_mean) for unknown in reply.unknown_values]),
         )
     )
 
@@ -216,6 +218,7 @@ def decode_shard_reply(body: bytes) -> ShardReply:
         wire.queue_us,
         array_of(wire.facts, np.int64, "facts", len(rows) * wire.n_facts).reshape(-1, wire.n_facts) if wire.n_facts else None,
         ascending(array_of(wire.named, np.int64, "named"), "named"),
+        tuple([UnknownValue(*unknown) for unknown in wire.unknown_values]),
     )
 
 

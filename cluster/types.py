@@ -176,6 +176,17 @@ class SourceHits:
         _check(self.scores, FLOAT32, "scores", len(self.members))
 
 
+@dataclass(frozen=True, slots=True)
+class UnknownValue:
+    """A value of a category that a filter names and no item has. did_you_mean: one that items have and that differs in case,
+    spaces and punctuation only; "" if there is none.
+    """
+
+    field: str
+    value: str
+    did_you_mean: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardReply:
     """One shard's candidates for one query: the union of its sources' hits and what must be included, by ascending key.
@@ -185,6 +196,7 @@ class ShardReply:
     facts: (m, G + M) int64: for each attribute of the query's `group_by` the `cluster.partition.item_key` of the candidate's
     value, so that a value has the same code in every shard, 0 where it has none; then for each of its `marks` 1 or 0.
     named: of the query's named keys those that this shard has, eligible or not, in their order.
+    unknown_values: of a filter that no item of this shard passes, the first values that none of them has.
     """
 
     generation: str
@@ -199,6 +211,7 @@ class ShardReply:
     queue_us: float = 0.0
     facts: NDArray[np.int64] | None = None
     named: Keys = field(default_factory=lambda: NO_KEYS)
+    unknown_values: tuple[UnknownValue, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.named, INT64, "named")

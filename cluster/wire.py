@@ -86,6 +86,7 @@ class WireShardReply(msgspec.Struct, array_like=True):
     n_facts: Count = 0
     facts: bytes = b""
     named: bytes = b""
+    unknown_values: Annotated[tuple[tuple[Name, Name, Name], ...], Meta(max_length=64)] = ()
 
 
 class WireFetchQuery(msgspec.Struct, array_like=True):

@@ -112,6 +112,7 @@ def to_body(answer: Recommendation, request_id: str, *, explain: Explain) -> Rec
         generation=GenerationBody(answer.generation, answer.topology_version),
         timings_ms=answer.timings_ms,
         exact_merge=answer.exact_merge,
+        eligible=answer.eligible,
         explain=_explained(answer) if explain != "none" else None,
     )
 

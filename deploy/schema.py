@@ -17,7 +17,7 @@ from cluster.types import SlateItem
 from deploy.problems import Problem
 from deploy.readiness import ClusterState
 from deploy.view import ClusterView
-from router.request import Degradation, Explain, RankTrace, SlateTrace
+from router.request import Degradation, Eligibility, Explain, RankTrace, SlateTrace
 from router.verdict import Why
 
 Format = Literal["json", "msgpack"]
@@ -204,6 +204,7 @@ class RecommendationBody(Struct, frozen=True):
     generation: GenerationBody
     timings_ms: Mapping[str, float]
     exact_merge: bool
+    eligible: Eligibility
     explain: ExplainBody | None = None
 
 

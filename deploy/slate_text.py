@@ -49,6 +49,23 @@ def summary(answer: Mapping[str, Any]) -> str:
     return ", ".join([*parts, f"generation {answer['generation']['id']}", f"{answer['timings_ms']['total']:.1f} ms"])
 
 
+def shortage(answer: Mapping[str, Any], k: int) -> str:
+    """Why there are fewer than k items, as far as the filter is the reason; "" if there are enough.
+
+    >>> unknown = {"field": "department", "value": "produce", "did_you_mean": "PRODUCE"}
+    >>> shortage({"items": [], "eligible": {"n_items": 0, "n_searched": 23000, "unknown_values": [unknown]}}, 10)
+    "0 of 23,000 items pass the filter and are not excluded; department has no value 'produce', did you mean 'PRODUCE'?"
+    """
+    eligible = answer.get("eligible")
+    if len(answer["items"]) >= k or not eligible:
+        return ""
+    told = [f"{eligible['n_items']:,} of {eligible['n_searched']:,} items pass the filter and are not excluded"]
+    for unknown in eligible["unknown_values"]:
+        alike = f", did you mean '{unknown['did_you_mean']}'?" if unknown["did_you_mean"] else ""
+        told.append(f"{unknown['field']} has no value '{unknown['value']}'{alike}")
+    return "; ".join(told)
+
+
 def funnel(answer: Mapping[str, Any]) -> str:
     """The stages with what came out of each, if the answer was explained, else their times.
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from cluster.types import EVERYTHING, Coverage, Filter, SlateItem
+from cluster.types import EVERYTHING, Coverage, Filter, SlateItem, UnknownValue
 from router.removal import Removed
 
 Explain = Literal["none", "funnel", "full"]
@@ -194,12 +194,25 @@ class SlateTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class Eligibility:
+    """What filter and exclusions leave to choose from: n_items of the n_searched in the shards that answered, exactly.
+
+    unknown_values: if nothing is left, values in the filter that none of the searched items has.
+    """
+
+    n_items: int
+    n_searched: int
+    unknown_values: tuple[UnknownValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """The answer. items: best first, k of them whenever k eligible items were within reach.
 
     degraded: unique, in the order in which they happened.  timings_ms: by stage, and "total".  exact_merge: the exact
     sources' lists are the true best of all answering shards.  funnel: a line a stage.  shards, sources,
     rank, slate, unknown_items: filled if explained; rank only if a ranker was asked.  kept: whether it goes to the replay log.
+    eligible: what there was to choose from.
     """
 
     items: tuple[SlateItem, ...]
@@ -216,3 +229,4 @@ class Recommendation:
     slate: SlateTrace | None = None
     kept: bool = False
     unknown_items: tuple[str | int, ...] = ()
+    eligible: Eligibility = Eligibility(0, 0)

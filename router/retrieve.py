@@ -8,9 +8,10 @@ from cluster.clients import Fleet
 from cluster.deadline import Deadline
 from cluster.errors import InternalError
 from cluster.spec import GenerationSpec
-from cluster.types import Query, ShardReply
+from cluster.types import Query, ShardReply, UnknownValue
 from router.fanout import Answers, Missed, fan_out
 from router.removal import Removed
+from router.request import Eligibility
 
 
 async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: Deadline) -> Answers[ShardReply]:
@@ -45,3 +46,17 @@ def _wrong(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:
     if n_facts != n_asked:
         return f"sent {n_facts} facts of each candidate instead of {n_asked}"
     return ""
+
+
+def eligibility(replies: Mapping[int, ShardReply]) -> Eligibility:
+    """What there is to choose from. A value is unknown if no shard knows it."""
+    n_items = sum(reply.n_eligible for reply in replies.values())
+    n_searched = sum(reply.n_items for reply in replies.values())
+    if n_items or not replies:
+        return Eligibility(n_items, n_searched)
+    suggested: dict[tuple[str, str], list[str]] = {}
+    for reply in replies.values():
+        for unknown in reply.unknown_values:
+            suggested.setdefault((unknown.field, unknown.value), []).append(unknown.did_you_mean)
+    everywhere = {named: alike for named, alike in suggested.items() if len(alike) == len(replies)}
+    return Eligibility(n_items, n_searched, tuple(UnknownValue(*named, max(alike)) for named, alike in everywhere.items()))

@@ -30,7 +30,7 @@ from router.plan import plan
 from router.quality import Quality
 from router.rank import Ranked, rank
 from router.request import Degradation, Recommendation, Request
-from router.retrieve import not_proposed, retrieve
+from router.retrieve import eligibility, not_proposed, retrieve
 from router.search import certified_merge
 from router.sections import RouterSections
 from router.session import session_vectors
@@ -204,6 +204,7 @@ class Router:
             slate=slate_trace(filled, rules, seed=shaped.seed) if explained else None,
             kept=keep is not None,
             unknown_items=unknown_items if explained else (),
+            eligible=eligibility(answers.got),
         )
         if keep is not None:
             missed = {**answers.missed, **filled.missed}

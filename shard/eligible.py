@@ -11,14 +11,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.types import NO_ROWS, Rows
+from cluster.types import NO_ROWS, Rows, UnknownValue
 
 
 class Mask:
-    """The rows that pass one filter. bits: (n,) bool, read-only. Compared by identity: it is the key of derived caches."""
+    """The rows that pass one filter. bits: (n,) bool, read-only. Compared by identity: it is the key of derived caches.
 
-    def __init__(self, bits: NDArray[np.bool_]) -> None:
+    unknown_values: of a filter that no row passes, what it names and no row has.
+    """
+
+    def __init__(self, bits: NDArray[np.bool_], unknown_values: tuple[UnknownValue, ...] = ()) -> None:
         bits.flags.writeable = False
+        self.unknown_values = unknown_values
         self.bits = bits
         self.count = int(np.count_nonzero(bits))
         self.everything = self.count == len(bits)

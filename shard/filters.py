@@ -8,25 +8,31 @@ Exclusion lists of single queries lie on top of a mask and are `shard/eligible.p
 from __future__ import annotations
 
 import operator
+import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from functools import reduce
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, reduce
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.errors import SchemaMismatch
-from cluster.filtering import check_filter, failing, passing
+from cluster.filtering import check_filter, each_test, failing, passing
 from cluster.spec import GenerationSpec
-from cluster.types import EVERYTHING, Condition, Filter, Op, Rows
+from cluster.types import EVERYTHING, Condition, Filter, Op, Rows, UnknownValue
 from shard.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
 from shard.eligible import Mask
 
 Bits = NDArray[np.bool_]
 
 CACHE_BYTES_MAX = 64 << 20
+
+UNKNOWN_VALUES_MAX = 4
+ALIKE_VALUES_MAX, ALIKE_LENGTH_MAX = 10_000, 256
+"""Of an attribute with more values no other is suggested in place of one that nobody has; nor is a longer value."""
 
 
 _COMPARISONS: dict[Op, Callable[[NDArray[np.float64], float], Any]] = {
@@ -88,7 +94,8 @@ class Filters:
                 self._masks.move_to_end(key)
                 self.hits += 1
                 return found
-        made = Mask(passing(filter, self._n_rows, self._test))
+        bits = passing(filter, self._n_rows, self._test)
+        made = Mask(bits, () if bits.any() else self._unknown_values(filter))
         with self._lock:
             self.misses += 1
             return self._keep(key, made)
@@ -97,6 +104,16 @@ class Filters:
         """What keeps a row out: see `cluster.filtering.failing`. Raises UnknownFilterField or InvalidQuery."""
         check_filter(filter, self._spec)
         return failing(filter, lambda test: bool(self._test(test)[row]))
+
+    def _unknown_values(self, filter: Filter) -> tuple[UnknownValue, ...]:
+        """The first values of categories that an item must have, by tests that nothing negates, and no row has."""
+        wanted = (
+            (test, self._tests[test.field])
+            for pointer, test in each_test(filter)
+            if test.op in ("eq", "in") and "must_not" not in pointer and "none_of" not in pointer
+        )
+        unknown = (found for test, held in wanted if isinstance(held, _Postings) for found in held.unknown_values(test))
+        return tuple(islice(unknown, UNKNOWN_VALUES_MAX))
 
     def _test(self, condition: Condition) -> Bits:
         return self._tests[condition.field].passing(condition)
@@ -139,6 +156,18 @@ class _Postings:
             bits[np.concatenate([self._rows[self._indptr[code] : self._indptr[code + 1]] for code in found])] = not negated
         return bits
 
+    def unknown_values(self, condition: Condition) -> Iterator[UnknownValue]:
+        for value in condition.values:
+            if isinstance(value, str) and value not in self._code:
+                yield UnknownValue(condition.field, value, self._alike.get(_plain(value), ""))
+
+    @cached_property
+    def _alike(self) -> dict[str, str]:
+        """Values by what remains of them without case and punctuation: milliseconds, once, and only if somebody is mistaken."""
+        if len(self._code) > ALIKE_VALUES_MAX:
+            return {}
+        return {_plain(value): value for value in self._code if len(value) <= ALIKE_LENGTH_MAX}
+
 
 class _NumberTest:
     def __init__(self, column: NumberColumn) -> None:
@@ -172,6 +201,14 @@ def _test_of(column: Column) -> _Test:
         rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(column.indptr))
         return _Postings(column.values, column.codes, rows, n)
     return _NumberTest(column) if isinstance(column, NumberColumn) else _BooleanTest(column)
+
+
+def _plain(value: str) -> str:
+    """
+    >>> _plain("Soft-Drinks ")
+    'softdrinks'
+    """
+    return re.sub(r"[\W_]+", "", value.casefold())
 
 
 def _cost(mask: Mask) -> int:

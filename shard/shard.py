@@ -130,6 +130,7 @@ class Shard:
             n_eligible=eligible.count,
             facts=self._facts(query, rows) if query.group_by or query.marks else None,
             named=query.named[located(self.columns.keys, query.named)[1]] if len(query.named) else NO_KEYS,
+            unknown_values=eligible.mask.unknown_values,
             took_us=_us_since(began),
         )
 

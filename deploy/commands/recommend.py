@@ -21,7 +21,7 @@ from deploy.commands.common import (
     show_curls,
 )
 from deploy.filter_text import parse_filter
-from deploy.slate_text import funnel, slate_table, sources_table, summary
+from deploy.slate_text import funnel, shortage, slate_table, sources_table, summary
 
 
 class Explain(StrEnum):
@@ -82,6 +82,8 @@ def recommend(
         print_json(answer)
         return
     out.print(slate_table(answer, out.width))
+    if short := shortage(answer, k):
+        out.print(short, markup=False)
     if answer.get("explain"):
         out.print(sources_table(answer))
     if explain is Explain.full and not answer["explain"].get("kept", True):

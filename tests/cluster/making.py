@@ -22,6 +22,7 @@ from cluster.types import (
     Seeds,
     ShardReply,
     SourceHits,
+    UnknownValue,
 )
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
@@ -121,6 +122,8 @@ def shard_replies(draw: st.DrawFn) -> ShardReply:
         draw(doubles),
         draw(doubles),
         draw(st.one_of(st.none(), nps.arrays(np.int64, (m, draw(st.integers(1, 3))), elements=int64s))),
+        draw(st.integers(0, 3).flatmap(keys)),
+        tuple(draw(st.lists(st.builds(UnknownValue, texts, texts, texts), max_size=3))),
     )
 
 

@@ -14,7 +14,17 @@ from cluster.topology import Address, Replica, ReplicaState, Topology
 from cluster.types import Coverage, MissingShard, SlateItem, UserRecord
 from deploy.view import ClusterView, ReplicaView
 from router.observer import Observer, Silent
-from router.request import ExploredPlace, RankTrace, Recommendation, Request, ShardTrace, SlateTrace, SourceTrace, StageStats
+from router.request import (
+    Eligibility,
+    ExploredPlace,
+    RankTrace,
+    Recommendation,
+    Request,
+    ShardTrace,
+    SlateTrace,
+    SourceTrace,
+    StageStats,
+)
 from router.verdict import Place, Standing, Verdict, Why
 
 SPEC = GenerationSpec(
@@ -114,6 +124,7 @@ class FakeRouter:
             shards=(ShardTrace(0, "shard-0", 2.0, 0.1, 40, 50, {"ann": "hnsw"}, False),),
             sources=(SourceTrace("ann", 300, 290, 280, 70, 8, 1.5, {"hnsw": 3, "scan": 1}),),
             rank=RANKED,
+            eligible=Eligibility(50, 200),
             slate=SlateTrace(7, (1,), {2: ("cap.brand",)}, ("quota.new",), (ExploredPlace(2, "item-2", True, 0.25),)),
         )
 

@@ -49,6 +49,7 @@ def test_an_answer_in_full() -> None:
         "degraded": [],
         "generation": {"id": "g-1", "topology": 3},
         "timings_ms": {"hydrate": 0.5, "retrieve": 2.25, "total": 3.0},
+        "eligible": {"n_items": 50, "n_searched": 200, "unknown_values": []},
         "exact_merge": True,
         "explain": {
             "funnel": [{"stage": "merge", "in": 100, "out": 80, "took_ms": 0.4, "removed": {"beyond_k": 20}}],

@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 from cluster import codec
 from cluster.clients import Fleet
 from cluster.deadline import Deadline
-from cluster.types import EVERYTHING, Affinity, FetchQuery, FetchReply, Filter, Query, Seeds, ShardReply, UserRecord
-from router.request import Recommendation
+from cluster.types import (
+    EVERYTHING,
+    Affinity,
+    Condition,
+    FetchQuery,
+    FetchReply,
+    Filter,
+    Query,
+    Seeds,
+    ShardReply,
+    UnknownValue,
+    UserRecord,
+)
+from router.request import Eligibility, Recommendation
 from router.router import Router
 from shard.shard import Shard
 from tests.router.asking import ask, router_over
@@ -116,3 +128,13 @@ def test_any_partition_any_filter_any_k(
     shown = {str(item.item_id) for item in many.items}
     assert len(many.items) == len(shown) == min(k, len(eligible))
     assert shown <= eligible
+
+
+def test_an_empty_answer_says_that_nothing_is_eligible_and_which_value_nobody_has() -> None:
+    world = World.drawn(3, 30)
+    router = routed(world, np.arange(30) % 3, 3, None, {})
+    empty = ask(router, filter=Filter(must=(Condition("brand", "eq", ("Acme",)), Condition("organic", "eq", (True,)))))
+    assert empty.items == () and empty.eligible == Eligibility(0, 30, (UnknownValue("brand", "Acme", "acme"),))
+    some = ask(router, filter=Filter(must=(Condition("brand", "eq", ("acme",)),)))
+    n_acme = sum(brand == "acme" for brand in world.attributes["brand"])
+    assert n_acme > 0 and some.eligible == Eligibility(n_acme, 30)

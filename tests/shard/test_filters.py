@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cluster.errors import InvalidQuery, SchemaMismatch, UnknownFilterField
 from cluster.types import EVERYTHING, Condition, Filter
 from shard.attributes import NumberColumn
-from shard.filters import Filters
+from shard.filters import UNKNOWN_VALUES_MAX, Filters
 from tests.shard.worlds import ATTRIBUTES, World, filters, single_tests, worlds
 
 WORLD = World.drawn(7, 60)
@@ -41,6 +41,23 @@ def test_a_missing_value_fails_must_and_passes_must_not(condition: Condition) ->
     assert missing
     assert not masks.mask(must(condition)).bits[missing].any()
     assert masks.mask(Filter(must_not=(condition,))).bits[missing].all()
+
+
+def unknown(*conditions: Condition, must_not: tuple[Condition, ...] = ()) -> list[tuple[str, str, str]]:
+    mask = filters_of(WORLD).mask(Filter(conditions, must_not))
+    assert mask.count == 0
+    return [(found.field, found.value, found.did_you_mean) for found in mask.unknown_values]
+
+
+def test_a_filter_that_nothing_passes_says_which_of_its_values_nobody_has() -> None:
+    stores, brand = Condition("stores", "in", ("s 1", "elsewhere", "s2")), Condition("brand", "eq", ("ACME",))
+    assert unknown(brand) == [("brand", "ACME", "acme")]
+    assert unknown(stores, brand) == [("stores", "s 1", "s1"), ("stores", "elsewhere", ""), ("brand", "ACME", "acme")]
+    assert unknown(Condition("", "all_of", (), (Condition("", "any_of", (), (brand,)),))) == [("brand", "ACME", "acme")]
+    dear = Condition("price", "gt", (10**9,))
+    assert unknown(dear, Condition("", "none_of", (), (brand,)), must_not=(brand,)) == []
+    assert len(unknown(Condition("brand", "in", tuple(f"nobody-{n}" for n in range(9))))) == UNKNOWN_VALUES_MAX
+    assert filters_of(WORLD).mask(Filter(must_not=(brand,))).unknown_values == ()
 
 
 def test_a_value_nobody_has_is_a_valid_question() -> None:
