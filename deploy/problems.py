@@ -81,9 +81,7 @@ KINDS: Mapping[str, Kind] = {
     "invalid-value": Kind(400, "A value is not allowed", "see /docs for what each field takes"),
     "limit-exceeded": Kind(400, "A limit was exceeded", "ask for less, or raise the limit in oskolok.toml"),
     "unknown-filter-field": Kind(400, "The filter names an attribute that items do not have"),
-    "unknown-item": Kind(
-        404, "The catalogue has no such item", "check the id, and that it is text or a number as in the catalogue"
-    ),
+    "unknown-item": Kind(404, "The catalogue has no such item", "check the id"),
     "not-found": Kind(404, "There is nothing at this path", "see /docs for the paths there are"),
     "method-not-allowed": Kind(405, "The path does not take this method", "see the Allow header"),
     "request-timeout": Kind(408, "The body did not arrive in time", "send it faster, or a smaller one"),

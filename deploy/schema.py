@@ -22,8 +22,8 @@ from router.verdict import Why
 
 Format = Literal["json", "msgpack"]
 Scalar = str | bool | int | float
-Id = str | int
-"""An integer and its decimal text are the same id (`router/ids.py`)."""
+Id = Annotated[str | int, Meta(description='text or a 64-bit integer; 42 and "42" are the same id')]
+"""`router/ids.py` puts items' ids in the catalogue's type; users' are text."""
 
 
 class ConditionBody(Struct, frozen=True, forbid_unknown_fields=True, rename={"in_": "in"}):
@@ -69,7 +69,7 @@ class PinBody(Struct, frozen=True, forbid_unknown_fields=True):
 class WishBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a user wishes for, and how long it may take. null in an optional field is as good as leaving it out."""
 
-    user_id: Annotated[Id, Meta(description='an integer is its decimal text: 42 and "42" are the same user')]
+    user_id: Id
     k: Annotated[int | None, Meta(description="how many items; slate.k_default if left out")] = None
     filter: FilterBody | None = None
     exclude_item_ids: list[Id] | None = None

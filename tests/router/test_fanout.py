@@ -61,6 +61,7 @@ def test_who_does_not_answer_is_named_with_the_reason_and_the_time() -> None:
         0: "timeout", 1: "failed", 2: "loading", 3: "timeout", 4: "failed",
     }  # fmt: skip
     assert str(answers.missed[1].error) == "peer gone"
+    assert answers.missed[1].detail == "ConnectionLost", "messages of the data plane name sockets, and callers read details"
     waited_ms = [answers.missed[i].waited_ms for i in (0, 1, 2)]
     assert waited_ms[0] >= 50 > waited_ms[1] >= 10 > waited_ms[2]
 
