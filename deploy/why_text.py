@@ -143,6 +143,8 @@ def _condition(failed: Mapping[str, Any]) -> str:
     """
     >>> _condition({"pointer": "/filter/must_not/0", "field": "brand", "op": "eq", "values": ["acme"], "has": "acme"})
     'which wants not brand = acme: it has acme'
+    >>> _condition({"pointer": "/filter/must/0/any_of/1", "field": "brand", "op": "ne", "values": ["acme"], "has": None})
+    'which could do with brand != acme: it has none'
     """
     values = failed["values"]
     shown = f"({_listed(values)})" if failed["op"] == "in" else str(values[0])
@@ -150,7 +152,8 @@ def _condition(failed: Mapping[str, Any]) -> str:
     no = "not " if (steps.count("must_not") + steps.count("none_of")) % 2 else ""
     has = failed["has"]
     it_has = "it has none" if has is None else f"it has {_listed(has) if isinstance(has, list) else has}"
-    return f"which wants {no}{failed['field']} {_OPS[failed['op']]} {shown}: {it_has}"
+    wants = "could do with" if "any_of" in steps and not no else "wants"
+    return f"which {wants} {no}{failed['field']} {_OPS[failed['op']]} {shown}: {it_has}"
 
 
 def _listed(values: Any, n_max: int = 6) -> str:
