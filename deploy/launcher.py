@@ -1,12 +1,14 @@
 """From a configuration and a generation to a cluster that answers, and tidily back: Ray, users, supervisor, Serve, ready.
 
+What is wrong with the configuration refuses the start. What is wrong with the world (a user store that is down, a shard that
+cannot be read) is told, and the rest is served.
+
 `Launcher` starts only what is missing and stops only what it started. Ray is imported when it is needed, after the
 environment that it reads at import was set; everything else of the CLI runs without it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -21,19 +23,19 @@ from typing import Any
 from cluster.config import Config
 from cluster.errors import ConfigError, Unavailable
 from cluster.generation import Generation, current_id, generation_path
-from cluster.user_records import read_users
+from deploy.arriving import missing_parts, next_step
 from deploy.claim import Claim
 from deploy.client import Client, ProblemAnswer
 from deploy.environment import missing, ray_variables, serve_variables
 from deploy.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
 from deploy.listeners import Listener, descendants, listeners_of, require_free
 from deploy.secret_file import load_or_create
+from deploy.user_loader import UserLoader
 from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
 from ranker.ranker import Ranker
 from router.slate.rules import Rules
 from router.users.opening import open_store
 
-READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 15.0
 _OBJECT_STORE_BYTES = 128 << 20  # no query and no reply passes through it
 
@@ -50,6 +52,7 @@ class Launcher:
         self._listen: Listen = "loopback" if config.ray.address == "" else "nodes"
         self._claim: Claim | None = None
         self._folder: Path | None = None
+        self._users: UserLoader | None = None
         self._ray: Any = None
         self._supervisor: Any = None
         self._serving = False
@@ -57,7 +60,10 @@ class Launcher:
         self._began = time.monotonic()
 
     def start(self) -> None:
-        """Bring everything up and return once the cluster is ready. Raises OskolokError; call `stop` in any case."""
+        """Bring everything up and return once the cluster is ready, or as much of it as can be had (`deploy/arriving.py`).
+
+        Raises OskolokError; call `stop` in any case.
+        """
         storage = Path(self._config.storage.path).absolute()
         generation = Generation.open(generation_path(storage, current_id(storage)))
         if generation.spec.n_shards != self._config.cluster.n_shards:
@@ -72,7 +78,13 @@ class Launcher:
             require_free(self._config.http.host, self._config.http.port)
         self._set_environment(storage)
         self._start_ray()
-        self._load_users(generation)
+        self._users = UserLoader(
+            generation,
+            user_store_url(self._config),
+            lambda: open_store(user_store_url(self._config), self._config.users, access="write"),
+            self._tell,
+        )
+        self._users.start()
         wiring = Wiring(
             config=self._config,
             generation_path=str(generation.path),
@@ -94,6 +106,8 @@ class Launcher:
 
     def stop(self) -> None:
         """Undo `start`, as far as it came, newest first. Safe to call twice."""
+        if self._users is not None:
+            self._users.stop()
         with _silence():  # Ray tells of every actor that we are ending
             self._stop_serve()
             self._stop_supervisor()
@@ -160,21 +174,6 @@ class Launcher:
         where = "on this machine" if self._listen == "loopback" else f"at {self._config.ray.address}"
         self._tell("ray", f"{ray.__version__} {where}, {time.monotonic() - began:.1f} s")
 
-    def _load_users(self, generation: Generation) -> None:
-        began = time.monotonic()
-
-        async def load() -> int:
-            store = open_store(user_store_url(self._config), self._config.users, access="write")
-            try:
-                return await store.put_many(read_users(generation))
-            finally:
-                await store.close()
-
-        n_users = asyncio.run(load())
-        self._tell(
-            "users", f"{n_users:,} records in {user_store_url(self._config).split('://')[0]}, {time.monotonic() - began:.1f} s"
-        )
-
     def _start_supervisor(self, wiring: Wiring) -> None:
         from deploy.ray_actors import SupervisorActor
 
@@ -212,24 +211,30 @@ class Launcher:
         host = "127.0.0.1" if config.http.host in ("0.0.0.0", "::") else config.http.host
         client = Client(f"http://{host}:{config.http.port}", timeout_s=2)
         last = ""
-        while time.monotonic() - began < READY_TIMEOUT_S:
+        while True:
             try:
                 found = client.cluster()
             except (Unavailable, ProblemAnswer):
-                time.sleep(0.1)
-                continue
-            checks = ", ".join(check[3:] for check in found["checks"] if check.startswith(("[-]", "[~]")))
-            if found["state"] == "READY":
-                rankers = f", {config.cluster.n_rankers} rankers" if config.cluster.n_rankers else ""
-                routers = f"{config.cluster.n_routers} router{'s' if config.cluster.n_routers > 1 else ''}"
-                took = time.monotonic() - self._began
-                self._tell("ready", f"{config.cluster.n_shards} shards{rankers}, {routers}, {took:.1f} s in all")
-                return
-            if checks != last:
+                found = None
+            checks = ", ".join(check[3:] for check in found["checks"] if check.startswith(("[-]", "[~]"))) if found else ""
+            match next_step(found, time.monotonic() - began):
+                case "refuse":
+                    raise Unavailable(f"not ready after {time.monotonic() - began:.0f} s: {last or 'no answer over HTTP'}")
+                case "serve" if found and found["state"] != "READY":
+                    self._tell("degraded", f"serving what is there, without waiting any longer: {checks}")
+                    for part in missing_parts(found):
+                        self._tell("missing", part)
+                    return
+                case "serve":
+                    rankers = f", {config.cluster.n_rankers} rankers" if config.cluster.n_rankers else ""
+                    routers = f"{config.cluster.n_routers} router{'s' if config.cluster.n_routers > 1 else ''}"
+                    took = time.monotonic() - self._began
+                    self._tell("ready", f"{config.cluster.n_shards} shards{rankers}, {routers}, {took:.1f} s in all")
+                    return
+            if checks and checks != last:
                 self._tell("starting", checks)
                 last = checks
             time.sleep(0.1)
-        raise Unavailable(f"not ready after {READY_TIMEOUT_S:.0f} s: {last or 'no answer over HTTP'}")
 
 
 @contextlib.contextmanager

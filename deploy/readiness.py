@@ -1,8 +1,9 @@
 """May this router be sent requests? The lines of /readyz?verbose, and the state of the cluster in one word. Pure.
 
-A router becomes ready once every shard has had a ready replica. From then on a lost shard lowers the coverage of answers and
-leaves the router ready: one shard must not take the service down. Rankers and the user store never decide, answers only get
-worse without them.
+A router becomes ready once it has all the shards that are to be had, and at least one: it waits for a shard whose first
+attempt to load is still going on, and not for one that has failed, however often that one is tried again. From then on a lost
+shard lowers the coverage of answers and leaves the router ready: one shard must not take the service down. Rankers and the user
+store never decide, answers only get worse without them.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ def readiness(view: ClusterView | None, *, users: str, was_ready: bool) -> Readi
         return Readiness(False, "STARTING", (("+", "config ok"), ("-", "topology not received from the supervisor yet")))
     topology = view.topology
     n_shards = len(topology.shards)
-    n_covered = sum(any(r.state == "ready" for r in replicas) for replicas in topology.shards)
+    covered = [any(r.state == "ready" for r in replicas) for replicas in topology.shards]
+    n_covered = sum(covered)
+    unfailed = {part.shard for part in view.replicas if not part.failures}
+    awaited = any(not here and shard in unfailed for shard, here in enumerate(covered))
     n_ranking = sum(r.state == "ready" for r in topology.rankers)
-    ready = was_ready or n_covered == n_shards
-    lost = "~" if was_ready else "-"
+    ready = was_ready or (n_covered > 0 and not awaited)
+    lost = "~" if ready else "-"
     lines = (
         ("+", "config ok"),
         ("+", f"topology version {topology.version}"),

@@ -53,6 +53,12 @@ class Breaker:
     async def put_many(self, records: Iterable[UserRecord]) -> int:
         return await self._store.put_many(records)
 
+    async def seal(self, generation: str, mark: str) -> None:
+        await self._store.seal(generation, mark)
+
+    async def seal_of(self, generation: str, deadline: Deadline) -> str:
+        return await self._store.seal_of(generation, deadline)
+
     async def forget(self, generation: str) -> int:
         return await self._store.forget(generation)
 

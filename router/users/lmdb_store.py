@@ -31,16 +31,17 @@ _MAX_READERS = 1024
 class LmdbStore:
     """Made by `reader` or `writer`. Every method raises UserStoreUnavailable and nothing else."""
 
-    def __init__(self, env: lmdb.Environment, path: Path) -> None:
-        self._env = env
+    def __init__(self, opening: Callable[[], lmdb.Environment], path: Path) -> None:
+        self._opening = opening
+        self._opened: lmdb.Environment | None = None
         self._path = path
         self._n_rejected = 0
 
     @classmethod
     def reader(cls, path: Path) -> LmdbStore:
-        """An existing store, read-only."""
+        """A store, read-only, opened when it is first asked: it may come to be, or be mended, later than this process."""
         # `lock=True` even here: without a slot in the reader table a writer would reuse the pages being read.
-        return cls(_open(path, partial(lmdb.open, readonly=True, create=False)), path)
+        return cls(partial(_open, path, partial(lmdb.open, readonly=True, create=False)), path)
 
     @classmethod
     def writer(cls, path: Path, *, map_size_bytes: int) -> LmdbStore:
@@ -49,7 +50,15 @@ class LmdbStore:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserStoreUnavailable(f"cannot make {path}: {error}") from error
-        return cls(_open(path, partial(lmdb.open, map_size=map_size_bytes)), path)
+        store = cls(partial(_open, path, partial(lmdb.open, map_size=map_size_bytes)), path)
+        assert store._env, "opened now: a writer wants the error at once"
+        return store
+
+    @property
+    def _env(self) -> lmdb.Environment:
+        if self._opened is None:
+            self._opened = self._opening()
+        return self._opened
 
     @property
     def n_rejected(self) -> int:
@@ -83,7 +92,15 @@ class LmdbStore:
             n_written += len(batch)
         return n_written
 
+    async def seal(self, generation: str, mark: str) -> None:
+        self._writing(lambda txn: txn.put(_seal_key(generation), mark.encode()))
+
+    async def seal_of(self, generation: str, deadline: Deadline) -> str:
+        mark = self._reading(lambda txn: txn.get(_seal_key(generation)))
+        return "" if mark is None else str(mark, "utf-8", "replace")
+
     async def forget(self, generation: str) -> int:
+        self._writing(lambda txn: txn.delete(_seal_key(generation)))
         n_deleted = 0
         while n := self._writing(partial(_delete_some, _prefix(generation))):
             n_deleted += n
@@ -93,7 +110,8 @@ class LmdbStore:
         self._reading(lambda txn: txn.stat())
 
     async def close(self) -> None:
-        self._env.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _reading(self, read: Callable[[lmdb.Transaction], T]) -> T:
         def attempt() -> T:
@@ -136,6 +154,11 @@ def _mapped(call: Callable[[], T]) -> T:
         return call()
     except lmdb.Error as error:
         raise UserStoreUnavailable(f"lmdb: {error}") from error
+
+
+def _seal_key(generation: str) -> bytes:
+    """Begins with NUL, which no record's key does: that one begins with its generation."""
+    return b"\0sealed\0" + generation.encode()
 
 
 def _prefix(generation: str) -> bytes:

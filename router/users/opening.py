@@ -23,7 +23,7 @@ def open_store(url: str, section: UsersSection, *, access: Access = "read") -> U
     """The store at `url`: lmdb:///path, redis://, rediss://, valkey://, valkeys:// or unix:///socket.
 
     Routers read, a build writes. A store on the network is read through a circuit breaker. Raises ConfigError for any other
-    url, UserStoreUnavailable where LMDB cannot be opened; a store on the network is not contacted yet.
+    url, UserStoreUnavailable where LMDB cannot be written. What is only read is neither opened nor contacted yet.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "lmdb":

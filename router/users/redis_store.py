@@ -75,7 +75,18 @@ class RedisStore:
             n_written += len(batch)
         return n_written
 
+    async def seal(self, generation: str, mark: str) -> None:
+        async with self._calling(Deadline.after_ms(_WRITE_TIMEOUT_MS)):
+            await self._redis.set(_seal_key(generation), mark)
+
+    async def seal_of(self, generation: str, deadline: Deadline) -> str:
+        async with self._calling(deadline):
+            mark = await self._redis.get(_seal_key(generation))
+        return "" if mark is None else str(mark, "utf-8", "replace")
+
     async def forget(self, generation: str) -> int:
+        async with self._calling(Deadline.after_ms(_WRITE_TIMEOUT_MS)):
+            await self._redis.unlink(_seal_key(generation))
         n_deleted = 0
         pattern = _glob_escaped(_prefix(generation)) + b"*"
         position = 0
@@ -109,6 +120,10 @@ class RedisStore:
 
 def _prefix(generation: str) -> bytes:
     return b"oskolok:user:" + generation.encode() + b"\0"
+
+
+def _seal_key(generation: str) -> bytes:
+    return b"oskolok:sealed:" + generation.encode()
 
 
 def _key(user_id: str, generation: str) -> bytes | None:

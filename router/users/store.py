@@ -31,8 +31,16 @@ class UserStore(Protocol):
         """Write records, over older ones of the same generation and user; how many."""
         ...
 
+    async def seal(self, generation: str, mark: str) -> None:
+        """Say, after the last record of a generation was written, that they are all there. mark: names what was written."""
+        ...
+
+    async def seal_of(self, generation: str, deadline: Deadline) -> str:
+        """The mark with which the generation was sealed, "" if it was not. It goes when the records go."""
+        ...
+
     async def forget(self, generation: str) -> int:
-        """Delete every record of a generation; how many."""
+        """Delete a generation's seal and then every record of it; how many records."""
         ...
 
     async def ping(self, deadline: Deadline) -> None:

@@ -197,6 +197,12 @@ class FakeUsers:
     async def put_many(self, records: Iterable[UserRecord]) -> int:
         return 0
 
+    async def seal(self, generation: str, mark: str) -> None:
+        return None
+
+    async def seal_of(self, generation: str, deadline: Deadline) -> str:
+        return ""
+
     async def forget(self, generation: str) -> int:
         return 0
 

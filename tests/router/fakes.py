@@ -339,6 +339,12 @@ class DictStore:
         self.records.update(added)
         return len(added)
 
+    async def seal(self, generation: str, mark: str) -> None:
+        return None
+
+    async def seal_of(self, generation: str, deadline: Deadline) -> str:
+        return ""
+
     async def forget(self, generation: str) -> int:
         gone = [key for key in self.records if key[0] == generation]
         for key in gone:

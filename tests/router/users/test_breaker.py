@@ -44,6 +44,12 @@ class Moody:
     async def put_many(self, records: Iterable[UserRecord]) -> int:
         return len(list(records))
 
+    async def seal(self, generation: str, mark: str) -> None:
+        return None
+
+    async def seal_of(self, generation: str, deadline: Deadline) -> str:
+        return ""
+
     async def forget(self, generation: str) -> int:
         return 0
 

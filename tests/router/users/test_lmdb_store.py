@@ -65,11 +65,23 @@ def test_a_path_opened_twice_in_one_process_is_refused(tmp_path: Path) -> None:
     """LMDB's own rule: its locks belong to the process, and closing one would release the other's."""
     store = LmdbStore.writer(tmp_path / "users", map_size_bytes=1 << 16)
     with pytest.raises(UserStoreUnavailable, match="already open"):
-        LmdbStore.reader(tmp_path / "users")
+        asyncio.run(LmdbStore.reader(tmp_path / "users").ping(Deadline.after_ms(100)))
     asyncio.run(store.close())
 
 
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "data.mdb").write_bytes(b"something else entirely" * 1000)
     with pytest.raises(UserStoreUnavailable):
-        LmdbStore.reader(tmp_path)
+        asyncio.run(LmdbStore.reader(tmp_path).ping(Deadline.after_ms(100)))
+
+
+def test_a_reader_finds_a_store_that_is_made_after_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        reader = LmdbStore.reader(tmp_path / "users")
+        with pytest.raises(UserStoreUnavailable):
+            await reader.get("1", GENERATION, Deadline.after_ms(100))
+        write_elsewhere(tmp_path / "users", 0, 2)
+        assert await reader.get("1", GENERATION, Deadline.after_ms(100)) is not None
+        await reader.close()
+
+    asyncio.run(run())

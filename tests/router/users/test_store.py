@@ -120,6 +120,24 @@ def test_forgetting_a_generation_leaves_the_others(url: str) -> None:
     on(url, check)
 
 
+def test_a_generation_is_sealed_after_its_last_record_and_as_long_as_they_are_there(url: str) -> None:
+    async def check(store: UserStore) -> None:
+        assert await store.seal_of(GENERATION, soon()) == ""
+        await store.put_many([record_of("1"), record_of("1", generation="g-2")])
+        assert await store.seal_of(GENERATION, soon()) == "", "more records may follow"
+        await store.seal(GENERATION, "sha-1")
+        await store.seal("g-2", "sha-2")
+        assert await store.seal_of(GENERATION, soon()) == "sha-1"
+        await store.put_many([record_of("2")])
+        await store.seal(GENERATION, "sha-3")
+        assert await store.seal_of(GENERATION, soon()) == "sha-3"
+        assert await store.forget(GENERATION) == 2, "the seal is no record"
+        assert await store.seal_of(GENERATION, soon()) == ""
+        assert await store.seal_of("g-2", soon()) == "sha-2"
+
+    on(url, check)
+
+
 def test_a_record_under_someone_elses_key_is_never_returned(url: str) -> None:
     """Contract 10, with a planted fault: where user 1's record belongs lies another's."""
     key, raw = f"{GENERATION}\0" + "1", encode_record(record_of("somebody else"))
@@ -162,11 +180,11 @@ def test_many_at_once(url: str) -> None:
 
 def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     async def check() -> None:
-        with pytest.raises(UserStoreUnavailable):
-            open_store(f"lmdb://{tmp_path}/nothing", UsersSection())
-        store = open_store("redis://127.0.0.1:1/0", UsersSection())
-        with pytest.raises(UserStoreUnavailable):
-            await store.get("1", GENERATION, soon())
-        await store.close()
+        for url in (f"lmdb://{tmp_path}/nothing", "redis://127.0.0.1:1/0"):
+            store = open_store(url, UsersSection())
+            for asking in (store.get("1", GENERATION, soon()), store.seal_of(GENERATION, soon()), store.ping(soon())):
+                with pytest.raises(UserStoreUnavailable):
+                    await asking
+            await store.close()
 
     asyncio.run(check())
