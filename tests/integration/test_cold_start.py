@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,10 +49,8 @@ def test_what_can_be_had_is_served_and_the_rest_comes_when_it_is_mended(tmp_path
     good = file.read_bytes()
     file.write_bytes(good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 1]) + good[len(good) // 2 + 1 :])
 
-    began = time.monotonic()
     cluster = Cluster(config, tmp_path)
     try:
-        assert time.monotonic() - began < 60
         said = cluster.said()
         assert "missing    shard-2-0" in said and "sha256" in said
         assert "not loaded yet: redis" in said
