@@ -99,12 +99,12 @@ class Ranker:
         if LIGHT_FILE in generation.manifest.files:
             with generation.verified(LIGHT_FILE) as file:
                 light = LightModel.from_json(file.read_bytes())
-        if heavy_model == "onnx":
+        if heavy_model == "onnx" and ONNX_FILE in generation.manifest.files:
             from ranker.onnx_model import OnnxModel
 
             with generation.verified(ONNX_FILE) as file:
                 heavy = OnnxModel.from_bytes(file.read_bytes(), generation.spec.features.columns())
-        elif HEAVY_FILE in generation.manifest.files:
+        elif heavy_model == "catboost" and HEAVY_FILE in generation.manifest.files:
             with generation.verified(HEAVY_FILE) as file:
                 heavy = HeavyModel.from_bytes(file.read_bytes())
         return cls(generation.spec, light=light, heavy=heavy)
@@ -203,8 +203,11 @@ class Ranker:
 
 
 def require_heavy(generation: Generation, heavy_model: HeavyKind) -> None:
-    """Raises ConfigError if the generation lacks the ONNX model that the configuration wants."""
-    if heavy_model == "onnx" and ONNX_FILE not in generation.manifest.files:
+    """Raises ConfigError if the generation lacks the ONNX model that the configuration wants. One whose build had nothing to
+    rank by has no models, and needs none.
+    """
+    wanted = heavy_model == "onnx" and generation.spec.ranking(heavy_model).stage == "heavy"
+    if wanted and ONNX_FILE not in generation.manifest.files:
         raise ConfigError(
             f'ranker.heavy.model is "onnx", but generation {generation.spec.id} has no {ONNX_FILE}:'
             " build with train.ranker.onnx_file"

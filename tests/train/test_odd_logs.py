@@ -118,7 +118,7 @@ def test_a_log_too_short_to_rank_by_serves_the_merged_order(tmp_path: Path, even
     report = report_of(generation)
     assert report.quality == {} and ranking.why in report.stages["split"].summary
     assert not {"models/light.json", "models/heavy.cbm"} & generation.manifest.files.keys()
-    assert Ranker.load(generation).spec == generation.spec
+    assert Ranker.load(generation).spec == Ranker.load(generation, heavy_model="onnx").spec == generation.spec
     answer = ask(generation, config, Request(events[0][0], 10))
     assert len(answer.items) == 10 and answer.degraded == ()
     again = ask(generation, config, Request(events[0][0], 10))
