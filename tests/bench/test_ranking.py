@@ -44,8 +44,10 @@ def made(config: Config) -> Iterator[tuple[Stages, RankTrial]]:
 
 def test_labels_dealt_out_anew_teach_nothing(made: tuple[Stages, RankTrial], config: Config) -> None:
     stages, trial = made
-    right = measure_stages(trial.asked(), config, serving=trial.serving).systems
-    wrong = measure_stages([trial.asked_of(shuffled(stages, trial, config))], config, serving=SHUFFLED).systems
+    right = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking).systems
+    wrong = measure_stages(
+        [trial.asked_of(shuffled(stages, trial, config))], config, chosen=SHUFFLED, ranking=trial.ranking
+    ).systems
     assert wrong[SHUFFLED]["ndcg@10"] < wrong["merged"]["ndcg@10"] == right["merged"]["ndcg@10"]
     assert wrong[SHUFFLED]["ndcg@10_hi"] < right["heavy:Logloss"]["ndcg@10_lo"]
 
@@ -54,13 +56,13 @@ def test_the_best_source_is_one_of_them(made: tuple[Stages, RankTrial], config: 
     _, trial = made
     ((name, metrics),) = best_source([trial], config).items()
     assert name.removeprefix("source:") in trial.shard.spec.features.sources
-    merged = measure_stages(trial.asked(), config, serving=trial.serving).systems["merged"]
+    merged = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking).systems["merged"]
     assert merged["ndcg@10_lo"] < metrics["ndcg@10"] < 1 and 0 < metrics["recall@10"] < 1
 
 
 def test_the_table_has_a_line_for_every_system(made: tuple[Stages, RankTrial], config: Config) -> None:
     _, trial = made
-    table = measure_stages(trial.asked(), config, serving=trial.serving).systems
+    table = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking).systems
     rows = [Row("ranking", "tiny", name, metrics, {}, {}, "") for name, metrics in table.items() if "ms" in metrics]
     lines = markdown(rows).splitlines()
     assert len(lines) == 2 + 5 and all(len(re.findall(r"(?<!\\)\|", line)) == 9 for line in lines)
