@@ -95,7 +95,7 @@ def plan(
     wants += _seeds(offers, seeds, exclude)
     wants += [_Want(offer, offer.k) for offer in offers.item_lists if offer.source.seeds in seeds]
     wants += [_Want(offer, offer.k) for offer in offers.quorums if spec.quorum in profile]
-    pins = pins_of(request, sections.slate, spec) if request.pins or sections.slate.pins else {}
+    pins = pins_of(request, sections.slate) if request.pins or sections.slate.pins else {}
     pinned = np.array(list(pins.values()), np.int64)
     needed = min(demand(request.k), spec.n_items)
     budgets = _budgets(wants, needed, spec.n_items)

@@ -5,24 +5,18 @@ from __future__ import annotations
 from cluster.errors import InvalidQuery
 from cluster.partition import item_key
 from cluster.slate_sections import SlateSection
-from cluster.spec import GenerationSpec
 from cluster.types import Candidates
 from router.request import Request
 
 
-def pins_of(request: Request, section: SlateSection, spec: GenerationSpec) -> dict[int, int]:
+def pins_of(request: Request, section: SlateSection) -> dict[int, int]:
     """Place, from 0 -> item key. A configured pin steps back behind the request's, and is off where k ends before it.
 
-    Raises InvalidQuery for the request's pins: an id of another type than the generation's, a position beyond k, an item or
-    a position that is there twice.
+    The request's ids are of the generation's type already (`router/ids.py`). Raises InvalidQuery for the request's pins: a
+    position beyond k, an item or a position that is there twice.
     """
-    expected = str if spec.id_type == "string" else int
     pins: dict[int, int] = {}
     for at, pin in enumerate(request.pins):
-        if type(pin.item_id) is not expected:
-            raise InvalidQuery(
-                f"item id {pin.item_id!r} is no {spec.id_type}", field=f"/pins/{at}/item_id", allowed=spec.id_type
-            )
         if not 1 <= pin.position <= request.k:
             raise InvalidQuery(
                 f"position is {pin.position}", field=f"/pins/{at}/position", allowed=f"1 to k, which is {request.k}"
