@@ -15,16 +15,18 @@ from cluster.clients import Fleet
 from cluster.codec import encode_query
 from cluster.deadline import Deadline
 from cluster.ranking import ranking_of
-from cluster.types import Candidates, Rows
+from cluster.types import Candidates, Rows, UserRecord
 from deploy.replay.circumstances import NOT_RANKED, as_then, excuse_of, notes_of
 from deploy.replay.house import House
 from router.fill import Filled, fill
 from router.plan import Plan, plan
 from router.rank import Ranked, as_merged, rank_query
 from router.replay.logged import Logged, Shown, shown_of
+from router.request import Request
 from router.retrieve import retrieve
 from router.search import Searched, certified_merge
 from router.sections import RouterSections
+from router.session import session_vectors
 from router.slate.compose import Slate
 from router.slate.rules import RulesInForce
 from router.slate.shape import shape
@@ -62,10 +64,11 @@ async def play(logged: Logged, house: House, sections: RouterSections, *, as_log
     missed = logged.missed if at_home else ()
     record = logged.record if at_home else house.users.get(logged.request.user_id)
     request = replace(logged.request, seed=logged.seed)
-    planned = plan(request, record, spec, sections, tower=house.tower)
+    planned = await _planned(request, record, house, fleet, sections, deadline)
     found = await _searched(planned, fleet, sections, missed, deadline)
     candidates, n_agreeing = found.merged.candidates, None
-    if at_home and _asks_the_same(planned, plan(request, record, spec, as_logged, tower=house.tower), sections, as_logged):
+    as_then_planned = await _planned(request, record, house, fleet, as_logged, deadline)
+    if at_home and _asks_the_same(planned, as_then_planned, sections, as_logged):
         candidates, n_agreeing = logged.candidates, _agreeing(candidates, logged.candidates)
 
     same_ranking = at_home and sections.ranker == as_logged.ranker
@@ -109,6 +112,13 @@ def _gave_way(filled: Filled) -> tuple[str, ...]:
 def as_answered(logged: Logged) -> Played:
     """How it went when it was answered."""
     return Played(logged.generation, logged.candidates, logged.order, logged.slate)
+
+
+async def _planned(
+    request: Request, record: UserRecord | None, house: House, fleet: Fleet, sections: RouterSections, deadline: Deadline
+) -> Plan:
+    session = await session_vectors(request, record, fleet, sections, deadline)
+    return plan(request, record, house.spec, sections, tower=house.tower, session=session)
 
 
 async def _searched(

@@ -17,6 +17,7 @@ from tests.train.logs import log_of
 from train.catalogue import read_catalogue
 from train.event_log import COLUMNS
 from train.event_rows import ROW
+from train.payload import VALUE_BYTES_MAX
 from train.tops import possible_kinds
 
 TEXT = (Path(__file__).parents[2] / "docs" / "input.md").read_text()
@@ -30,8 +31,11 @@ def test_every_key_exists(key: str) -> None:
 
 def test_every_column_has_its_key_here() -> None:
     for name in ("catalog", "events", "user_table", "playlists"):
-        keys = [key for key in Config().model_dump()[name] if key != "payload"]
-        assert [key for key in keys if f"`{name}.{key}`" not in TEXT] == []
+        assert [key for key in Config().model_dump()[name] if f"`{name}.{key}`" not in TEXT] == []
+
+
+def test_the_longest_string_that_is_shown_is_told() -> None:
+    assert f"{VALUE_BYTES_MAX:,} bytes" in TEXT
 
 
 def test_the_example_loads(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,11 +16,14 @@ from bench.row import RESULTS, read_rows
 from cluster.config import Config
 from cluster.config_file import load
 from cluster.features import CONTEXT, cross_columns
+from cluster.spec import FeatureSchema
 from cluster.train_sections import Loss
 from cluster.types import NO_KEYS
 from router.request import DEGRADATIONS
 from router.slate.compose import compose
-from tests.router.slate.making import candidates_of, ranked, rules_of
+from router.slate.rules import Rules
+from router.slate.selection import selected_by
+from tests.router.slate.making import SPEC, candidates_of, ranked, rules_of
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "ranking.md").read_text()
@@ -29,7 +34,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_configuration_loads(tmp_path: Path) -> None:
-    (block,) = blocks("toml")
+    block, _ = blocks("toml")
     catalog = '[catalog]\ncategory = ["brand", "department"]\nboolean = ["own_brand"]\n'
     (tmp_path / "oskolok.toml").write_text(catalog + block)
     slate = load(tmp_path / "oskolok.toml").config.slate
@@ -85,3 +90,32 @@ def test_the_rules_files_are_there() -> None:
     of_ranking = [reason for reason in DEGRADATIONS if reason.startswith(("ranker_", "heavy_"))]
     for reason in ("cap_relaxed", "quota_missed", "diversity_skipped", *of_ranking):
         assert f"`{reason}`" in TEXT and reason in DEGRADATIONS
+
+
+def test_the_quota_of_new_items_is_about_when_they_were_listed(tmp_path: Path) -> None:
+    block, _ = blocks("toml")
+    catalog = '[catalog]\ncategory = ["brand", "department"]\nboolean = ["own_brand"]\n'
+    (tmp_path / "oskolok.toml").write_text(catalog + block)
+    section = load(tmp_path / "oskolok.toml").config.slate
+    (quota,) = [quota for quota in section.quotas if quota.stat]
+    candidates = candidates_of(range(4))
+    match = np.array([[365, 1], [3, -1], [20, 2], [-1, -1]], np.float32)  # listed and first bought so many days ago
+    features = FeatureSchema(("stat.listed_days", "stat.age_days"), (), (), ())
+    spec = msgspec.structs.replace(SPEC, features=features)
+    assert selected_by(quota, section, spec)(replace(candidates, match=match)).tolist() == [False, True, False, False]
+
+
+def test_a_place_that_tries_out_what_is_new_shows_it_in_one_slate_of_five(tmp_path: Path) -> None:
+    _, block = blocks("toml")
+    (tmp_path / "oskolok.toml").write_text(block)
+    section = load(tmp_path / "oskolok.toml").config.slate
+    features = FeatureSchema(("stat.listed_days",), (), (), ())
+    rules = Rules.of(section, msgspec.structs.replace(SPEC, features=features))
+    n = 60
+    listed = np.full((n, 1), 300, np.float32)
+    listed[40:44] = 3
+    candidates = replace(candidates_of(range(n)), match=listed)
+    shown = [compose(candidates, ranked(range(n)), 20, exclude=NO_KEYS, rules=rules, seed=seed) for seed in range(400)]
+    tenth = [int(slate.sequence[9]) for slate in shown]
+    assert {at for at in tenth if at != 9} == {40, 41, 42, 43}
+    assert 0.14 < np.mean([at != 9 for at in tenth]) < 0.26

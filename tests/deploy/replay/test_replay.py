@@ -54,7 +54,7 @@ def kept(house: House, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     requests = [
         Request(USERS[0], 8),
         Request(USERS[1], 10, filter=Filter(must_not=(Condition("organic", "eq", (True,)),)), basket=("item-0001",)),
-        Request("a stranger", 5, seed=7),
+        Request("a stranger", 5, seed=7, basket=("item-0003", "item-0005", "nobody has it")),
         Request(USERS[2], 6, pins=(Pin("item-0002", 2),)),
     ]
     ruled = config(folder.parent, slate=RULES)
