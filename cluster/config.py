@@ -37,7 +37,7 @@ class StorageSection(Section):
     """Where generations and secrets lie."""
 
     path: Annotated[str, Field(min_length=1)] = "var/oskolok"
-    keep_generations: Positive = 3
+    keep_generations: Annotated[Positive, Field(description="The newest; one that is being served stays too")] = 3
 
 
 class CatalogSection(Section):

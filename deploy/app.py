@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cluster.config import Config
 from cluster.deadline import Deadline
 from deploy.answers import Answer, Answers, Inquirer, Recommender
+from deploy.arrival import waited_s
 from deploy.body import Disconnected, format_of, read_body
 from deploy.compression import gzipped
 from deploy.edge import REQUEST_ID
@@ -41,6 +42,7 @@ class Backend:
     """What answers come from. view_of: the newest view of the cluster, None before the first.  node_id: of this router.
 
     unobserved: a router whose requests do not count as traffic, for the examples of the OpenAPI document.
+    published: the generation that a start would serve now; it may read a file. Raises GenerationError.
     """
 
     router: Recommender
@@ -50,6 +52,7 @@ class Backend:
     metrics: Metrics
     node_id: str = ""
     unobserved: Recommender | None = None
+    published: Callable[[], str] = lambda: ""
 
 
 def create_app(backend: Backend, config: Config) -> ASGIApp:
@@ -102,8 +105,8 @@ class Application:
             self._metrics.http(route, known, status, time.perf_counter() - began)
 
     async def _answer(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> int:
-        arrived = Deadline(time.monotonic())
         headers = dict(scope["headers"])
+        arrived = Deadline(time.monotonic() - waited_s(headers))
         request_id = headers.get(REQUEST_ID, b"").decode("ascii", "replace")
         try:
             form, body = await self._read(headers, receive, scope["path"])

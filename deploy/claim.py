@@ -27,11 +27,27 @@ class Claim:
             owner = os.read(fd, 20).decode(errors="replace").strip()
             os.close(fd)
             raise ConfigError(
-                f"a cluster already serves {storage} (process {owner}): stop it, or set another storage.path"
+                f"a cluster already serves {storage} (process {owner}): `oskolok stop` ends it, or set another storage.path"
             ) from None
         os.ftruncate(fd, 0)
         os.write(fd, str(os.getpid()).encode())
         return cls(fd)
+
+    @staticmethod
+    def owner(storage: Path) -> int:
+        """The process that has the storage, 0 if none has."""
+        try:
+            fd = os.open(storage / _FILE, os.O_RDONLY)
+        except FileNotFoundError:
+            return 0
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(fd, 20)
+            return int(owner) if owner.isdigit() else 0
+        finally:
+            os.close(fd)
+        return 0
 
     def release(self) -> None:
         """Safe to call twice."""

@@ -68,11 +68,12 @@ def _verbs() -> None:
     from deploy.commands.replay import replay
     from deploy.commands.serve import serve
     from deploy.commands.status import status
+    from deploy.commands.stop import stop
     from deploy.commands.train_rankers import train_rankers
     from deploy.commands.why import why
 
     verbs: tuple[Callable[..., None], ...] = (
-        *(demo, build, train_rankers, serve, recommend, why, replay, status, evaluate),
+        *(demo, build, train_rankers, serve, recommend, why, replay, status, stop, evaluate),
         version,
     )
     for verb in verbs:
@@ -85,6 +86,7 @@ _verbs()
 
 def main() -> None:
     """The console script. Exits 0, 1 (our fault), 2 (usage or configuration), 3 (not ready), 130 (interrupted)."""
+    os.umask(0o077)  # what is built and served has histories of users; every process that is started from here inherits this
     sys.exit(run(sys.argv[1:]))
 
 

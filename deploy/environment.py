@@ -17,7 +17,7 @@ Front = Literal["haproxy", "serve"]
 
 
 def serve_variables(folder: Path, front: Front) -> dict[str, str]:
-    """How Serve shall work. folder: private, short, for HAProxy's sockets."""
+    """How Serve shall work. folder: short, for HAProxy's sockets."""
     found = {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.edge:middlewares",
@@ -27,6 +27,8 @@ def serve_variables(folder: Path, front: Front) -> dict[str, str]:
     }
     if front == "haproxy":
         found |= {
+            "RAY_SERVE_HAPROXY_RETRIES": "1",  # with three, callers wait three seconds to hear that the only router is gone
+            "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # an HAProxy that died is missed after three; by default after 30 s
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{folder}/haproxy.cfg",
             "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{folder}/admin.sock",  # the default is in /tmp, open to every user
@@ -64,3 +66,11 @@ def ray_variables(listen: Listen, token_file: Path | None) -> dict[str, str]:
 def missing(wanted: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """What has to be set: a variable that somebody has set already stays as it is."""
     return {name: value for name, value in wanted.items() if name not in environ}
+
+
+def weakened(environ: Mapping[str, str]) -> str:
+    """What is said if somebody has switched Ray's authentication off; "" if not. Their word counts, but not silently."""
+    mode = environ.get("RAY_AUTH_MODE", "token")
+    if mode == "token":
+        return ""
+    return f"RAY_AUTH_MODE={mode} is set: whoever reaches Ray's ports can run code here; unset it to have a token asked for"

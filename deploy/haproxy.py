@@ -1,8 +1,6 @@
-"""HAProxy in front of Serve: is there a binary, and a wrapper around it that mends what Serve has no settings for.
+"""HAProxy in front of Serve: is there a binary, how it is started, and which ports of its own it may have.
 
-Serve writes HAProxy's configuration with `bind :PORT` for metrics and `bind *:PORT` for statistics, whatever host its HTTP
-server has, and lets a caller take an hour over a request's headers. Serve also lets its binary be chosen, so a laptop start
-chooses a script that corrects those lines and becomes HAProxy.
+Serve lets its binary be chosen; ours is a script that runs `deploy/front.py` in front of the real one.
 """
 
 from __future__ import annotations
@@ -13,21 +11,13 @@ import shlex
 import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 
 _WRAPPER = """\
 #!/bin/sh
-# Starts HAProxy for Ray Serve: every `bind` that names no address is narrowed to loopback, and headers have 5 s to arrive.
-set -e
-config=
-take=
-for argument in "$@"; do
-  if [ "$take" = 1 ]; then config=$argument; fi
-  if [ "$argument" = -f ]; then take=1; else take=; fi
-done
-sed -i -E 's/^([[:space:]]*bind[[:space:]]+)(\\*|0\\.0\\.0\\.0|\\[::\\]|::)?:([0-9]+)/\\1127.0.0.1:\\3/' "$config"
-sed -i -E '/timeout http-request /d; s/^defaults$/&\\n    timeout http-request 5s/' "$config"
-exec {binary} "$@"
+# Ray Serve starts this in HAProxy's place: deploy/front.py mends the configuration and becomes HAProxy.
+PYTHONPATH={root}${PYTHONPATH:+:$PYTHONPATH} exec {python} -m deploy.front {binary} "$@"
 """
 
 
@@ -43,12 +33,17 @@ def find_haproxy() -> str:
 
 def write_wrapper(binary: str, folder: Path) -> Path:
     """The script, made in `folder`."""
-    path = folder / "haproxy-on-loopback"
-    path.write_text(_WRAPPER.replace("{binary}", shlex.quote(binary)))
+    path = folder / "haproxy"
+    told = {"{root}": str(Path(__file__).parents[1]), "{python}": sys.executable, "{binary}": binary}
+    script = _WRAPPER
+    for mark, value in told.items():
+        script = script.replace(mark, shlex.quote(value))
+    path.write_text(script)
     path.chmod(0o700)
     return path
 
 
+_MARKED = b"RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"
 _SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
 
 
@@ -65,10 +60,19 @@ def side_ports() -> dict[str, str]:
 
 
 def end_strays(folder: Path) -> None:
-    """End the HAProxy processes that run from this folder: what is left if Serve died before it could end its own."""
+    """End what is left of a cluster that had this folder, HAProxy and Ray's processes, if Serve or Ray died before it could.
+
+    The folder stands in HAProxy's arguments, and in the environment that Ray's processes inherited from the launcher.
+    """
+    mark = f"{folder}/".encode()
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                if any(argument.startswith(f"{folder}/".encode()) for argument in arguments):
-                    os.kill(int(entry.name), signal.SIGTERM)
+                variables = (entry / "environ").read_bytes().split(b"\0")
+                named = [
+                    *arguments,
+                    *(value for name, _, value in (one.partition(b"=") for one in variables) if name == _MARKED),
+                ]
+                if any(one.startswith(mark) for one in named):
+                    os.kill(int(entry.name), signal.SIGKILL)

@@ -13,8 +13,6 @@ import contextlib
 import logging
 import os
 import shutil
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,21 +20,22 @@ from typing import Any
 
 from cluster.config import Config
 from cluster.errors import ConfigError, Unavailable
-from cluster.generation import Generation, current_id, generation_path
+from cluster.generation import Generation, Hold, current_id, generation_path
+from cluster.private import own_folder, private_folder
 from deploy.arriving import missing_parts, next_step
 from deploy.claim import Claim
 from deploy.client import Client, ProblemAnswer
-from deploy.environment import missing, ray_variables, serve_variables
+from deploy.ending import end_application, end_supervisor
+from deploy.environment import missing, ray_variables, serve_variables, weakened
 from deploy.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
 from deploy.listeners import Listener, descendants, listeners_of, require_free
 from deploy.secret_file import load_or_create
 from deploy.user_loader import UserLoader
-from deploy.wiring import SUPERVISOR, Listen, Wiring, socket_dir, user_store_url
+from deploy.wiring import SUPERVISOR, Listen, Wiring, front_dir, require_shared_users, socket_dir, user_store_url
 from ranker.ranker import Ranker
 from router.slate.rules import Rules
 from router.users.opening import open_store
 
-STOP_TIMEOUT_S = 15.0
 _OBJECT_STORE_BYTES = 128 << 20  # no query and no reply passes through it
 
 Tell = Callable[[str, str], None]
@@ -51,6 +50,7 @@ class Launcher:
         self._tell = tell
         self._listen: Listen = "loopback" if config.ray.address == "" else "nodes"
         self._claim: Claim | None = None
+        self._hold: Hold | None = None
         self._folder: Path | None = None
         self._users: UserLoader | None = None
         self._ray: Any = None
@@ -65,7 +65,12 @@ class Launcher:
         Raises OskolokError; call `stop` in any case.
         """
         storage = Path(self._config.storage.path).absolute()
-        generation = Generation.open(generation_path(storage, current_id(storage)))
+        for folder in ("generations", "replay", "build"):
+            if (storage / folder).is_dir():
+                private_folder(storage / folder)
+        path = generation_path(storage, current_id(storage))
+        self._hold = Hold.shared(path)
+        generation = Generation.open(path)
         if generation.spec.n_shards != self._config.cluster.n_shards:
             raise ConfigError(
                 f"generation {generation.spec.id} has {generation.spec.n_shards} shards, "
@@ -75,6 +80,7 @@ class Launcher:
         Ranker.load(generation, heavy_model=self._config.ranker.heavy.model)  # refused here in a line, and not by every actor
         if self._listen == "loopback":
             self._claim = Claim.on(storage)
+            end_strays(front_dir(self._config, storage))  # of a cluster that was killed: the storage is claimed, so none lives
             require_free(self._config.http.host, self._config.http.port)
         self._set_environment(storage)
         self._start_ray()
@@ -118,32 +124,25 @@ class Launcher:
             end_strays(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
         if self._claim is not None:
             self._claim.release()
             self._claim = None
 
     def _stop_serve(self) -> None:
-        """Let Serve finish what it answers; not longer than STOP_TIMEOUT_S, which it exceeds if its controller has died."""
-        if not self._serving:
-            return
-        self._serving = False
-        from ray import serve
-
-        stopping = threading.Thread(target=serve.shutdown, daemon=True)
-        stopping.start()
-        stopping.join(STOP_TIMEOUT_S)
+        if self._serving:
+            self._serving = False
+            end_application()
 
     def _stop_supervisor(self) -> None:
-        if self._supervisor is None:
-            return
-        supervisor, self._supervisor = self._supervisor, None
-        # It may be between two lives. `ray.shutdown` ends a local cluster whatever its supervisor does.
-        with contextlib.suppress(Exception):
-            self._ray.get(supervisor.stop.remote(), timeout=5)
-            self._ray.kill(supervisor)
+        if self._supervisor is not None:
+            supervisor, self._supervisor = self._supervisor, None
+            end_supervisor(self._ray, supervisor)
 
     def _set_environment(self, storage: Path) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="oskolok-"))
+        self._folder = own_folder(front_dir(self._config, storage))
         token_file = None
         if self._listen == "loopback":
             token_file = storage / "secrets" / "ray-token"
@@ -155,6 +154,8 @@ class Launcher:
         wanted |= serve_variables(self._folder, "haproxy" if binary else "serve")
         if binary and self._listen == "loopback":
             wanted |= side_ports() | {"RAY_SERVE_HAPROXY_BINARY_PATH": str(write_wrapper(binary, self._folder))}
+        if warning := weakened(os.environ):
+            self._tell("warning", warning)
         self._variables = missing(wanted, os.environ)
         os.environ.update(self._variables)
 
@@ -171,6 +172,9 @@ class Launcher:
             options |= {"address": self._config.ray.address, "runtime_env": {"env_vars": self._variables}}
         ray.init(**options)
         self._ray = ray
+        require_shared_users(
+            user_store_url(self._config), {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+        )
         where = "on this machine" if self._listen == "loopback" else f"at {self._config.ray.address}"
         self._tell("ray", f"{ray.__version__} {where}, {time.monotonic() - began:.1f} s")
 
@@ -180,7 +184,8 @@ class Launcher:
         with contextlib.suppress(ValueError):
             self._ray.get_actor(SUPERVISOR, namespace=self._config.ray.namespace)
             raise ConfigError(
-                f"a cluster already runs in the namespace {self._config.ray.namespace!r}: stop it, or set ray.namespace"
+                f"a cluster already runs in the namespace {self._config.ray.namespace!r}: "
+                "`oskolok stop` ends it, or set ray.namespace"
             )
         options = {
             "name": SUPERVISOR,

@@ -2,7 +2,7 @@
 
 Three things listen on every interface unless something is done. Ray's own servers follow the node's address, which is
 127.0.0.1 if Ray is told that it may not form a cluster (`deploy/environment.py`). HAProxy's metrics and statistics pages
-have no setting, so HAProxy is started through a wrapper that narrows their `bind` lines (`deploy/haproxy.py`). The third is
+have no setting, so what Serve writes for HAProxy is mended before HAProxy reads it (`deploy/front.py`). The third is
 below.
 """
 

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.generation import Generation
+from cluster.generation import Generation, Hold
 from cluster.remote import from_ray, verdict
 from cluster.topology import ReplicaStatus
 from deploy.actors import ActorGone
@@ -108,6 +109,7 @@ class SupervisorActor:
     """The supervisor as a process, which Ray restarts for ever; its loop begins with it."""
 
     async def __init__(self, wiring: Wiring) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._hold = Hold.shared(Path(wiring.generation_path))
         self._supervisor = Supervisor(
             RayActors(wiring),
             Generation.open(wiring.generation_path).spec,

@@ -216,13 +216,17 @@ class AnsweredBy(Struct, frozen=True):
 
 
 class ClusterBody(Struct, frozen=True):
-    """The answer to GET /v1/cluster. checks: the lines of /readyz?verbose.  cluster, ranking: null before the first view."""
+    """The answer to GET /v1/cluster. checks: the lines of /readyz?verbose.  cluster, ranking: null before the first view.
+
+    published: the generation that was published last, which serves from the next start on; "" if that cannot be told.
+    """
 
     state: ClusterState
     checks: tuple[str, ...]
     answered_by: AnsweredBy
     cluster: ClusterView | None
     ranking: RankingSpec | None
+    published: str = ""
 
 
 class WhyAnswer(Struct, frozen=True):

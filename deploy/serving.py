@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cluster.connections import Connections
 from cluster.deadline import Deadline
 from cluster.errors import InternalError, OskolokError
 from cluster.garbage import settle
-from cluster.generation import Generation
+from cluster.generation import Generation, current_id
 from deploy.app import Backend, create_app
 from deploy.follower import Follower
 from deploy.loopback import keep_replica_on_loopback
@@ -73,7 +74,16 @@ class RouterReplica:
         self._probe = Router(self._follower.fleet, users, sections)
         asked = replace(sections, admission=config.admission.model_copy(update={"max_in_flight": IN_FLIGHT_MAX}))
         inquiry = Inquiry(Router(self._follower.fleet, users, asked, tower_of=tower_of), asked)
-        backend = Backend(router, inquiry, lambda: self._follower.view, users, metrics, node_id, self._probe)
+        backend = Backend(
+            router,
+            inquiry,
+            lambda: self._follower.view,
+            users,
+            metrics,
+            node_id,
+            unobserved=self._probe,
+            published=partial(current_id, storage),
+        )
         self._app = create_app(backend, config)
         self._following = asyncio.create_task(self._follower.run())
         settle()

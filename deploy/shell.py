@@ -6,6 +6,7 @@ a closed network.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import platform
@@ -20,7 +21,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from cluster.config import Config
 from cluster.deadline import Deadline
-from cluster.errors import OskolokError, UserStoreUnavailable
+from cluster.errors import GenerationError, OskolokError, UserStoreUnavailable
 from cluster.ranking import ranking_of
 from deploy.compression import GZIP_BYTES_MIN, LEVEL
 from deploy.example import USER_ID, Example, example_of
@@ -100,6 +101,7 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
             checks=tuple(f"[{mark}]{text}" for mark, text in found.lines),
             answered_by=AnsweredBy(backend.node_id, os.getpid()),
             cluster=view,
+            published=await asyncio.to_thread(_published, backend),
             ranking=ranking_of(view.topology.spec, config.ranker) if view else None,
         )
         return Response(to_json(body), media_type="application/json")
@@ -152,6 +154,13 @@ async def _example(backend: Backend) -> Example:
     except OskolokError:
         return example_of(spec)
     return example_of(spec, found.items[0].item_id, found.items[0].payload) if found.items else example_of(spec)
+
+
+def _published(backend: Backend) -> str:
+    try:
+        return backend.published()
+    except GenerationError:
+        return ""
 
 
 def _problem(request: Request, error: Exception) -> Response:

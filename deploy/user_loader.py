@@ -15,6 +15,7 @@ from cluster.deadline import Deadline
 from cluster.errors import ConfigError, OskolokError
 from cluster.generation import Generation
 from cluster.user_records import USERS_FILE, read_users
+from router.users.retiring import forget_retired
 from router.users.store import UserStore
 
 RETRY_S = 2.0
@@ -82,6 +83,7 @@ class UserLoader:
         """How many were written; None if they were there already."""
         store = self._opening()
         try:
+            await forget_retired(store, self._generation.path.parents[1])
             if await store.seal_of(self._generation.id, Deadline.after_ms(_ASK_MS)) == self._mark:
                 return None
             n_users = await store.put_many(read_users(self._generation))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from cluster.config import Config
+from cluster.errors import ConfigError
 
 Listen = Literal["loopback", "nodes"]
 """loopback: everything on this machine, data plane over Unix sockets only.  nodes: over TCP between machines as well."""
@@ -36,7 +38,26 @@ def user_store_url(config: Config) -> str:
     return config.users.store or f"lmdb://{Path(config.storage.path).absolute() / 'users'}"
 
 
+def require_shared_users(url: str, machines: Collection[str]) -> None:
+    """Raise ConfigError for users in LMDB, which cannot be shared over a network, if routers may run on several machines."""
+    if len(machines) > 1 and url.startswith("lmdb:"):
+        raise ConfigError(
+            f"users.store is LMDB, a file on one machine, but routers may run on {len(machines)} machines of the Ray cluster: "
+            "set users.store to a redis:// or valkey:// address"
+        )
+
+
 def socket_dir(config: Config, storage: Path) -> str:
     """A short folder for sockets, which may be 107 bytes long at most: one for each user, cluster and storage."""
-    mark = hashlib.sha256(f"{config.cluster.name}\0{config.ray.namespace}\0{storage.absolute()}".encode()).hexdigest()[:12]
-    return f"/tmp/oskolok-{os.getuid()}-{mark}"
+    return f"/tmp/oskolok-{os.getuid()}-{_mark(config, storage)[:12]}"
+
+
+def front_dir(config: Config, storage: Path) -> Path:
+    """The same for HAProxy, which Serve gives a folder of 56 characters below it, and which adds 12 to a socket's name."""
+    return Path(f"/tmp/oskolok-{_mark(config, storage)[12:22]}")
+
+
+def _mark(config: Config, storage: Path) -> str:
+    return hashlib.sha256(
+        f"{os.getuid()}\0{config.cluster.name}\0{config.ray.namespace}\0{storage.absolute()}".encode()
+    ).hexdigest()

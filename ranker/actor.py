@@ -5,9 +5,11 @@ Queries come over the data plane, on one thread, all that wait at once; Ray's ca
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cluster.config import TransportSection
 from cluster.errors import RankerUnavailable
-from cluster.generation import Generation
+from cluster.generation import Generation, Hold
 from cluster.services import ranker_service
 from cluster.serving_slot import ServingSlot
 from cluster.spec import HeavyKind
@@ -32,8 +34,10 @@ class RankerActor:
         heavy_model: HeavyKind = "catboost",
     ) -> None:
         """Returns once the server listens; the models are read after that."""
+        self._hold: Hold | None = None
 
         def load() -> tuple[str, Ranker]:
+            self._hold = Hold.shared(Path(generation_path))
             loaded = Ranker.load(Generation.open(generation_path), heavy_model=heavy_model)
             return loaded.spec.id, loaded
 

@@ -99,6 +99,7 @@ class Router:
     async def traced(self, request: Request, deadline: Deadline, keep: Keep | None) -> Recommendation:
         """`recommend`, and `keep` is given the answer with everything that led to it."""
         try:
+            deadline.check("admission")  # or requests that nobody waits for any more would take the places of others
             with self._admission:
                 answer = await self._answer(request, deadline, keep)
         except OskolokError as error:

@@ -5,9 +5,11 @@ Queries come over the data plane, on one thread; Ray's calls, `status` and `stop
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cluster.config import TransportSection
 from cluster.errors import ShardLoading
-from cluster.generation import Generation
+from cluster.generation import Generation, Hold
 from cluster.services import shard_service
 from cluster.serving_slot import ServingSlot
 from cluster.topology import ReplicaStatus
@@ -30,8 +32,10 @@ class ShardActor:
         node_id: str,
     ) -> None:
         """Returns once the server listens; the snapshot is read after that."""
+        self._hold: Hold | None = None
 
         def load() -> tuple[str, Shard]:
+            self._hold = Hold.shared(Path(generation_path))
             loaded = Shard.load(Generation.open(generation_path), shard)
             return loaded.generation, loaded
 

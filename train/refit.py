@@ -22,7 +22,7 @@ from cluster.user_records import USERS_FILE, read_users, write_users
 from train.build import moments_of, ranking_data
 from train.progress import Progress, Quiet
 from train.stages import Made, Stages
-from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings
+from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, still_held
 from train.stages.rank import Ranking, RankingData, fit_models
 from train.stages.read import read
 from train.stages.rows import columns_of
@@ -115,6 +115,6 @@ def _publish(
         )
         writer.path_for(REPORT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
         writer.publish(spec, shards=base.manifest.shards, sources=base.manifest.sources)
-        prune(config.storage.path, config.storage.keep_generations)
-        told(Made(f"generation {spec.id}: new models, all else of {base.id}", n_users))
+        pruned = prune(config.storage.path, config.storage.keep_generations)
+        told(Made(f"generation {spec.id}: new models, all else of {base.id}{still_held(pruned)}", n_users))
     return Built(spec, report)

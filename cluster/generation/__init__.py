@@ -5,13 +5,16 @@
     <storage>/generations/<id>/manifest.sha256  the manifest's own hash, as `sha256sum -c` reads it
     <storage>/generations/<id>/shard-0000/...   whatever the parts wrote
 
-`writing.py` makes one aside and publishes it, `reading.py` opens one and hands out only bytes it has verified, `storage.py`
-holds the pointer and cleans up. None of them knows what is inside the files.
+`writing.py` makes one aside and publishes it, `reading.py` opens one and hands out only bytes it has verified, `holding.py`
+keeps one that is in use from being removed, `pruning.py` removes, `storage.py` has the pointer and what a crash left. None of
+them knows what is inside the files.
 """
 
+from cluster.generation.holding import Hold
 from cluster.generation.manifest import FORMAT, FileEntry, Manifest, SourceEntry
+from cluster.generation.pruning import Pruned, prune, retired, settle_retired
 from cluster.generation.reading import Generation, VerifiedFile
-from cluster.generation.storage import current_id, generation_ids, generation_path, prune, remove_orphans, set_current
+from cluster.generation.storage import current_id, generation_ids, generation_path, remove_orphans, set_current
 from cluster.generation.writing import GenerationWriter
 
 __all__ = [
@@ -19,7 +22,9 @@ __all__ = [
     "FileEntry",
     "Generation",
     "GenerationWriter",
+    "Hold",
     "Manifest",
+    "Pruned",
     "SourceEntry",
     "VerifiedFile",
     "current_id",
@@ -27,5 +32,7 @@ __all__ = [
     "generation_path",
     "prune",
     "remove_orphans",
+    "retired",
     "set_current",
+    "settle_retired",
 ]

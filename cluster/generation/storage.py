@@ -77,34 +77,13 @@ def set_current(storage_path: str | os.PathLike[str], generation_id: str, *, ste
 def move_pointer(storage: Path, generation_id: str, step: Step) -> None:
     """Write aside, fsync, rename, fsync the folder; one process at a time. What a crash leaves aside is overwritten."""
     aside = storage / _POINTER_ASIDE
-    with _waiting_lock(storage):
+    with waiting_lock(storage):
         step("write the new pointer aside")
         aside.write_text(f"{generation_id}\n")
         sync(aside, step)
         step("rename the pointer")
         aside.replace(storage / POINTER)
         sync(storage, step)
-
-
-def prune(storage_path: str | os.PathLike[str], keep: int) -> list[str]:
-    """Remove all but the `keep` newest generations (by their manifest's time), never the active one; the ids removed.
-
-    Processes that have one of them open are not disturbed.
-    """
-    assert keep >= 1, f"must keep at least one generation, got {keep}"
-    try:
-        active = current_id(storage_path)
-    except GenerationMissing:
-        active = ""
-    folder = generations_folder(storage_path)
-    newest_first = sorted(generation_ids(storage_path), key=lambda i: (_created(folder / i), i), reverse=True)
-    doomed = [i for i in newest_first[keep:] if i != active]
-    for generation_id in doomed:
-        aside = folder / f"{REMOVING}{generation_id}"
-        (folder / generation_id).rename(aside)
-        sync(folder, no_step)  # or a power cut could bring the name back over a folder half removed
-        shutil.rmtree(aside)
-    return doomed
 
 
 def remove_orphans(storage_path: str | os.PathLike[str]) -> list[str]:
@@ -132,7 +111,8 @@ def try_lock(fd: int) -> bool:
 
 
 @contextmanager
-def _waiting_lock(folder: Path) -> Iterator[None]:
+def waiting_lock(folder: Path) -> Iterator[None]:
+    """One process at a time, within this machine."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -149,11 +129,3 @@ def sync(path: Path, step: Step) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _created(path: Path) -> str:
-    """The manifest's time of creation; "" (the oldest) where it cannot be read."""
-    try:
-        return Generation.open(path).spec.created
-    except GenerationError:
-        return ""

@@ -20,6 +20,7 @@ from cluster.generation.manifest import FORMAT, MANIFEST, MANIFEST_HASH, FileEnt
 from cluster.generation.names import is_file_name
 from cluster.generation.reading import Generation
 from cluster.generation.storage import BUILDING, Step, generation_path, move_pointer, no_step, remove_orphans, sync, try_lock
+from cluster.private import private_folder
 from cluster.spec import GenerationSpec
 
 
@@ -43,7 +44,7 @@ class GenerationWriter:
         remove_orphans(storage_path)
         if self._final.exists():
             raise GenerationError(f"generation {generation_id} is published already")
-        self._final.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._final.parent)
         try:
             self.directory.mkdir()
         except FileExistsError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.errors import ConfigError
+from cluster.private import own_folder
 
 LISTEN_BACKLOG = 512
 UNIX_PATH_BYTES_MAX = 107
@@ -26,14 +27,14 @@ _TCP_OPTIONS = (
 
 
 def bind_unix(path: str) -> socket.socket:
-    """A bound Unix socket that only this user can connect to. Its folder is made, closed to others, if it is missing.
+    """A bound Unix socket that only this user can connect to. Its folder is made if it is missing, and closed to others.
 
     A socket left behind by a process that died is replaced. Raises ConfigError if the path is too long, is taken by
-    something else, or has a living server behind it.
+    something else, or has a living server behind it, or if others can write to its folder.
     """
     if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
         raise ConfigError(f"unix socket path of {len(os.fsencode(path))} bytes, at most {UNIX_PATH_BYTES_MAX}: {path}")
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_folder(Path(path).parent)
     _remove_stale(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -82,6 +82,8 @@ def _print(found: Mapping[str, Any], url: str) -> None:
         for part in view["replicas"]:
             if part["detail"] and part["health"] != "ready":
                 out.print(f"  {part['name']}: {part['detail']}", markup=False)
+        if (published := found.get("published", "")) not in ("", topology["spec"]["id"]):
+            out.print(f"generation {published} was published and is served from the next start on", markup=False)
     if ranking := found["ranking"]:
         out.print(f"ranking: {RankingSpec(**ranking).line}", markup=False)
     for check in found["checks"]:

@@ -22,7 +22,8 @@ from functools import partial
 from pathlib import Path
 
 from cluster.config import Config
-from router.replay.file import write_log
+from cluster.private import private_folder
+from router.replay.file import remove_unfinished, write_log
 from router.replay.logged import KeptFor, Logged, decisive, logged_of
 from router.request import Recommendation, Request
 from router.sections import RouterSections
@@ -176,10 +177,11 @@ class ReplayLog:
 
     def _write_one(self, requests: list[Logged], room: _Room) -> None:
         try:
-            room.folder.mkdir(parents=True, exist_ok=True)
+            private_folder(room.folder)
             write_log(room.folder / f"{time.time_ns() // 1_000_000}-{os.getpid()}.parquet", requests)
             self.n_kept += len(requests)
             keep_below(room.folder, room.bytes_max)
+            remove_unfinished(room.folder)
         except Exception:
             self._n_unwritten += len(requests)
             log.exception("%d requests could not be written for replay", len(requests))

@@ -5,7 +5,9 @@ Matrices are flattened row by row. Reading checks lengths and dtypes, and refuse
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,15 @@ def write_log(path: Path, requests: Sequence[Logged]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), aside, compression="zstd")
     aside.replace(path)
+
+
+def remove_unfinished(folder: Path, *, older_than_s: float = 60.0, now: float | None = None) -> None:
+    """Remove what writers that were killed left half written. Writing a file takes no minute; who writes may be elsewhere."""
+    before = (time.time() if now is None else now) - older_than_s
+    for path in folder.glob(".*.parquet.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 def read_log(path: Path) -> Iterator[Logged]:

@@ -18,6 +18,7 @@ import lmdb
 
 from cluster.deadline import Deadline
 from cluster.errors import UserStoreUnavailable
+from cluster.private import private_folder
 from cluster.types import UserRecord
 from router.users.record import decode_record, encode_record
 
@@ -47,7 +48,7 @@ class LmdbStore:
     def writer(cls, path: Path, *, map_size_bytes: int) -> LmdbStore:
         """The store, made if it is not there, with a map of at least this size to begin with. Reads too."""
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            private_folder(path)
         except OSError as error:
             raise UserStoreUnavailable(f"cannot make {path}: {error}") from error
         store = cls(partial(_open, path, partial(lmdb.open, map_size=map_size_bytes)), path)

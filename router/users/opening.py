@@ -29,7 +29,7 @@ def open_store(url: str, section: UsersSection, *, access: Access = "read") -> U
     if separator and scheme == "lmdb":
         path = urlsplit(url).path
         if not path.strip("/"):
-            raise ConfigError(f"users.store {url!r} names no path; lmdb:///absolute/path does")
+            raise ConfigError("users.store lmdb:// names no path; lmdb:///absolute/path does")
         if access == "read":
             return LmdbStore.reader(Path(path))
         return LmdbStore.writer(Path(path), map_size_bytes=section.map_size_bytes)
@@ -40,4 +40,5 @@ def open_store(url: str, section: UsersSection, *, access: Access = "read") -> U
             connect_timeout_ms=_CONNECT_TIMEOUT_MS,
         )
         return Breaker(store) if access == "read" else store
-    raise ConfigError(f"users.store {url!r} is neither lmdb:// nor redis://, rediss://, valkey://, valkeys://, unix://")
+    shown = f"{scheme}://…" if separator else "as it is given"  # never all of it: there may be a password in it
+    raise ConfigError(f"users.store {shown} is neither lmdb:// nor redis://, rediss://, valkey://, valkeys://, unix://")

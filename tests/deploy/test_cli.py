@@ -96,7 +96,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         shown = json.loads(to_json(view("ready", "dead", "ready", "ready"))) if self.server.state != "STARTING" else None
         ranking = {"heavy": "catboost", "stage": "light", "why": "heavy adds nothing"} if shown else None
         checks = ["[+]config ok", "[~]shards 3/4"]
-        self._answer(200, {"state": self.server.state, "checks": checks, "ranking": ranking, "cluster": shown})
+        told = {"checks": checks, "ranking": ranking, "published": "g2", "cluster": shown}
+        self._answer(200, {"state": self.server.state, **told})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -182,6 +183,7 @@ def test_status(server: Server, capsys: pytest.CaptureFixture[str], state: str, 
     assert state in said
     assert ("shard-1" in said) is (state != "STARTING")
     assert ("ranking: light serves; heavy adds nothing" in said) is (state != "STARTING")
+    assert ("generation g2 was published and is served from the next start on" in said) is (state != "STARTING")
     assert "[~]shards 3/4" in said
 
 

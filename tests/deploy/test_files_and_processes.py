@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -16,11 +17,11 @@ import pytest
 from cluster.config import Config
 from cluster.errors import ConfigError
 from deploy.claim import Claim
-from deploy.environment import missing, ray_variables, serve_variables
+from deploy.environment import missing, ray_variables, serve_variables, weakened
 from deploy.haproxy import end_strays, find_haproxy, write_wrapper
 from deploy.listeners import descendants, listeners_of, parse_address, require_free
 from deploy.secret_file import load_or_create
-from deploy.wiring import Wiring, socket_dir, user_store_url
+from deploy.wiring import Wiring, front_dir, require_shared_users, socket_dir, user_store_url
 
 
 def test_a_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
@@ -92,26 +93,11 @@ def test_descendants_are_found_and_nobody_else() -> None:
         child.wait()
 
 
-SERVES_CONFIG = """\
-defaults
-    mode http
-    timeout client 3600s
-frontend prometheus
-    bind :9101
-frontend http_frontend
-    bind 127.0.0.1:8000
-listen stats
-  bind *:8404
-  stats enable
-backend b
-    server s 127.0.0.1:30000 check
-    acl x hdr(host) bind :1
-"""
-
-
-def test_the_wrapper_narrows_what_haproxy_would_open(tmp_path: Path) -> None:
-    config = tmp_path / "haproxy.cfg"
-    config.write_text(SERVES_CONFIG)
+def test_the_wrapper_starts_haproxy_with_its_arguments_and_a_mended_file(tmp_path: Path) -> None:
+    folder = tmp_path / "a node"
+    folder.mkdir(mode=0o755)
+    config = folder / "haproxy.cfg"
+    config.write_text("defaults\n    mode http\nlisten stats\n  bind *:8404\n")
     echo = tmp_path / "an echo"
     echo.write_text('#!/bin/sh\necho "$@"\n')
     echo.chmod(0o700)
@@ -120,11 +106,9 @@ def test_the_wrapper_narrows_what_haproxy_would_open(tmp_path: Path) -> None:
     arguments = ["-db", "-f", str(config), "-dR", "-sf", "12", "-x", "/a b/admin.sock"]
     said = subprocess.run([str(wrapper), *arguments], capture_output=True, text=True, check=True).stdout
     assert said.split() == " ".join(arguments).split()
-    binds = [line.strip() for line in config.read_text().splitlines() if line.strip().startswith("bind")]
-    assert binds == ["bind 127.0.0.1:9101", "bind 127.0.0.1:8000", "bind 127.0.0.1:8404"]
-    assert "acl x hdr(host) bind :1" in config.read_text()
+    assert "bind 127.0.0.1:8404" in config.read_text()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     once = config.read_text()
-    assert once.startswith("defaults\n    timeout http-request 5s\n    mode http\n")
     subprocess.run([str(wrapper), *arguments], capture_output=True, check=True)
     assert config.read_text() == once, "a reload of the same file changes nothing"
 
@@ -136,14 +120,17 @@ def test_the_binary_that_comes_with_serve_is_found() -> None:
 def test_strays_of_our_folder_are_ended_and_no_others(tmp_path: Path) -> None:
     ours = subprocess.Popen(["sh", "-c", "sleep 30; : $0", f"{tmp_path}/haproxy.cfg"], start_new_session=True)
     other = subprocess.Popen(["sh", "-c", "sleep 30; : $0", f"{tmp_path}-other/haproxy.cfg"], start_new_session=True)
+    environ = {**os.environ, "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": f"{tmp_path}/haproxy.cfg"}
+    marked = subprocess.Popen(["sleep", "30"], start_new_session=True, env=environ)
     try:
         time.sleep(0.05)
         end_strays(tmp_path)
-        assert ours.wait(5) == -signal.SIGTERM
+        assert ours.wait(5) == marked.wait(5) == -signal.SIGKILL
         assert other.poll() is None
     finally:
-        for one in (ours, other):
-            os.killpg(one.pid, signal.SIGKILL)
+        for one in (ours, marked, other):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
         other.wait()
 
 
@@ -159,6 +146,24 @@ def test_what_is_asked_of_ray_and_serve() -> None:
     assert missing({"A": "1", "B": "2"}, {"A": "0"}) == {"B": "2"}
 
 
+def test_haproxys_sockets_have_room(tmp_path: Path) -> None:
+    folder = front_dir(Config(), tmp_path / ("x" * 200))
+    assert len(f"{folder}/{'f' * 56}/admin.sock.4194304.tmp") <= 107, "Serve adds a node's id, HAProxy its process"
+    assert front_dir(Config(), tmp_path) == front_dir(Config(), tmp_path) != folder
+
+
+def test_authentication_that_was_switched_off_is_told() -> None:
+    assert weakened({}) == weakened({"RAY_AUTH_MODE": "token"}) == ""
+    assert "RAY_AUTH_MODE=disabled" in weakened({"RAY_AUTH_MODE": "disabled"})
+
+
+def test_users_in_a_file_are_refused_for_routers_on_several_machines() -> None:
+    require_shared_users("lmdb:///s/users", {"10.0.0.1"})
+    require_shared_users("redis://:hunter2@h/0", {"10.0.0.1", "10.0.0.2"})
+    with pytest.raises(ConfigError, match=r"users.store is LMDB.*run on 2 machines.*redis://"):
+        require_shared_users("lmdb:///s/users", {"10.0.0.1", "10.0.0.2"})
+
+
 def test_where_users_and_sockets_are(tmp_path: Path) -> None:
     config = Config.model_validate({"storage": {"path": str(tmp_path)}})
     assert user_store_url(config) == f"lmdb://{tmp_path}/users"
@@ -170,11 +175,16 @@ def test_where_users_and_sockets_are(tmp_path: Path) -> None:
 
 
 def test_a_storage_is_served_by_one_cluster(tmp_path: Path) -> None:
+    assert Claim.owner(tmp_path) == 0
     claim = Claim.on(tmp_path)
-    with pytest.raises(ConfigError, match=rf"already serves {tmp_path} \(process {os.getpid()}\): stop it, or set another"):
+    assert Claim.owner(tmp_path) == os.getpid()
+    with pytest.raises(
+        ConfigError, match=rf"already serves {tmp_path} \(process {os.getpid()}\): `oskolok stop` ends it, or set"
+    ):
         Claim.on(tmp_path)
     claim.release()
     claim.release()
+    assert Claim.owner(tmp_path) == 0
     Claim.on(tmp_path).release()
 
 

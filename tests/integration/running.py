@@ -36,12 +36,13 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True)
 class Reply:
-    """One HTTP answer. took_s: from before the connection was made to the last byte."""
+    """One HTTP answer. took_s: from before the connection was made, which was at sent_at, to the last byte."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     took_s: float
+    sent_at: float = 0.0
 
     @property
     def json(self) -> Any:
@@ -92,7 +93,7 @@ class Cluster:
             answer = connection.getresponse()
             content = answer.read()
             names = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, names, content, time.monotonic() - began)
+            return Reply(answer.status, names, content, time.monotonic() - began, began)
         finally:
             connection.close()
 
@@ -147,6 +148,10 @@ class Cluster:
             await store.close()
 
         asyncio.run(put())
+
+    def wait_gone(self) -> None:
+        """Once the process that was started here has been killed."""
+        self._child.wait(10)
 
     def stop(self) -> int:
         """Its exit code after SIGTERM."""

@@ -327,6 +327,23 @@ def test_beyond_the_ceiling_requests_are_turned_away_at_once_and_the_places_come
     asyncio.run(run())
 
 
+def test_what_came_too_late_is_told_so_even_by_a_full_router() -> None:
+    """Requests that waited while no router was there must not be counted as load, nor told to come again."""
+    catalogue = Catalogue.random(50)
+    router = router_over(fleet(catalogue, [SlowShard(s, 0.03) for s in catalogue.shards(2)]), admission={"max_in_flight": 1})
+
+    async def run() -> None:
+        first = asyncio.ensure_future(router.recommend(Request("u", 5), Deadline.after_ms(1_000)))
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded):
+            await router.recommend(Request("u", 5), Deadline.after_ms(0))
+        with pytest.raises(Overloaded):
+            await router.recommend(Request("u", 5), Deadline.after_ms(1_000))
+        assert isinstance(await first, Recommendation)
+
+    asyncio.run(run())
+
+
 def test_a_caller_that_hangs_up_gives_its_place_back() -> None:
     catalogue = Catalogue.random(50)
     router = router_over(fleet(catalogue, [SlowShard(s, 5) for s in catalogue.shards(2)]))

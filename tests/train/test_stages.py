@@ -69,6 +69,30 @@ def test_a_stage_that_failed_is_done_again_and_a_killed_one_is_swept(tmp_path: P
         assert (stages.run("als", inputs=1, total=1, make=writes("whole")) / "out").read_text() == "whole"
 
 
+def test_everything_of_an_output_reaches_the_disk_before_its_name_and_then_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nested(folder: Path) -> Made:
+        (folder / "log" / "parts").mkdir(parents=True)
+        (folder / "log" / "parts" / "0").write_text("x")
+        return Made("nested", 1)
+
+    synced: list[tuple[str, bool]] = []
+    sync = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append((os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path), bool(list(tmp_path.glob("build/als-*")))))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    with Stages(tmp_path / "build", Quiet()) as stages:
+        done = stages.run("als", inputs=1, total=1, make=nested)
+    aside = f"build/.aside-{done.name}"
+    last = [f"{aside}/stage.json", aside, "build"]
+    assert [name for name, _ in synced] == [f"{aside}/log/parts/0", f"{aside}/log/parts", f"{aside}/log", *last]
+    assert [named for _, named in synced] == [False] * 5 + [True]
+
+
 def test_unused_outputs_are_forgotten(tmp_path: Path) -> None:
     with Stages(tmp_path / "build", Quiet()) as stages:
         old = stages.run("als", inputs=1, total=1, make=writes("1"))

@@ -23,6 +23,7 @@ import msgspec
 from pydantic import BaseModel
 
 from cluster.errors import ConfigError, GenerationError
+from cluster.private import private_folder
 from train.progress import Progress
 
 VERSION = 7
@@ -57,7 +58,7 @@ class Stages:
         self.progress = progress
         self.reports: dict[str, StageReport] = {}
         self._used: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self._lock_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,6 +107,7 @@ class Stages:
         (aside / _REPORT).write_bytes(msgspec.json.encode(report))
         _sync(aside)
         aside.rename(done)
+        _flush(self.folder)  # or a power cut could take back the name, and the stage be done again
         shutil.rmtree(self.unfinished(aside), ignore_errors=True)
         return done, report
 
@@ -136,13 +138,18 @@ class Stages:
 
 
 def _sync(folder: Path) -> None:
-    """Everything in the folder reaches the disk before its name says that it is complete."""
-    for path in [*(p for p in folder.rglob("*") if p.is_file()), folder]:
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    """Everything in the folder reaches the disk before its name says that it is complete: files, then folders inside out."""
+    for parent, _, files in os.walk(folder, topdown=False):
+        for path in [*(os.path.join(parent, file) for file in files), parent]:
+            _flush(path)
+
+
+def _flush(path: str | Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def fingerprint(path: Path) -> list[list[object]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from cluster.config import Config
-from cluster.generation import GenerationWriter, prune
+from cluster.generation import GenerationWriter, Pruned, prune
 from cluster.spec import GenerationSpec
 from cluster.user_records import USERS_FILE, write_users
 from router.user_tower_file import ITEMS_FILE, LAYERS_FILE
@@ -98,11 +98,17 @@ def publish(
             stages.progress.advance(n_shards + 1)
             sources = source_entries(signals, stages.reports, moment=learned.moment)
             published = writer.publish(spec, shards=entries, sources=sources)
-        prune(config.storage.path, config.storage.keep_generations)
+        pruned = prune(config.storage.path, config.storage.keep_generations)
         stages.forget_unused()
         size = sum(file.size for file in published.manifest.files.values())
-        told(Made(f"generation {generation}: {spec.n_items:,} items, {n_users:,} users, {size / 2**20:,.0f} MiB", n_users))
+        made = f"generation {generation}: {spec.n_items:,} items, {n_users:,} users, {size / 2**20:,.0f} MiB"
+        told(Made(made + still_held(pruned), n_users))
     return Built(spec, report)
+
+
+def still_held(pruned: Pruned) -> str:
+    """What is said of generations that would be gone but for somebody who uses them."""
+    return f"; {', '.join(pruned.held)} in use, so not removed" if pruned.held else ""
 
 
 def _tower(learned: Learned) -> dict[str, Path]:

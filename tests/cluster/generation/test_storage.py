@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import GenerationCorrupt, GenerationError, GenerationMissing
-from cluster.generation import current_id, generation_ids, generation_path, prune, remove_orphans, set_current
+from cluster.generation import current_id, generation_ids, generation_path, remove_orphans, set_current
 from tests.cluster.generation.making import flip_bit, publish
 
 
@@ -47,23 +47,6 @@ def test_a_damaged_pointer_is_noticed(storage: Path, content: bytes) -> None:
     (storage / "CURRENT").write_bytes(content)
     with pytest.raises(GenerationCorrupt):
         current_id(storage)
-
-
-def test_the_oldest_go_first(storage: Path) -> None:
-    assert prune(storage, 2) == ["b1"]
-    assert generation_ids(storage) == ["a2", "c3"]
-    assert prune(storage, 2) == []
-
-
-def test_the_active_generation_stays_however_old(storage: Path) -> None:
-    set_current(storage, "b1")
-    assert prune(storage, 1) == ["a2"]
-    assert generation_ids(storage) == ["b1", "c3"] and current_id(storage) == "b1"
-
-
-def test_an_unreadable_generation_counts_as_oldest(storage: Path) -> None:
-    flip_bit(generation_path(storage, "a2") / "manifest.json", 5)
-    assert prune(storage, 2) == ["a2"]
 
 
 def test_a_removal_cut_short_is_finished_later(storage: Path) -> None:

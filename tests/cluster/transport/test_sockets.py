@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 
 from cluster.errors import ConfigError
 from cluster.transport.sockets import bind_unix, unlink_unix
 from tests.cluster.serving import socket_folder
+
+
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(ConfigError, match="mode 777"):
+        bind_unix(str(folder / "s"))
 
 
 def test_the_socket_and_a_folder_made_for_it_are_closed_to_others() -> None:

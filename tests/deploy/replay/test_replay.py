@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from deploy.replay.play import as_answered, play
 from deploy.replay.recorder import ALLOWANCE_S, ASKED_FOLDER, ReplayLog, keep_below
 from ranker.features import assemble
 from router.rank import rank_query
-from router.replay.file import read_log, write_log
+from router.replay.file import read_log, remove_unfinished, write_log
 from router.replay.logged import Logged, decisive
 from router.request import Pin, Request
 from router.sections import RouterSections
@@ -290,6 +291,15 @@ def test_the_oldest_logs_go_when_they_are_too_large_together(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3-1.parquet", "4-1.parquet"]
     keep_below(tmp_path, 0)
     assert [path.name for path in tmp_path.iterdir()] == ["4-1.parquet"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("1-7.parquet", ".2-7.parquet.7", ".3-8.parquet.8", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("1-7.parquet", ".2-7.parquet.7", ".hidden"):
+        os.utime(tmp_path / name, (0, 0))
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".3-8.parquet.8", ".hidden", "1-7.parquet"]
 
 
 def test_no_address_and_no_secret_is_kept(tmp_path: Path) -> None:

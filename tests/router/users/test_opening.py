@@ -29,3 +29,10 @@ def test_lmdb(tmp_path: Path) -> None:
 def test_any_other_url_is_a_configuration_error(url: str) -> None:
     with pytest.raises(ConfigError, match=r"users\.store"):
         open_store(url, UsersSection())
+
+
+@pytest.mark.parametrize("url", ["reddis://:hunter2@host/0", "redis//:hunter2@host/0", "lmdb:///"])
+def test_an_error_does_not_tell_the_password(url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        open_store(url, UsersSection())
+    assert "hunter2" not in str(raised.value)

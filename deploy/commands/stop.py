@@ -1,0 +1,58 @@
+"""`oskolok stop`: end a cluster from elsewhere than its `oskolok serve`, which may have died."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from cluster.config import Config
+from cluster.errors import Unavailable
+from deploy.claim import Claim
+from deploy.commands.common import ConfigOption, SetOption, configuration, out
+
+STOPPED_WITHIN_S = 60.0
+
+
+def stop(config: ConfigOption = None, set: SetOption = None) -> None:
+    """End the cluster that serves storage.path on this machine, or the one in ray.namespace of the Ray at ray.address."""
+    found = configuration(config, set).config
+    ended = _stop_here(found) if found.ray.address == "" else _stop_there(found)
+    out.print(f"stopped {found.cluster.name}" if ended else "no cluster was running", markup=False)
+
+
+def _stop_here(config: Config) -> bool:
+    """Ask its `oskolok serve`. One that was killed took everything with it, HAProxy at the latest with the next start."""
+    from deploy.haproxy import end_strays
+    from deploy.wiring import front_dir
+
+    storage = Path(config.storage.path).absolute()
+    owner = Claim.owner(storage)
+    if not owner:
+        end_strays(front_dir(config, storage))
+        return False
+    os.kill(owner, signal.SIGTERM)
+    until = time.monotonic() + STOPPED_WITHIN_S
+    while Claim.owner(storage) == owner:
+        if time.monotonic() > until:
+            raise Unavailable(f"process {owner} has not stopped after {STOPPED_WITHIN_S:.0f} s")
+        time.sleep(0.1)
+    return True
+
+
+def _stop_there(config: Config) -> bool:
+    """Everything of it is detached and found by name."""
+    import ray
+
+    from deploy.ending import end_application, end_supervisor
+    from deploy.wiring import SUPERVISOR
+
+    ray.init(address=config.ray.address, namespace=config.ray.namespace, log_to_driver=False, logging_level="warning")
+    try:
+        supervisor = ray.get_actor(SUPERVISOR, namespace=config.ray.namespace)
+    except ValueError:
+        return False
+    end_application()
+    end_supervisor(ray, supervisor)
+    return True
