@@ -122,6 +122,11 @@ class Graph:
         if written != expected:
             raise OSError(f"{path}: hnswlib wrote {written} of {expected} bytes")
 
+    @staticmethod
+    def n_points_in(path: Path | str) -> int:
+        """How many points a graph on disk has."""
+        return _header(path)[0]
+
     @classmethod
     def load(cls, path: Path | str, geometry: Geometry, *, n_points: int) -> Graph:
         """Read an index file whose hash has been verified; a damaged one can crash the process (nmslib/hnswlib#673).
@@ -129,11 +134,7 @@ class Graph:
         GenerationCorrupt if it is not a graph over n_points of this geometry: hnswlib itself would load it and
         answer nonsense.
         """
-        with open(path, "rb") as file:
-            header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
-            raise GenerationCorrupt(f"{path}: {len(header)} bytes are no graph")
-        _, _, count, _, label_at, vector_at = _HEADER.unpack(header)
+        count, label_at, vector_at = _header(path)
         if count != n_points or label_at - vector_at != 4 * geometry.dim:
             raise GenerationCorrupt(
                 f"{path}: a graph over {count} points of {label_at - vector_at} bytes,"
@@ -145,6 +146,16 @@ class Graph:
         except RuntimeError as error:
             raise GenerationCorrupt(f"{path}: {error}") from error
         return cls(index, geometry)
+
+
+def _header(path: Path | str) -> tuple[int, int, int]:
+    """Number of points, offset of the label and of the vector within one. GenerationCorrupt for a file that ends before."""
+    with open(path, "rb") as file:
+        header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        raise GenerationCorrupt(f"{path}: {len(header)} bytes are no graph")
+    _, _, count, _, label_at, vector_at = _HEADER.unpack(header)
+    return count, label_at, vector_at
 
 
 def build_graph(

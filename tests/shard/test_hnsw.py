@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from cluster.errors import GenerationCorrupt, InternalError
-from cluster.spec import Metric
+from cluster.generation import VerifiedFile
+from cluster.spec import Metric, SpaceSpec
 from shard.hnsw import Geometry, Graph, build_graph
+from shard.snapshot import _graph
 from shard.space import longest, normalised
 from tests.shard.clouds import DIM, METRICS, items_and_users
 
@@ -134,3 +136,18 @@ def test_inner_products_need_the_additional_coordinate() -> None:
         theirs += len(np.intersect1d(raw.knn_query(user, k=20, num_threads=1)[0][0], best))
         ours += len(np.intersect1d(graph.nearest(user, 20, ef=40), best))
     assert ours > theirs
+
+
+def test_a_graph_of_an_older_build_that_gave_zeros_a_point_still_loads(tmp_path: Path) -> None:
+    items = ITEMS[:100].copy()
+    items[7] = 0
+    geometry = Geometry(DIM, "ip", longest(items))
+    index = hnswlib.Index(space="l2", dim=geometry.dim)
+    index.init_index(max_elements=100, M=8, ef_construction=40)
+    index.add_items(geometry.points(items), np.arange(100), num_threads=1)
+    Graph(index, geometry).save(tmp_path / "old")
+    build_graph(items, "ip").save(tmp_path / "new")
+    for name, n_points in (("old", 100), ("new", 99)):
+        file = VerifiedFile(name, os.open(tmp_path / name, os.O_RDONLY), (tmp_path / name).stat().st_size)
+        assert _graph(file, SpaceSpec("taste", DIM, "ip", 0.99), items).n_points == n_points
+        os.close(file.fd)
