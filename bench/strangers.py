@@ -29,7 +29,7 @@ from bench.harness import Bench, Metrics
 from bench.ranking import JOURNEY, QUICK, Data, complete_journey
 from cluster.config import Config
 from cluster.config_file import load
-from cluster.order import best_first
+from cluster.order import best_first, head_reordered
 from cluster.types import NO_KEYS, Keys
 from ranker.features import assemble
 from router.rank import rank_query
@@ -37,7 +37,6 @@ from router.request import Request
 from train.build import moments_of
 from train.held_out import hold_out
 from train.hits import Searchers
-from train.judge import heavy_order
 from train.metrics import interval
 from train.progress import Lines
 from train.rank_evaluation import RankTrial, rank_trial
@@ -139,10 +138,14 @@ def orders(session: Session, trial: RankTrial, source: Source, config: Config) -
     searchers = Searchers((trial.shard,), spec, config, trial.tower)
     merged, _ = searchers.merged(searchers.plan(request, None))
     candidates = merged.candidates
+    models = trial.stage_models
+    if models.stage == "merged":
+        return {"merged": candidates.keys, "served": candidates.keys}
     features = assemble(spec.features, rank_query(candidates, request, None, spec, config.ranker))
-    by_light = best_first(trial.light.score(features), candidates.keys)
-    heavy = trial.stage_models.heavy[trial.serving].score(features)
-    served = heavy_order(by_light, heavy, config.ranker.heavy.n_heavy)
+    served = best_first(models.light.score(features), candidates.keys)
+    if models.stage == "heavy":
+        scores = models.heavy[models.chosen].score(features[served[: config.ranker.heavy.n_heavy]])
+        served, _ = head_reordered(served, scores, candidates.keys)
     return {"merged": candidates.keys, "served": candidates.keys[served]}
 
 

@@ -1,0 +1,43 @@
+"""What the bench of strangers counts: related items among the first twenty, and what of the basket's rest is among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.strangers import BASKET, K, Session, made_up, worth
+from cluster.config import CatalogSection
+from cluster.types import NO_KEYS
+from train.catalogue import Catalogue, read_catalogue
+
+
+def catalogue(folder: Path) -> Catalogue:
+    kinds = [f"kind-{at % 4}" for at in range(80)]
+    pq.write_table(pa.table({"item_id": pa.array(range(80)), "category": kinds}), folder / "items.parquet")
+    section = CatalogSection(id_type="int64", category=("category",))
+    return read_catalogue(folder / "items.parquet", section, id_length_max=64)[0]
+
+
+def test_related_items_and_the_rest_of_the_basket_are_counted(tmp_path: Path) -> None:
+    items = catalogue(tmp_path)
+    source = SimpleNamespace(catalogue=items)
+    kinds, _ = items.codes("category")
+    related = items.keys[kinds == 0]
+    session = Session(np.array([0, 4, 8], np.int32), np.sort(related[[5, 6]]), 0.0)
+    others = items.keys[kinds == 1]
+    order = np.concatenate((related[5:6], others[: K - 1], related[6:7]))
+    found = worth([session], [order], source, kinds)
+    assert (found[f"recall@{K}"], found["related_share"]) == (0.5, 1 / K)
+    assert "recall@20" not in worth([Session(session.basket, NO_KEYS, 0.0)], [order], source, kinds)
+
+
+def test_a_made_up_basket_is_of_one_kind(tmp_path: Path) -> None:
+    items = catalogue(tmp_path)
+    kinds, _ = items.codes("category")
+    sessions = list(made_up(SimpleNamespace(catalogue=items), SimpleNamespace(judging=1), n_max=12, seed=0))
+    assert len(sessions) == 12
+    assert all(len(session.basket) == BASKET and len(set(kinds[session.basket])) == 1 for session in sessions)
