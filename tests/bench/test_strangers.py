@@ -9,10 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.strangers import BASKET, K, Session, made_up, worth
+from bench.harness import Bench
+from bench.ranking import Data
+from bench.strangers import BASKET, CONTENT, SHOP, K, Session, made_up, measured, worth
 from cluster.config import CatalogSection
+from cluster.config_file import load
 from cluster.types import NO_KEYS
 from train.catalogue import Catalogue, read_catalogue
+from train.synthetic import World, write_world
+from train.synthetic_browsing import add_browsing
 
 
 def catalogue(folder: Path) -> Catalogue:
@@ -41,3 +46,25 @@ def test_a_made_up_basket_is_of_one_kind(tmp_path: Path) -> None:
     sessions = list(made_up(SimpleNamespace(catalogue=items), SimpleNamespace(judging=1), n_max=12, seed=0))
     assert len(sessions) == 12
     assert all(len(session.basket) == BASKET and len(set(kinds[session.basket])) == 1 for session in sessions)
+
+
+def test_related_items_lead_because_sessions_are_placed(tmp_path: Path) -> None:
+    world = World(n_users=60, n_items=150, n_categories=5)
+    write_world(world, tmp_path / "data")
+    files = add_browsing(world, tmp_path / "data")
+    terms = (*SHOP, f"storage.path={tmp_path}", "train.ranker.n_users=20", "train.ranker.n_trees=10", "train.ranker.moments=1")
+    placed, cold = (
+        load(None, overrides=[*terms, 'train.ranker.losses=["Logloss"]', "sources.score_all.max_items=0", asked]).config
+        for asked in ("users.session_items=20", "users.session_items=0")
+    )
+    shown, without = (
+        measured(
+            Bench("strangers", quick=True),
+            CONTENT,
+            Data(config, files.items, files.events, None, world.end + 1.0),
+            n_sessions=20,
+        )
+        for config in (placed, cold)
+    )
+    assert shown["merged"]["related_share"] > 1.5 * without["merged"]["related_share"]
+    assert shown["served"]["n_sessions"] == 20
