@@ -22,7 +22,7 @@ STABLE_S = 10.0
 BACKOFF_S = (0.0, 2.0, 8.0, 15.0, 20.0)
 """Wait before the start that follows n failures in a row; the last entry goes on. At most 5 restarts in any minute."""
 
-SILENT_READY_S = 10.0
+SILENT_READY_S = 8.0
 """A ready actor that is silent for this long is replaced. Long, because on a starved machine the slow look dead."""
 
 SILENT_LOADING_S = 180.0
@@ -121,10 +121,11 @@ def heard(seen: Seen, status: ReplicaStatus, now: float, *, generation: str) -> 
 
 
 def silent(seen: Seen, now: float, why: str) -> Seen:
-    """The actor did not answer, which says little."""
+    """The actor did not answer, which says little: while it starts, why the one before it failed says more."""
     if seen.health == "dead":
         return seen
-    asked = replace(seen, detail=why, silent_since=now if seen.silent_since is None else seen.silent_since)
+    detail = seen.detail if seen.failures and seen.health in ("starting", "loading") else why
+    asked = replace(seen, detail=detail, silent_since=now if seen.silent_since is None else seen.silent_since)
     return replace(asked, health="suspect", since=now) if seen.health == "ready" else asked
 
 
@@ -139,12 +140,11 @@ def ended(seen: Seen, now: float, why: str) -> Seen:
 
 
 def died(seen: Seen, now: float, why: str) -> Seen:
-    """The actor's process is gone."""
+    """The actor's process is gone. If that was our doing, why we ended it says more than how it went."""
     if not seen.exists:
         return seen
     failed = seen if seen.health == "dead" else _failed(seen, now, why)
-    detail = failed.detail if seen.ended_at is not None else why
-    return replace(failed, exists=False, status=None, detail=detail)
+    return replace(failed, exists=False, status=None)
 
 
 def _failed(seen: Seen, now: float, why: str) -> Seen:

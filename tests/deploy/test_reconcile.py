@@ -81,7 +81,7 @@ def test_long_silence_is_ended() -> None:
     seen = silent(ready(0), 1.0, "no answer")
     assert plan({SLOT: seen}, 1.0 + SILENT_READY_S) == ()
     (kill,) = plan({SLOT: seen}, 1.0 + SILENT_READY_S + 0.1)
-    assert isinstance(kill, Kill) and "silent for 10 s" in kill.reason
+    assert isinstance(kill, Kill) and "silent for 8 s" in kill.reason
     loading = silent(heard(started(absent(0), 0), status("loading"), 0), 1.0, "no answer")
     assert plan({SLOT: loading}, 1.0 + SILENT_READY_S + 1) == (), "a library may hold the interpreter while it loads"
     assert isinstance(plan({SLOT: loading}, 1.0 + SILENT_LOADING_S + 1)[0], Kill)
@@ -157,6 +157,13 @@ def test_an_actor_that_cannot_load_is_ended_and_tried_again_later() -> None:
     assert again.failures == seen.failures == 1, "one failure is counted once, however often it is heard of"
     gone = died(again, 2.0, "killed by us")
     assert (gone.failures, start_at(gone)) == (1, 1.0 + BACKOFF_S[0])
+
+
+def test_why_it_failed_is_shown_while_it_is_tried_again() -> None:
+    failed = died(heard(started(absent(0), 0), status("dead", detail="sha256 differs"), 1.0), 1.5, "killed by us")
+    again = silent(started(failed, 2.0), 3.0, "no answer within 1 s")
+    assert "sha256 differs" in again.detail
+    assert silent(started(absent(0), 0), 1.0, "no answer within 1 s").detail == "no answer within 1 s"
 
 
 def test_a_crash_loop_is_slowed_down_and_never_given_up() -> None:

@@ -52,7 +52,7 @@ def test_what_can_be_had_is_served_and_the_rest_comes_when_it_is_mended(tmp_path
     cluster = Cluster(config, tmp_path)
     try:
         said = cluster.said()
-        assert "missing    shard-2-0" in said and "sha256" in said
+        assert "missing    shard-2-0" in said and "sha256" in said, said
         assert "not loaded yet: redis" in said
         partial(cluster)
         assert cluster.get("/readyz").status == 200

@@ -15,7 +15,7 @@ SLOW_S = 12.0
 
 
 def test_a_freeze_of_everything_ends_nobody(cluster: Cluster) -> None:
-    """The supervisor's own silence, longer than the 10 s that it grants its actors, is not held against them, nor is it that
+    """The supervisor's own silence, longer than the 8 s that it grants its actors, is not held against them, nor is it that
     everybody is slow afterwards: for a while each of them runs a fifth of the time.
     """
     before = cluster.pids()
@@ -32,7 +32,7 @@ def test_a_freeze_of_everything_ends_nobody(cluster: Cluster) -> None:
         with slowed(supervisor, *before.values(), stopped_ms=80, running_ms=20):
             wait_until(answers_from_all, 10, lambda: f"not whole: {cluster.view()}")
             time.sleep(SLOW_S)
-    cluster.wait_whole(10)
+        cluster.wait_whole(30)  # after a while rankers believe that they are fast again
     assert found.failures == []
     assert cluster.pids() == before
     assert cluster.pid_titled("ray::Supervisor") == supervisor
