@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,4 +33,3 @@ def test_the_process_that_serves_is_asked_to_stop(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out == "stopped shop\n"
     assert server.wait(10) == 0
     server.communicate()
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
