@@ -75,6 +75,39 @@ def test_msgpack_and_batches(cluster: Cluster) -> None:
     assert [result["status"] for result in results] == [200] * 64
 
 
+def test_ids_may_be_integers_and_null_is_left_out(cluster: Cluster) -> None:
+    reply = cluster.recommend(
+        "user-0001", k=None, filter=None, seed=None, exclude_item_ids=[7], context={"basket": [8], "viewed": None}
+    )
+    assert (reply.status, len(reply.json["items"])) == (200, cluster.config.slate.k_default)
+    as_text, as_integer = (
+        cluster.request("POST", "/v1/recommend", json.dumps({"user_id": user_id}).encode(), JSON) for user_id in ("42", 42)
+    )
+    assert as_text.json["items"] == as_integer.json["items"]
+
+
+def test_too_little_time_is_told_as_that(cluster: Cluster) -> None:
+    reply = cluster.recommend("user-0001", timeout_ms=1)
+    assert (reply.status, reply.json["type"]) == (504, "urn:oskolok:problem:deadline-exceeded")
+
+
+def test_load_balancers_browsers_and_the_example(cluster: Cluster) -> None:
+    for path in ("/livez", "/readyz", "/docs"):
+        head = cluster.request("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+    assert cluster.get("/readyz/").status == 200
+    assert (cluster.get("/").status, cluster.get("/").headers["location"]) == (307, "docs")
+    squeezed = cluster.request("GET", "/metrics", headers={"accept-encoding": "gzip"})
+    assert squeezed.headers["content-encoding"] == "gzip" and len(squeezed.body) < 20_000
+    paths = cluster.get("/openapi.json").json["paths"]
+    for path in ("/v1/recommend", "/v1/recommend/batch", "/v1/why"):
+        example = paths[path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        reply = cluster.request("POST", path, json.dumps(example).encode(), JSON)
+        assert reply.status == 200, reply.body
+        if path == "/v1/recommend":
+            assert example["filter"]["must"] and reply.json["items"]
+
+
 def test_coverage_that_is_required_and_there(cluster: Cluster) -> None:
     assert cluster.recommend("user-0001", min_coverage=1.0).status == 200
 
