@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from deploy.front import TIMEOUTS_S
 from deploy.wiring import Listen
 
 Front = Literal["haproxy", "serve"]
@@ -27,6 +28,9 @@ def serve_variables(folder: Path, front: Front) -> dict[str, str]:
     }
     if front == "haproxy":
         found |= {
+            # Both an hour by default. On nodes where `deploy/front.py` does not run, a request's head has this long too.
+            "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(TIMEOUTS_S["client"]),
+            "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(TIMEOUTS_S["server"]),
             "RAY_SERVE_HAPROXY_RETRIES": "1",  # with three, callers wait three seconds to hear that the only router is gone
             "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # an HAProxy that died is missed after three; by default after 30 s
             "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -32,14 +32,13 @@ TIMEOUTS_S: Mapping[str, int] = {
 }
 
 _PROBLEMS: Mapping[int, tuple[str, str]] = {
-    400: ("malformed-http", "the request is no HTTP that can be read, or its head is larger than 15 KiB"),
-    408: ("request-timeout", f"the head of the request was not complete after {TIMEOUTS_S['http-request']} s"),
     500: ("internal", "the proxy in front of the routers failed"),
     502: ("unavailable", "the router that had the request ended before it answered"),
     503: ("unavailable", "no router is running right now"),
     504: ("deadline-exceeded", f"the router did not answer within {TIMEOUTS_S['server']} s"),
 }
-"""What HAProxy answers by itself, by its own status code: the code of our problem, and the detail."""
+"""What HAProxy answers by itself, by its own status code: the code of our problem, and the detail. A head that it cannot read,
+that is too large or too slow gets its own 400 or 408 in HTML: no setting of HAProxy's reaches those."""
 
 _SECTION = re.compile(r"(global|defaults|frontend|backend|listen)\b\s*(\S*)")
 _BIND = re.compile(r"(\s*bind\s+)(?:\*|0\.0\.0\.0|\[::\]|::)?:(\d+)")
@@ -53,7 +52,7 @@ def mended(config: str, pages: Path) -> str:
     - The statistics and metrics pages are for this machine only; Serve binds them to every interface.
     - The admin socket is for this user only.
     - Time-outs are ours.
-    - What HAProxy answers by itself is a problem document.
+    - What HAProxy answers when a router fails or is missing is a problem document.
     - A request is told when it arrived, so that its deadline counts from there.
     - While no router runs, callers hear so at once. Serve would have its own proxy queue their requests, and the first router
       to come back would be given all of them, mostly those of callers who have gone.

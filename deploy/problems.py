@@ -82,7 +82,6 @@ KINDS: Mapping[str, Kind] = {
     "limit-exceeded": Kind(400, "A limit was exceeded", "ask for less, or raise the limit in oskolok.toml"),
     "unknown-filter-field": Kind(400, "The filter names an attribute that items do not have"),
     "unknown-item": Kind(404, "The catalogue has no such item", "check the id"),
-    "malformed-http": Kind(400, "The request is not HTTP as it is read here", "send well-formed HTTP/1.1 with a smaller head"),
     "not-found": Kind(404, "There is nothing at this path", "see /docs for the paths there are"),
     "method-not-allowed": Kind(405, "The path does not take this method", "see the Allow header"),
     "request-timeout": Kind(408, "The body did not arrive in time", "send it faster, or a smaller one"),

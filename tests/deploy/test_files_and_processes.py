@@ -141,6 +141,7 @@ def test_what_is_asked_of_ray_and_serve() -> None:
     assert (laptop["RAY_AUTH_MODE"], laptop["RAY_AUTH_TOKEN_PATH"]) == ("token", "/s/token")
     assert laptop["RAY_SERVE_ENABLE_HA_PROXY"] == laptop["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
     assert laptop["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert laptop["RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"] == "15", "an hour by default, for heads of requests too"
     assert "RAY_SERVE_ENABLE_HA_PROXY" not in serve_variables(folder, "serve")
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in ray_variables("nodes", None)
     assert missing({"A": "1", "B": "2"}, {"A": "0"}) == {"B": "2"}
