@@ -22,7 +22,8 @@ def test_a_freeze_of_everything_ends_nobody(cluster: Cluster) -> None:
     supervisor = cluster.pid_titled("ray::Supervisor")
 
     def answers_from_all() -> bool:
-        return cluster.get("/v1/cluster").json["state"] == "READY" and cluster.recommend("user-0001").ratio == 1
+        reply = cluster.recommend("user-0001")
+        return reply.status == 200 and reply.ratio == 1 and cluster.get("/v1/cluster").json["state"] == "READY"
 
     with load(cluster, per_s=40) as found:
         time.sleep(1)
