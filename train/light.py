@@ -3,7 +3,8 @@
 Knots are quantiles of the column among its present values, half of the weight on positive rows and half on negative ones:
 orders are decided where the positives are, and plain quantiles spend most knots elsewhere. A Gaussian prior keeps every value
 small and, above all, every step like the one before it, so that few rows give straight lines and many give curves. Newton's
-method finds the maximum in some ten passes over the rows, in blocks, so memory does not grow with them.
+method finds the maximum in some ten passes over the rows, in blocks, so memory does not grow with them. A block is float32, which
+halves the time; what is summed over blocks is float64.
 
 Measured on Complete Journey's candidates (590,560 rows, judged four weeks later), ndcg@10 and, since that is what the heavy
 model gets to see, recall@100: .375 and .679; with 16 steps a curve .378 and .681; without the prior's second part .370 and
@@ -30,8 +31,8 @@ N_CURVES_MAX = 32
 N_ROWS_MAX = 300_000
 N_ROWS_TRIED = 50_000
 PASSES_MAX = 30
-TOLERANCE = 1e-7  # of the mean loss
-_BLOCK_ROWS = 8_192
+TOLERANCE = 1e-7  # of the mean loss: what one more step promises to take off
+_BLOCK_ROWS = 4_096
 
 
 def fit_light(
@@ -101,11 +102,11 @@ class _Basis:
     def width(self) -> int:
         return sum(len(k) for k in self.knots) + 1
 
-    def blocks(self, x: NDArray[np.float32]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    def blocks(self, x: NDArray[np.float32]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """(rows, (width, n_rows)) for one block of rows after the other."""
         for begin in range(0, x.shape[1], _BLOCK_ROWS):
             rows = slice(begin, min(begin + _BLOCK_ROWS, x.shape[1]))
-            block = np.ones((self.width, rows.stop - rows.start))
+            block = np.ones((self.width, rows.stop - rows.start), np.float32)
             to = 0
             for column, knots in zip(self.at, self.knots, strict=True):
                 values = x[column, rows]
@@ -169,21 +170,21 @@ def _maximise(
         loss = float(tried @ gradient / 2)
         hessian = precision.copy()
         for rows, block in basis.blocks(x):
-            z = tried @ block
+            z = (tried.astype(np.float32) @ block).astype(np.float64)
             p = expit(z)
             w = weights[rows]
             loss += float(w @ (np.logaddexp(0, z) - y[rows] * z))
-            gradient += block @ (w * (p - y[rows]))
-            hessian += (block * (w * p * (1 - p))) @ block.T
+            gradient += block @ (w * (p - y[rows])).astype(np.float32)
+            block *= np.sqrt(w * p * (1 - p)).astype(np.float32)
+            hessian += block @ block.T  # of a matrix and its own transpose BLAS computes one half
         on_pass(n_passes)
         if not loss < best:
             step /= 2
             continue
-        converged = best - loss < TOLERANCE * total
         at, best = tried, loss
-        if converged:
-            break
         step = -linalg.solve(hessian, gradient, assume_a="pos")
+        if -float(step @ gradient) < 2 * TOLERANCE * total:
+            break
     return at
 
 

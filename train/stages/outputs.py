@@ -26,7 +26,7 @@ from cluster.errors import ConfigError, GenerationError
 from cluster.private import private_folder
 from train.progress import Progress
 
-VERSION = 7
+VERSION = 8
 """Raised when the code of any stage comes to write something else for the same inputs."""
 
 _ASIDE = ".aside-"
