@@ -92,7 +92,9 @@ def test_a_start_of_a_grown_log_reaches_in_two_sweeps_what_takes_six_from_scratc
 
 
 def config_of(folder: Path, *, warm_sweeps: int) -> Config:
+    """Of a build without ranking models, which take longest: no log is long enough for its windows."""
     train = tiny_config(folder).model_dump()["train"]
+    train["ranker"]["label_days"] = 10_000
     als = {"dim": 8, "n_sweeps": 3, "warm_sweeps": warm_sweeps}
     return tiny_config(folder / "store", train=train | {"als": als})
 
