@@ -5,7 +5,7 @@ READY := .venv/.ready
 BENCHES := fanout filter ranker http kernel scaling sources ranking strangers
 READY_NEURAL := .venv/.ready-neural
 
-.PHONY: help setup demo test test-neural check format bench lock clean
+.PHONY: help setup demo test test-long test-neural check format bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -21,9 +21,12 @@ $(READY): requirements.lock pyproject.toml setup.py $(wildcard shard/native/*)
 demo: $(READY) ## fetch the demo data, build, start the cluster, answer real queries (ONCE=1: then stop)
 	$(BIN)/oskolok demo $(if $(ONCE),--once)
 
-test: $(READY) ## all tests but those of test-neural, the ones with a real Ray cluster last
+test: $(READY) ## the tests, those with a real Ray cluster last
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not ray and not neural"
-	$(BIN)/python -m pytest -q -m ray
+	$(BIN)/python -m pytest -q -m "ray and not long"
+
+test-long: $(READY) ## kills, freezes and floods of real clusters, three nodes: minutes
+	$(BIN)/python -m pytest -q -m long
 
 test-neural: $(READY_NEURAL) ## the tests of the two-tower model; installs torch
 	$(BIN)/python -m pytest -q -m neural

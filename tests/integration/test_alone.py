@@ -14,7 +14,7 @@ from tests.integration.conftest import free_port
 from tests.integration.running import Cluster, command_of, kill, load, wait_until
 from tests.worlds import NOW, build_tiny, tiny_config
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 AGENTS = ("ray::RuntimeEnvAgent", "ray::DashboardAgent")
 

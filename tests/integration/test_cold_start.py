@@ -13,7 +13,7 @@ from tests.integration.running import Cluster, kill, wait_until
 from tests.router.users.redis_server import RedisServer
 from tests.worlds import build_tiny, tiny_config
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from deploy.front import TIMEOUTS_S
 from deploy.wiring import front_dir
 from tests.integration.running import Cluster, Load, command_of, hung, kill, load, wait_until
 
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.ray
 
 IN_FLIGHT_MAX = 12
 """`admission.max_in_flight` of the cluster."""
+
+_ESTABLISHED = "01"  # as the kernel writes it
 
 
 def answers(cluster: Cluster) -> bool:
@@ -60,6 +64,34 @@ def test_the_only_router_stands_still(cluster: Cluster) -> None:
     waited = [reply for reply in found.replies if reply.sent_at < going - 1.5 and reply.took_s > 1.2]
     assert len(waited) > 40
     assert 200 not in {reply.status for reply in waited}, "an answer after its deadline"
+
+
+def test_callers_who_do_not_read_their_answer_are_let_go(cluster: Cluster) -> None:
+    """They cost nobody else anything meanwhile, and hold their place no longer than `timeout client`."""
+    with ExitStack() as stack:
+        stalled = [stack.enter_context(who_never_reads(cluster.port)) for _ in range(4)]
+        time.sleep(TIMEOUTS_S["client"] / 2)
+        assert not any(let_go(one) for one in stalled), "an answer that was taken, or no patience"
+        assert answers(cluster)
+        wait_until(lambda: all(let_go(one) for one in stalled), 2 * TIMEOUTS_S["client"], "stalled readers hold their places")
+    assert answers(cluster)
+
+
+def who_never_reads(port: int) -> socket.socket:
+    """A connection that has asked for far more than fits between HAProxy and somebody who does not read."""
+    caller = socket.socket()
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    caller.connect(("127.0.0.1", port))
+    caller.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n" * 80)
+    return caller
+
+
+def let_go(caller: socket.socket) -> bool:
+    """Whether the other side has closed the connection. The caller would have to read everything to hear of it."""
+    from_port, to_port = caller.getsockname()[1], caller.getpeername()[1]
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    theirs = [row[3] for row in rows if row[1].endswith(f":{to_port:04X}") and row[2].endswith(f":{from_port:04X}")]
+    return theirs != [_ESTABLISHED]
 
 
 def test_haproxy_is_killed(cluster: Cluster) -> None:

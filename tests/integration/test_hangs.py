@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.running import Cluster, hung, load, slowed, wait_until, wedged
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 FROZEN_S = 13.0
 SLOW_S = 12.0

@@ -13,7 +13,7 @@ from tests.deploy.test_junk import ANSWER_BYTES_MAX, JUNK
 from tests.integration.running import JSON, Cluster, Load, Reply, load
 from tests.integration.test_bad_input import resident_bytes
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 KINDS = ("a repeated object", "a long name", "conditions")
 NOISE_S = (

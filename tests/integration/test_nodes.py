@@ -14,7 +14,7 @@ from cluster.config_text import render
 from tests.integration.conftest import free_port
 from tests.worlds import build_tiny, tiny_config
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 
 def test_three_nodes_answer_and_survive_the_loss_of_one(tmp_path: Path) -> None:

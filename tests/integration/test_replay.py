@@ -15,7 +15,7 @@ pytestmark = pytest.mark.ray
 
 
 def test_an_answer_is_kept_and_comes_out_the_same(cluster: Cluster) -> None:
-    folder = Path(cluster.config.storage.path) / "replay"
+    folder = Path(cluster.config.storage.path) / "replay" / "asked"
     before = set(folder.glob("*.parquet"))
     body = cluster.recommend("user-0003", k=7, explain="full", filter={"must_not": [{"field": "organic", "eq": True}]}).json
     assert len(body["items"]) == 7 and body["explain"]["funnel"]
