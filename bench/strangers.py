@@ -79,8 +79,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def journeys(bench: Bench) -> Data:
-    """The demo's data and configuration, with one loss, which is what serves."""
-    return complete_journey(bench, 'train.ranker.losses=["Logloss"]')
+    """The demo's data and configuration, with one loss; the stage serves that the judge lets serve."""
+    return complete_journey(bench, 'train.ranker.losses=["Logloss"]', 'ranker.heavy.enabled="auto"')
 
 
 def synthetic(bench: Bench) -> Data:

@@ -124,6 +124,10 @@ class MergeSection(Section):
         float,
         Field(gt=0, le=1, description="times the weight of top lists where a user is placed by basket and views alone"),
     ] = 0.25
+    session_weights: Annotated[
+        Mapping[SourceName, Annotated[float, Field(gt=0, le=1000)]],
+        Field(description="source -> the same where a user is placed by basket and views alone; its weight if not named"),
+    ] = {}
     exact_probability: Annotated[
         float, Field(ge=0.5, lt=1, description="that no shard must be asked twice, which sets the rows a shard sends")
     ] = 0.9999

@@ -20,6 +20,7 @@ k: items asked for. A request's `context` overrides each of them.
 """
 
 CYCLE_DAYS = "stat.cycle_days"
+LISTED_DAYS = "listed_days"
 
 HISTORY_DUE = "history.due"
 FOUND_BY = "found.sources"

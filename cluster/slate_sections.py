@@ -73,6 +73,19 @@ class Quota(Selection):
     max: Annotated[int, Field(ge=0, le=1000)] = 1000
 
 
+class New(Section):
+    """New items have little that speaks for them: the best-ranked of them get the last places, unless better ones have them."""
+
+    every: Annotated[int, Field(ge=0, le=1000, description="one place of so many, rounded; 0 = off")] = 20
+    days: Annotated[float, Field(gt=0, le=3650, description="listed so lately, by catalog.created_column; without it: off")] = (
+        14.0
+    )
+
+    def n_of(self, n_places: int) -> int:
+        """How many of the places are theirs."""
+        return (2 * n_places + self.every) // (2 * self.every) if self.every else 0
+
+
 class Diversity(Section):
     """Items unlike those before them: maximal marginal relevance or a determinantal point process over item vectors."""
 
@@ -112,6 +125,7 @@ class SlateSection(Section):
     pins: Annotated[tuple[Pin, ...], Field(max_length=100)] = ()
     boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
     quotas: Annotated[tuple[Quota, ...], Field(max_length=16, description="the most important one first")] = ()
+    new: New = New()
     diversity: Diversity = Diversity()
     explore: Explore = Explore()
 

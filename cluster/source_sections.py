@@ -15,7 +15,7 @@ from cluster.section import Positive, Section
 
 TopsKind = Literal["purchases", "clicks", "ctr", "pctr", "weighted_ctr", "weighted_pctr", "new", "rising"]
 SeedSet = Literal["history", "basket", "favourites", "viewed", "positives"]
-TableName = Literal["ease", "npmi", "content", "als", "two_tower"]
+TableName = Literal["ease", "npmi", "together", "content", "als", "two_tower"]
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 TOPS_KINDS: tuple[TopsKind, ...] = get_args(TopsKind)
@@ -126,6 +126,7 @@ class ItemListSource(Section):
 ITEM_LISTS: Mapping[str, ItemListSource] = {
     "ease": ItemListSource(table="ease", seeds="history", k=200),
     "with_basket": ItemListSource(table="npmi", seeds="basket"),
+    "completes_basket": ItemListSource(table="together", seeds="basket"),
     "with_history": ItemListSource(table="npmi", seeds="history"),
     "similar": ItemListSource(table="content", seeds="positives"),
     "near_basket": ItemListSource(table="als", seeds="basket"),

@@ -97,6 +97,13 @@ class NpmiSection(Section):
     basket_items_max: Annotated[int, Field(ge=2, le=100_000, description="larger baskets are left out and counted")] = 1_000
 
 
+class TogetherSection(Section):
+    """What baskets with an item hold besides, the item table `together`."""
+
+    top: PerItem = 200
+    basket_items_max: Annotated[int, Field(ge=2, le=100_000, description="larger baskets are left out")] = 1_000
+
+
 class ContentSection(Section):
     """What resembles an item by what it is, the item table `content`: from vectors, without them from attributes."""
 
@@ -170,6 +177,7 @@ class TrainSection(Section):
     als: AlsSection = AlsSection()
     ease: EaseSection = EaseSection()
     npmi: NpmiSection = NpmiSection()
+    together: TogetherSection = TogetherSection()
     content: ContentSection = ContentSection()
     near: NearSection = NearSection()
     two_tower: TwoTowerSection = TwoTowerSection()

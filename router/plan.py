@@ -205,11 +205,12 @@ def _weights(wants: list[_Want], section: MergeSection, *, by_session: bool) -> 
     """
     if not section.weights and not by_session:
         return ()
-    popular = section.session_tops if by_session else 1.0
+    own, popular = (section.session_weights, section.session_tops) if by_session else ({}, 1.0)
     return tuple(
         [
-            section.weights.get(want.offer.source.name, 1.0) * (popular if want.offer.source.kind == "tops" else 1.0)
+            own.get(name, section.weights.get(name, 1.0) * (popular if want.offer.source.kind == "tops" else 1.0))
             for want in wants
+            for name in [want.offer.source.name]
         ]
     )
 

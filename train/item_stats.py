@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.features import LISTED_DAYS
 from train.catalogue import Catalogue
 from train.event_log import DAY_S, EventKind, EventLog
 from train.interactions import Interactions
@@ -68,7 +69,7 @@ def exposure_stats(log: EventLog, catalogue: Catalogue, *, as_of: int) -> Stats:
             stats[name] = np.log1p(counts).astype(np.float32)
     if catalogue.created is not None:
         days = (as_of - first_seen(log, catalogue, as_of=as_of)) / DAY_S
-        stats["listed_days"] = np.where(np.isnan(days), _NEVER, days).astype(np.float32)
+        stats[LISTED_DAYS] = np.where(np.isnan(days), _NEVER, days).astype(np.float32)
     return stats
 
 

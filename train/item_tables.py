@@ -2,6 +2,7 @@
 
     ease        what histories say of items (`train/ease.py`), of the most bought items
     npmi        what is bought together, in a basket or at one time (`train/npmi.py`)
+    together    what baskets with an item hold besides, counted (`train/together.py`)
     content     what resembles an item and sells (`train/similarity.py`), of items that anybody consumed; likeness is of no
                 moment, what sells is
     als,        nearest by cosine in a space, between the items that enough users bought for their vectors to mean something
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cluster.config import Config
-from cluster.train_sections import ContentSection, EaseSection, NearSection, NpmiSection
+from cluster.train_sections import ContentSection, EaseSection, NearSection, NpmiSection, TogetherSection
 from train.catalogue import Catalogue
 from train.ease import EaseSettings, ease_lists
 from train.event_log import EventLog
@@ -35,6 +36,7 @@ from train.similarity import (
     similar_by_attributes,
     similar_by_vectors,
 )
+from train.together import together_lists
 
 _SPARE = 2  # lists are made so many times longer than wanted, for the re-ranking to choose from
 
@@ -51,6 +53,10 @@ def ease_table(pairs: Interactions, section: EaseSection) -> ItemLists:
 def npmi_table(log: EventLog, section: NpmiSection, *, as_of: int) -> ItemLists:
     baskets = visit_baskets(log.as_of(as_of), items_max=section.basket_items_max)
     return npmi_lists(baskets, NpmiSettings(section.support_min, section.top, section.basket_items_max))
+
+
+def together_table(log: EventLog, section: TogetherSection, *, as_of: int) -> ItemLists:
+    return together_lists(visit_baskets(log.as_of(as_of), items_max=section.basket_items_max), top=section.top)
 
 
 def near_table(vectors: Floats, pairs: Interactions, section: NearSection) -> ItemLists:

@@ -52,7 +52,7 @@ def npmi_lists(baskets: Baskets, settings: NpmiSettings) -> ItemLists:
         together = by_item[span] @ matrix
         return strongest(_npmi(together, span.start, occurrences, n_baskets, settings.support_min), settings.top)
 
-    return lists_of(blocks_of(block, _spans(by_item, np.diff(matrix.indptr))))
+    return lists_of(blocks_of(block, spans_of(by_item, np.diff(matrix.indptr))))
 
 
 def visit_baskets(log: EventLog, *, items_max: int) -> Baskets:
@@ -97,7 +97,7 @@ def _npmi(
     return sparse.csr_array((values.astype(np.float32), columns, starts), shape=together.shape)
 
 
-def _spans(by_item: sparse.csr_array, sizes: NDArray[np.integer]) -> Iterator[slice]:
+def spans_of(by_item: sparse.csr_array, sizes: NDArray[np.integer]) -> Iterator[slice]:
     """Consecutive items whose baskets hold at most a bounded number of items in all: what a block's product may have."""
     cost = np.zeros(by_item.shape[0] + 1, np.int64)
     per_pair = np.concatenate(([0], np.cumsum(sizes[by_item.indices], dtype=np.int64)))

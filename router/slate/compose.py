@@ -23,7 +23,7 @@ from router.slate.explore import Draw, Posteriors, coin_and_draws, posteriors
 from router.slate.limits import Floor, Limit
 from router.slate.lineup import Lineup, allowed_of, line_up
 from router.slate.plain import ahead, within_cap
-from router.slate.rules import Rules
+from router.slate.rules import NewRule, Rules
 
 NOTHING: Mapping[int, int] = {}
 
@@ -109,7 +109,7 @@ def compose(
             shown=shown,
         )
 
-    if rules.plain and not pins and shown is None:
+    if rules.plain and not pins and shown is None and not _owed(rules.new, candidates, k):
         return _plain(candidates, ranked, k, exclude, rules, without)
     boosts = rules.boosts if shown is None else ()
     lineup = line_up(candidates, ranked, exclude=exclude, boosts=boosts)
@@ -130,6 +130,11 @@ def compose(
         terms = replace(terms, gains=gains, diverse=diverse)
     made = assemble(len(lineup), k, terms)
     return _slate(lineup, made, terms, posterior, n_excluded=len(candidates) - len(lineup), without=without)
+
+
+def _owed(rule: NewRule | None, candidates: Candidates, k: int) -> bool:
+    """Whether places are owed to new items, and there are any."""
+    return rule is not None and rule.section.n_of(k) > 0 and bool(rule.selected(candidates).any())
 
 
 def _plain(
@@ -180,6 +185,12 @@ def _terms(lineup: Lineup, rules: Rules, k: int, shown: Shown | None) -> dict[Fa
         if least:
             n_in_slate = int(np.count_nonzero(in_slate))
             minima.append(Floor(quota.name, members, min=least, count=n_in_slate, places=k + len(in_slate)))
+    if (new := rules.new) is not None:
+        members = new.selected(lineup.candidates)[lineup.positions]
+        n_in_slate = 0 if shown is None else int(np.count_nonzero(new.selected(shown.candidates)[shown.positions]))
+        least = min(new.section.n_of(n_places), n_in_slate + int(np.count_nonzero(members)))
+        if least:
+            minima.append(Floor(new.name, members, min=least, count=n_in_slate, places=n_places))
     return {"caps": caps, "quotas": [*maxima, *minima]}
 
 

@@ -9,8 +9,9 @@ import logging
 from dataclasses import dataclass
 
 from cluster.errors import ConfigError, InvalidQuery
+from cluster.features import LISTED_DAYS
 from cluster.filtering import check_filter
-from cluster.slate_sections import Diversity, Family, SlateSection
+from cluster.slate_sections import Diversity, Family, New, Selection, SlateSection
 from cluster.spec import GenerationSpec
 from router.removal import RuleName
 from router.request import Degradation
@@ -65,8 +66,18 @@ class ExploreRule:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRule:
+    """So many places for the selected as `section.n_of` says, as far as there are any."""
+
+    name: RuleName
+    selected: Selected
+    section: New
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """plain: there is at most one cap, over the whole slate, and nothing else: the quick way of composing will do.
+    """plain: there is at most one cap, over the whole slate, and nothing else: the quick way of composing will do, if no
+    candidate is new.
 
     Order within caps and quotas is importance.
     """
@@ -75,6 +86,7 @@ class Rules:
     quotas: tuple[QuotaRule, ...] = ()
     boosts: tuple[BoostRule, ...] = ()
     diversity: Diversity | None = None
+    new: NewRule | None = None
     explore: ExploreRule | None = None
     precedence: tuple[Family, ...] = ("pins", "caps", "quotas", "explore")
     plain: bool = True
@@ -104,7 +116,7 @@ class Rules:
         explore = _explore(section, spec)
         one_cap = len(caps) == 0 or (len(caps) == 1 and caps[0].first == 0)
         plain = one_cap and not (quotas or boosts or diversity or explore)
-        return cls(caps, quotas, boosts, diversity, explore, section.precedence, plain)
+        return cls(caps, quotas, boosts, diversity, _new(section, spec), explore, section.precedence, plain)
 
 
 def _check_attributes(section: SlateSection, spec: GenerationSpec) -> None:
@@ -144,6 +156,14 @@ class RulesInForce:
 
 def _caps_only(section: SlateSection) -> SlateSection:
     return SlateSection(cap_by=section.cap_by, cap=section.cap, caps=section.caps, precedence=section.precedence)
+
+
+def _new(section: SlateSection, spec: GenerationSpec) -> NewRule | None:
+    """None where it is off or nobody knows since when items are there."""
+    if not section.new.every or f"stat.{LISTED_DAYS}" not in spec.features.match:
+        return None
+    lately = Selection(stat=LISTED_DAYS, at_least=0.0, at_most=section.new.days)  # -1: not listed yet
+    return NewRule(RuleName("quota.new"), selected_by(lately, section, spec), section.new)
 
 
 def _explore(section: SlateSection, spec: GenerationSpec) -> ExploreRule | None:

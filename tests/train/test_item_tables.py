@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cluster.config import Config
-from cluster.train_sections import ContentSection, EaseSection, NearSection, NpmiSection
+from cluster.train_sections import ContentSection, EaseSection, NearSection, NpmiSection, TogetherSection
 from tests.train.logs import NOW, NOW_DAY, catalogue_of, log_of
 from tests.worlds import tiny_config
 from train.catalogue import Catalogue
@@ -26,6 +26,7 @@ from train.item_tables import (
     near_table,
     npmi_table,
     save_lists,
+    together_table,
 )
 from train.signals import Signals
 
@@ -74,7 +75,7 @@ def test_content_is_made_of_the_configured_attributes_or_of_all_categories() -> 
     assert content_weights(Config.model_validate({"catalog": {"categories": ("tags",)}})) == {"tags": 1}
 
 
-@pytest.mark.parametrize("table", ["ease", "npmi", "als", "content"])
+@pytest.mark.parametrize("table", ["ease", "npmi", "together", "als", "content"])
 def test_a_table_of_the_past_does_not_know_the_future(table: str, tiny_signals: Signals) -> None:
     """The same from the whole log as of a moment and from one that ends there."""
     moment = tiny_signals.pairs.as_of - 20 * DAY_S
@@ -87,6 +88,8 @@ def test_a_table_of_the_past_does_not_know_the_future(table: str, tiny_signals: 
                 return ease_table(pairs, EaseSection())
             case "npmi":
                 return npmi_table(log, NpmiSection(), as_of=moment)
+            case "together":
+                return together_table(log, TogetherSection(), as_of=moment)
             case "als":
                 return near_table(tiny_signals.spaces["als"].items, pairs, NearSection())
             case _:

@@ -32,7 +32,7 @@ def names(config: Config, log: EventLog = PURCHASES, *, playlists: bool = False)
 
 
 def test_a_log_of_purchases_has_the_sources_that_need_no_more() -> None:
-    lists = ["ease", "with_basket", "with_history", "similar", "near_basket"]
+    lists = ["ease", "with_basket", "completes_basket", "with_history", "similar", "near_basket"]
     assert names(config_of()) == ["tops", "new", "rising", "ann", "score_all", "history", "favourites", "viewed", *lists]
 
 

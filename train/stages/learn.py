@@ -29,6 +29,7 @@ from train.item_tables import (
     near_table,
     npmi_table,
     save_lists,
+    together_table,
 )
 from train.item_values import item_values
 from train.quorum import QuorumSettings, load_quorum, quorum, save_quorum
@@ -183,6 +184,9 @@ class _Lesson:
                 limit = f"train.npmi.support_min = {train.npmi.support_min}"
                 compute = partial(npmi_table, source.log, train.npmi, as_of=self.as_of)
                 return self._kept(name, [plain(train.npmi)], compute, limit=limit)
+            case "together":
+                compute = partial(together_table, source.log, train.together, as_of=self.as_of)
+                return self._kept(name, [plain(train.together)], compute)
             case "content":
                 likeness = self.likeness()
                 inputs = [likeness.name, train.half_life_days]
