@@ -136,7 +136,8 @@ brand = 0.0
         "line 4 sources.item_lists.ease.k should be greater than or equal to 1, got 0 (allowed: 1 to 10000)",
         "line 5 sources.item_lists.mine.seeds is required; "
         'allowed: "history" or "basket" or "favourites" or "viewed" or "positives"',
-        "line 6 sources.item_lists.mine.table should be 'ease', 'npmi', 'together', 'content', 'als' or 'two_tower', got \"npmmi\"; "
+        "line 6 sources.item_lists.mine.table should be 'ease', 'npmi', 'together', 'content', 'als' or 'two_tower', "
+        'got "npmmi"; '
         'did you mean \'npmi\'? (allowed: "ease" or "npmi" or "together" or "content" or "als" or "two_tower")',
         "line 7 sources.item_lists.Bad name a section's name here must match pattern '^[a-z][a-z0-9_]{0,31}$'",
         "line 11 sources.item_lists.other should be a section, got 3",
