@@ -135,7 +135,15 @@ def test_a_killed_build_resumes(tmp_path: Path) -> None:
     assert generation_ids(tmp_path / "store") == []
     resumed = Stages()
     built = build_tiny(tmp_path, progress=resumed)
-    fitted = ("als", "als-lists", "content-lists", "ease-lists", "npmi-lists", "quorum")  # and likeness, of no moment
+    fitted = (
+        "als",
+        "als-lists",
+        "content-lists",
+        "ease-lists",
+        "npmi-lists",
+        "together-lists",
+        "quorum",
+    )  # likeness is of no moment
     moments = ("training-1", "training-2", "judging")
     again = {name for name, end in resumed.ends.items() if end == "reused"}
     assert again == {
