@@ -425,7 +425,7 @@ def test_every_stage_accounts_for_everything_it_got(seed: int, k: int, filter: F
     assert answer.funnel[-1].n_out == len(answer.items)
     assert set(answer.timings_ms) == {*STAGES, "total"}
     stages_ms = sum(answer.timings_ms[stage] for stage in STAGES)
-    assert stages_ms == pytest.approx(answer.timings_ms["total"], abs=1.0)
+    assert 0 < stages_ms <= answer.timings_ms["total"] + 0.001 * len(STAGES), "each is rounded, and no time counts twice"
 
 
 def test_shards_are_traced_only_if_asked_for() -> None:
