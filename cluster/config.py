@@ -119,7 +119,7 @@ class MergeSection(Section):
     weights: Annotated[
         Mapping[SourceName, Annotated[float, Field(gt=0, le=1000)]],
         Field(description="source -> how much its ranks count in the fusion; 1 if not named"),
-    ] = {}
+    ] = {"completes_basket": 0.2}
     session_tops: Annotated[
         float,
         Field(gt=0, le=1, description="times the weight of top lists where a user is placed by basket and views alone"),

@@ -292,3 +292,18 @@ def test_whatever_a_generation_has_its_plan_is_sound(
 
 def increasing(keys: Keys) -> bool:
     return bool((keys[1:] > keys[:-1]).all())
+
+
+def test_a_session_has_weights_of_its_own_and_falls_back_on_the_usual_ones() -> None:
+    merge = {"weights": {"with_basket": 2.0, "ann": 4.0}, "session_weights": {"ann": 3.0}, "session_tops": 0.5}
+    placed = {"als": np.ones(DIM, np.float32)}
+    request = Request("u", 10, basket=(CATALOGUE.item_ids[0],))
+    usual, session = (
+        {ask.source: weight for ask, weight in zip(planned.query.asks, planned.weights, strict=True)}
+        for planned in (
+            plan(request, user(), SPEC, sections(merge=merge)),
+            plan(request, None, SPEC, sections(merge=merge), session=placed),
+        )
+    )
+    assert (usual["with_basket"], usual["ann"], usual["tops"]) == (2.0, 4.0, 1.0)
+    assert (session["with_basket"], session["ann"], session["tops"]) == (2.0, 3.0, 0.5)
