@@ -1,6 +1,6 @@
 """How good are the vectors and the item-item weights, on splits with published figures?
 
-All items outside train are ranked for every test user (`bench/quality.py`); one fit a system with seed 0, `fit_s` its
+All items outside train are ranked for every test user (`bench/tools/quality.py`); one fit a system with seed 0, `fit_s` its
 wall-clock seconds. `oskolok:ease top 200` is what is served: of each item's weights the 200 largest. `implicit` runs with the
 settings that its published or reproduced row names, where there is one. How our settings were found, on validation pairs
 taken from train alone, and the published rows are in docs/als.md.
@@ -25,13 +25,13 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from bench.harness import Bench, Metrics, Repeat
-from bench.quality import Score, Split, by_factors, by_weights, citeulike_a, gowalla, mcrec, quality
-from bench.row import Row
-from cluster.config import AlsSection
-from train import als
-from train.confidence import confidences
-from train.ease import EaseSettings, ease_lists, ease_weights
+from bench.tools.harness import Bench, Metrics, Repeat
+from bench.tools.quality import Score, Split, by_factors, by_weights, citeulike_a, gowalla, mcrec, quality
+from bench.tools.row import Row
+from cluster.config.sections import AlsSection
+from train.lists.ease import EaseSettings, ease_lists, ease_weights
+from train.vectors import als
+from train.vectors.confidence import confidences
 
 RECALLS = tuple(f"recall@{k}" for k in (50, 100, 150, 200, 250, 300))
 GOWALLA = ("recall@20", "ndcg@20", "recall@50")

@@ -23,12 +23,12 @@ import numpy as np
 from scipy import sparse
 
 from bench.als import CASES
-from bench.harness import Bench
-from bench.quality import Split, by_factors, pairs, quality
-from bench.row import Row
-from cluster.config import AlsSection
-from train import als
-from train.confidence import confidences
+from bench.tools.harness import Bench
+from bench.tools.quality import Split, by_factors, pairs, quality
+from bench.tools.row import Row
+from cluster.config.sections import AlsSection
+from train.vectors import als
+from train.vectors.confidence import confidences
 
 METRICS = {"mcrec": "p@10", "citeulike-a": "recall@100", "gowalla d=64": "recall@20", "gowalla d=256": "recall@20"}
 CHOSEN = "as chosen"

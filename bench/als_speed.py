@@ -27,13 +27,13 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from bench.harness import Bench, Metrics, Repeat
-from bench.quality import gowalla
-from bench.row import OURS
-from cluster.config import AlsSection
-from train import als
-from train.als import Factors
-from train.row_blocks import Matrix
+from bench.tools.harness import Bench, Metrics, Repeat
+from bench.tools.quality import gowalla
+from bench.tools.row import OURS
+from cluster.config.sections import AlsSection
+from train.vectors import als
+from train.vectors.als import Factors
+from train.vectors.row_blocks import Matrix
 
 INIT_LENGTH = 1.0  # about as long as the vectors become: dim 256 needs 5 sweeps instead of 17 at the default of 0.1
 CONFIDENCE, REGULARIZATION = 100.0, 1.0  # about what ranks best among losses of this form

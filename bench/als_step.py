@@ -1,9 +1,9 @@
 """What does a step for new items cost and bring, beside fitting everything again?
 
 Gowalla; one item in a hundred, drawn at random, is new: vectors are fitted without its pairs, then it arrives with all of
-them. `step` places it against frozen users and solves the most touched users again (`train/als_steps.py`); `full retrain` is a
-fit to all pairs with another seed; `before` is what served until then. Recalls are of all items ranked together: `recall_rest`
-counts the test items that are not new, `recall_new` those that are, each over the users who have one.
+them. `step` places it against frozen users and solves the most touched users again (`train/vectors/als_steps.py`); `full
+retrain` is a fit to all pairs with another seed; `before` is what served until then. Recalls are of all items ranked together:
+`recall_rest` counts the test items that are not new, `recall_new` those that are, each over the users who have one.
 
 The step's time is that of choosing users, taking their rows and both solutions. Its two sides are made once after a fit
 (`sides_ms`), and new items' rows come from the log. Figures are medians over drawings of new items; times of steps are each the
@@ -36,14 +36,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.als import CASES
-from bench.harness import Bench, Metrics
-from bench.quality import Split, by_factors, gowalla, hits, top_unseen
-from cluster.config import AlsSection
-from train import als
-from train.als import Factors
-from train.als_steps import RowPairs, most_touched, step, warmed
-from train.confidence import confidences
-from train.fixed_side import FixedSide
+from bench.tools.harness import Bench, Metrics
+from bench.tools.quality import Split, by_factors, gowalla, hits, top_unseen
+from cluster.config.sections import AlsSection
+from train.vectors import als
+from train.vectors.als import Factors
+from train.vectors.als_steps import RowPairs, most_touched, step, warmed
+from train.vectors.confidence import confidences
+from train.vectors.fixed_side import FixedSide
 
 NEW_SHARE = 0.01
 BACK_SHARE = 0.01  # of the users are solved again

@@ -15,9 +15,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 from contextlib import ExitStack
 from functools import partial
 
-from bench.fabrics import GrpcAio, Oskolok, RayActors, with_cpu
-from bench.harness import Bench
-from bench.row import OURS
+from bench.tools.fabrics import GrpcAio, Oskolok, RayActors, with_cpu
+from bench.tools.harness import Bench
+from bench.tools.row import OURS
 
 N_SHARDS = (4, 16)
 

@@ -24,17 +24,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.harness import Bench, Metrics, percentiles
 from bench.peers.filtered import EVERY, Bits, Found, Peer, PlainExact, Search, recall_of, tune
 from bench.peers.graphs import FaissBitmap, HnswCallback
 from bench.peers.qdrant import Qdrant
-from bench.row import OURS
-from bench.vectors import CACHE, VectorSet, best_eligible, clustered, glove, gowalla, random_mask, region_mask
+from bench.tools.harness import Bench, Metrics, percentiles
+from bench.tools.row import OURS
+from bench.tools.vectors import CACHE, VectorSet, best_eligible, clustered, glove, gowalla, random_mask, region_mask
 from cluster.types import Floats
-from shard.calibration import calibrate
-from shard.eligible import Eligible, Mask
-from shard.hnsw import Geometry, Graph, build_graph
-from shard.space import Space, longest
+from shard.filter.eligible import Eligible, Mask
+from shard.spaces.calibration import calibrate
+from shard.spaces.hnsw import Geometry, Graph, build_graph
+from shard.spaces.space import Space, longest
 
 K = 100
 M, EF_CONSTRUCTION = 16, 200

@@ -18,9 +18,9 @@ import json
 import time
 from collections.abc import Mapping
 
-from bench.cluster_under_test import PATH, Server, deployment, ours, single_process, textbook
-from bench.harness import Bench, Metrics
-from bench.load import LoadReport, closed_loop, open_loop
+from bench.tools.cluster_under_test import PATH, Server, deployment, ours, single_process, textbook
+from bench.tools.harness import Bench, Metrics
+from bench.tools.load import LoadReport, closed_loop, open_loop
 
 K = 20
 CHECKED_USERS = 40

@@ -21,11 +21,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cluster_under_test import PATH, deployment, ours
-from bench.harness import Bench
-from bench.load import closed_loop
-from bench.machine import cpu_s, process_tree
 from bench.plot import DOCS
+from bench.tools.cluster_under_test import PATH, deployment, ours
+from bench.tools.harness import Bench
+from bench.tools.load import closed_loop
+from bench.tools.machine import cpu_s, process_tree
 
 CONCURRENCY = 16
 RATE_HZ = 200

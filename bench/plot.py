@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.row import OURS, RESULTS, Row, read_rows
+from bench.tools.row import OURS, RESULTS, Row, read_rows
 
 DOCS = Path(__file__).parent.parent / "docs" / "bench"
 

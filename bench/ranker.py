@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from catboost import CatBoost
 
-from bench.harness import Bench, Metrics, percentiles, time_calls
-from bench.row import OURS
-from bench.world import Size, World, fit_models
+from bench.tools.harness import Bench, Metrics, percentiles, time_calls
+from bench.tools.row import OURS
+from bench.tools.world import Size, World, fit_models
 from cluster.spec import FeatureSchema, GenerationSpec
 from cluster.types import Floats, RankQuery, RankReply
 from ranker.features import Features, assemble

@@ -3,7 +3,7 @@
     python -m bench.ranking [--quick] [--json FILE] [--only TEXT] [--plots FOLDER]
 
 complete-journey, ml-100k: models are fitted by the stages of a build to the purchases of windows in the past, and judged in a
-later one, each half of the users by the models that the other half chose (`train/rank_evaluation.py`, which
+later one, each half of the users by the models that the other half chose (`train/worth/rank_evaluation.py`, which
 `oskolok evaluate --stages` runs too). complete-journey new: the same households asked for what they never bought, as
 `slate.exclude_seen` does. Few people rate films in a window, so those of three windows are taken together, each with models
 fitted to what was before it. The negative control, shuffled, is fitted to the same rows with the labels of each request dealt
@@ -30,35 +30,35 @@ from typing import get_args
 
 import numpy as np
 
-from bench.cluster_under_test import CACHE
-from bench.harness import Bench
-from bench.movielens import movielens
 from bench.ranker import one_by_one, orders, requests, together
-from bench.row import Row
 from bench.sources import CONFIG, NOW, QUICK_DAYS, journey
-from cluster.config import Config
-from cluster.config_file import load
-from cluster.train_sections import Loss
+from bench.tools.cluster_under_test import CACHE
+from bench.tools.harness import Bench
+from bench.tools.movielens import movielens
+from bench.tools.row import Row
+from cluster.config.file import load
+from cluster.config.sections import Config
+from cluster.config.train import Loss
 from cluster.types import Keys, RankQuery
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from ranker.ranker import Ranker
 from router.merge import merge
 from router.rank import rank_query
-from train.event_log import DAY_S
-from train.heavy import FittedHeavy, fit_heavy, settings_of
-from train.hits import Searchers
-from train.judge import K, metrics_of
-from train.light import fit_light
-from train.metrics import per_group
+from train.input.event_log import DAY_S
 from train.progress import Lines
-from train.rank_evaluation import RankTrial, rank_trial
-from train.ranking_rows import RankingRows
+from train.rank.heavy import FittedHeavy, fit_heavy, settings_of
+from train.rank.judge import K, metrics_of
+from train.rank.light import fit_light
+from train.rank.metrics import per_group
+from train.rank.ranking_rows import RankingRows
 from train.split import split_log
-from train.stage_plots import draw_stages
-from train.stage_worth import StageModels, StageWorth, measure_stages
 from train.stages import Made, Stages, fingerprint
 from train.stages.read import read
+from train.worth.hits import Searchers
+from train.worth.rank_evaluation import RankTrial, rank_trial
+from train.worth.stage_plots import draw_stages
+from train.worth.stage_worth import StageModels, StageWorth, measure_stages
 
 ALL_STAGES = "ranker.heavy.enabled=true"
 """Every stage is measured and the slate is made of the last, whichever would serve."""

@@ -23,13 +23,13 @@ from multiprocessing.connection import Connection
 import numpy as np
 import uvloop
 
-from bench.cluster_under_test import Deployment, deployment
-from bench.harness import Bench, percentiles
-from bench.machine import CpuMeter, memory_bytes
-from bench.world import SPACE
-from cluster.config import Config, HeavySection, LightSection, RankerSection, TransportSection
-from cluster.config_file import load
-from cluster.connections import Connections
+from bench.tools.cluster_under_test import Deployment, deployment
+from bench.tools.harness import Bench, percentiles
+from bench.tools.machine import CpuMeter, memory_bytes
+from bench.tools.world import SPACE
+from cluster.clients.connections import Connections
+from cluster.config.file import load
+from cluster.config.sections import Config, HeavySection, LightSection, RankerSection, TransportSection
 from cluster.deadline import Deadline
 from cluster.generation import Generation
 from cluster.topology import Replica, Topology

@@ -25,27 +25,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bench.cluster_under_test import CACHE
-from bench.harness import Bench
-from bench.row import Row
-from cluster.config import Config
-from cluster.config_file import load
+from bench.tools.cluster_under_test import CACHE
+from bench.tools.harness import Bench
+from bench.tools.row import Row
+from cluster.config.file import load
+from cluster.config.sections import Config
+from cluster.filtering import EVERYTHING, Condition, Filter
 from cluster.spec import GenerationSpec
-from cluster.types import EVERYTHING, Candidates, Condition, Filter
+from cluster.types import Candidates
+from deploy.demo.complete_journey import fetch, prepare
+from deploy.demo.wheel import cache_folder
 from shard.columns import partition
 from shard.shard import Shard
 from train.columns import as_columns
-from train.complete_journey import fetch, prepare
 from train.describe import describe
 from train.evaluate import past
-from train.evaluation import Terms, measure, trial
-from train.event_log import DAY_S
-from train.hits import UNION, Searchers
+from train.input.event_log import DAY_S
 from train.progress import Lines
+from train.rank.visits import Visit
 from train.signals import Signals
-from train.visits import Visit
-from train.wheel import cache_folder
-from train.worth_plots import draw
+from train.worth.evaluation import Terms, measure, trial
+from train.worth.hits import UNION, Searchers
+from train.worth.source_plots import draw
 
 CASE = "complete-journey"
 CASES = {

@@ -24,28 +24,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cluster_under_test import CACHE
-from bench.harness import Bench, Metrics
 from bench.ranking import JOURNEY, QUICK, Data, complete_journey
-from cluster.config import Config
-from cluster.config_file import load
+from bench.tools.cluster_under_test import CACHE
+from bench.tools.harness import Bench, Metrics
+from cluster.config.file import load
+from cluster.config.sections import Config
 from cluster.order import best_first, head_reordered
 from cluster.types import NO_KEYS, Keys
+from deploy.demo.synthetic import World, write_world
+from deploy.demo.synthetic_browsing import add_browsing
 from ranker.features import assemble
 from router.rank import rank_query
 from router.request import Request
 from train.build import moments_of
-from train.held_out import hold_out
-from train.hits import Searchers
-from train.metrics import interval
 from train.progress import Lines
-from train.rank_evaluation import RankTrial, rank_trial
-from train.ranking_rows import sample_users
+from train.rank.held_out import hold_out
+from train.rank.metrics import interval
+from train.rank.ranking_rows import sample_users
 from train.split import Split
 from train.stages import Stages
 from train.stages.read import Source, read
-from train.synthetic import World, write_world
-from train.synthetic_browsing import add_browsing
+from train.worth.hits import Searchers
+from train.worth.rank_evaluation import RankTrial, rank_trial
 
 K = 20
 BASKET = 3

@@ -11,7 +11,7 @@ the order of S decides, and the first k are the same.
 
 It takes one order, one cap and one group per item. It is wrong for two caps at once, for another order than the one the
 parts were cut by (a ranker's, a fusion of several lists), and where places count (a cap on the first places only, pins).
-So the router pushes a cap down only where one exact source makes the slate (`router/plan.py`).
+So the router pushes a cap down only where one exact source makes the slate (`router/planning/plan.py`).
 """
 
 from __future__ import annotations

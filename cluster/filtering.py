@@ -1,4 +1,4 @@
-"""What a filter means, whoever knows the answers to its tests; and whether it is one that a generation can answer.
+"""What a filter is and what it means, whoever knows the answers to its tests; and whether a generation can answer it.
 
 Tests are true or false, never unknown, so groups are plain Boolean algebra. A filter is checked by the router before it fans
 out, and by every shard: against attribute names and kinds of the spec, not against the values that occur. A value nobody has
@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.errors import InvalidQuery, UnknownFilterField
 from cluster.spec import AttributeKind, GenerationSpec
-from cluster.types import GROUPS, Condition, Filter, Op, Scalar
+
+Scalar = str | int | float | bool
+Op = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "any_of", "all_of", "none_of"]
+GROUPS: frozenset[Op] = frozenset({"any_of", "all_of", "none_of"})
 
 _EXACT = ("eq", "ne", "in")
 _OPS: dict[AttributeKind, tuple[str, ...]] = {
@@ -30,6 +35,40 @@ _TYPES: dict[AttributeKind, str] = {
     "number": "a finite number",
     "boolean": "true or false",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One test of one attribute; or, where `op` is one of GROUPS, several conditions that count as one.
+
+    A test: `values` holds one value, or for `in` any number of them. On a multi-valued attribute `eq` means contains, `ne` does
+    not contain and `in` contains any of. An item that lacks the attribute fails every test, `ne` too; who wants such items
+    says none_of `eq`.
+    A group: `parts` are its conditions, one at least. A range is an all_of with a `field`: a lower and an upper bound of it.
+    """
+
+    field: str
+    op: Op
+    values: tuple[Scalar, ...] = ()
+    parts: tuple[Condition, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.op in GROUPS:
+            assert self.parts and not self.values, f"{self.op} takes conditions, not values"
+        else:
+            assert not self.parts, f"{self.op} takes values, not conditions"
+            assert self.op == "in" or len(self.values) == 1, f"{self.op} takes one value, got {len(self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which items may be returned: every `must` holds and no `must_not` does. Hashable: the key of the mask cache."""
+
+    must: tuple[Condition, ...] = ()
+    must_not: tuple[Condition, ...] = ()
+
+
+EVERYTHING = Filter()
 
 
 def each_test(filter: Filter, pointer: str = "/filter") -> Iterator[tuple[str, Condition]]:

@@ -1,7 +1,7 @@
 """Which of some items does a shard hold, and where do they stand in its spaces? What places a user by the items of a session.
 
 A request names items by key, and only their owners know whether they exist and what their vectors are. How queries and replies
-look as bytes is `cluster/lookup_codec.py`.
+look as bytes is `cluster/codec/lookups.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 For `why`, which asks the item's owner first and then the other shards how many of theirs stand before it. An answer is exact
 where a retrieval may be approximate: a probe looks at every eligible item, so it costs what a full scan of each source costs.
-How they look as bytes is `cluster/probe_codec.py`.
+How they look as bytes is `cluster/codec/probes.py`.
 """
 
 from __future__ import annotations

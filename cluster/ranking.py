@@ -1,13 +1,13 @@
 """Which stage orders the candidates: what the build's judge found, unless the configuration overrules it.
 
-How the judge decides is `train/promotion.py`. Routers ask here for every request, `oskolok status` to tell people.
+How the judge decides is `train/rank/promotion.py`. Routers ask here for every request, `oskolok status` to tell people.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from cluster.config import RankerSection
+from cluster.config.sections import RankerSection
 from cluster.spec import GenerationSpec, RankingSpec, RankStage
 
 

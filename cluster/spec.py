@@ -28,7 +28,8 @@ class AttributeSpec(msgspec.Struct, frozen=True):
 
 
 class FoldIn(msgspec.Struct, frozen=True):
-    """What places somebody in a space of implicit ALS by a few items, the items' side frozen: `router/session.py` solves it.
+    """What places somebody in a space of implicit ALS by a few items, the items' side frozen: `router/planning/session.py`
+    solves it.
 
     axes: (dim,), the pull of all unobserved pairs towards 0 along each axis, in a basis in which it is diagonal.
     confidence: of one event.  observed: what a pair's confidence is raised by in its pull towards 1.

@@ -1,22 +1,21 @@
-"""What travels between the parts: queries, replies, candidates, coverage. Frozen structs of arrays, checked where made.
+"""What travels between the parts: queries, replies, candidates. Frozen structs of arrays, checked where made.
 
-How they look on the wire is `cluster/codec.py`; how they look in JSON is `deploy/schema.py`. Arrays are aligned by
-position; m counts candidates, h hits of one source, F match features, S sources. An array in a value that was made is
-never written to again.
+How they look on the wire is `cluster/codec/messages.py`; how they look in JSON is `deploy/http/schema.py`. Arrays are aligned
+by position; m counts candidates, h hits of one source, F match features, S sources. An array in a value that was made is never
+written to again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Scalar = str | int | float | bool
-Op = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "any_of", "all_of", "none_of"]
-GROUPS: frozenset[Op] = frozenset({"any_of", "all_of", "none_of"})
+from cluster.filtering import EVERYTHING, Filter
+
 Keys = NDArray[np.int64]
 Rows = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -27,40 +26,6 @@ INT64, INT32, FLOAT32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.floa
 NO_KEYS: Keys = np.empty(0, np.int64)
 NO_ROWS: Rows = np.empty(0, np.int32)
 NO_FLOATS: Floats = np.empty(0, np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One test of one attribute; or, where `op` is one of GROUPS, several conditions that count as one.
-
-    A test: `values` holds one value, or for `in` any number of them. On a multi-valued attribute `eq` means contains, `ne` does
-    not contain and `in` contains any of. An item that lacks the attribute fails every test, `ne` too; who wants such items
-    says none_of `eq`.
-    A group: `parts` are its conditions, one at least. A range is an all_of with a `field`: a lower and an upper bound of it.
-    """
-
-    field: str
-    op: Op
-    values: tuple[Scalar, ...] = ()
-    parts: tuple[Condition, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.op in GROUPS:
-            assert self.parts and not self.values, f"{self.op} takes conditions, not values"
-        else:
-            assert not self.parts, f"{self.op} takes values, not conditions"
-            assert self.op == "in" or len(self.values) == 1, f"{self.op} takes one value, got {len(self.values)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which items may be returned: every `must` holds and no `must_not` does. Hashable: the key of the mask cache."""
-
-    must: tuple[Condition, ...] = ()
-    must_not: tuple[Condition, ...] = ()
-
-
-EVERYTHING = Filter()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -314,43 +279,6 @@ class RankReply:
     light_us: float
     heavy_us: float
     queue_us: float
-
-
-MissingReason = Literal["timeout", "failed", "loading"]
-
-
-@dataclass(frozen=True, slots=True)
-class MissingShard:
-    """A shard whose candidates are not in the answer, and why."""
-
-    shard: int
-    replica: str
-    reason: MissingReason
-    detail: str
-    waited_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How much of the catalogue an answer was drawn from.
-
-    ratio: items in answering shards / all items.  by_source: source -> the same, over shards that ran it.
-    total == ok + late + failed + loading, always.
-    """
-
-    ratio: float
-    required: float
-    total: int
-    ok: int
-    late: int
-    failed: int
-    loading: int
-    missing: tuple[MissingShard, ...]
-    by_source: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        assert self.total == self.ok + self.late + self.failed + self.loading, "coverage parts must add up"
-        assert len(self.missing) == self.total - self.ok, "every missing shard is named"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One ranker as a process: construct, forward, convert errors. `deploy/ray_actors.py` makes it a Ray actor.
+"""One ranker as a process: construct, forward, convert errors. `deploy/runtime/ray_actors.py` makes it a Ray actor.
 
 Queries come over the data plane, on one thread, all that wait at once; Ray's calls are answered beside them.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.errors import RankerUnavailable
 from cluster.generation import Generation, Hold
-from cluster.services import ranker_service
-from cluster.serving_slot import ServingSlot
+from cluster.serving.services import ranker_service
+from cluster.serving.serving_slot import ServingSlot
 from cluster.spec import HeavyKind
 from cluster.topology import ReplicaStatus
 from ranker.ranker import Ranker

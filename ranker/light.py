@@ -2,7 +2,7 @@
 
 A curve is piecewise linear between knots and flat outside them (the "piecewise linear encoding" of Gorishniy et al., On
 Embeddings for Numerical Features, NeurIPS 2022, under a logistic regression), with a value of its own where the column is
-missing. The sum is the log-odds of the label. `train/light.py` fits it; this file evaluates it and reads and writes
+missing. The sum is the log-odds of the label. `train/rank/light.py` fits it; this file evaluates it and reads and writes
 models/light.json. Columns that are equal for all candidates of a request cannot change their order and have no curve.
 """
 

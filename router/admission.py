@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from cluster.config import AdmissionSection
+from cluster.config.sections import AdmissionSection
 from cluster.errors import Overloaded
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
+from cluster.coverage import Coverage, MissingShard
 from cluster.errors import CoverageTooLow, DeadlineExceeded
 from cluster.spec import GenerationSpec
-from cluster.types import Coverage, MissingShard, ShardReply
+from cluster.types import ShardReply
 from router.fanout import Missed
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
 from cluster.types import SlateItem, SourceHits
 from router.fill import Filled
-from router.plan import Plan
+from router.planning.plan import Plan
 from router.request import ExploredPlace, ShardTrace, SlateTrace, SourceTrace
 from router.search import Searched
 from router.slate.explore import propensity

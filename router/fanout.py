@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from cluster.coverage import MissingReason
 from cluster.deadline import Deadline
 from cluster.errors import DeadlineExceeded, InternalError, InvalidQuery, OskolokError, ShardLoading, TransportError
-from cluster.types import MissingReason
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from itertools import compress
 
 import numpy as np
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
 from cluster.errors import InternalError, InvalidQuery
 from cluster.partition import item_key

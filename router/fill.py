@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
 from cluster.types import ShardReply, SlateItem
 from router.fanout import Missed
 from router.fetch import Fetched, fetch_items
 from router.merge import merge
-from router.plan import Plan, deeper
+from router.planning.plan import Plan, deeper
 from router.rank import as_merged
 from router.removal import Removal, Removed, RuleName
 from router.request import Degradation

@@ -18,7 +18,7 @@ from cluster.capping import within_cap
 from cluster.order import best_first, best_first_within, precedes, top_k
 from cluster.spec import GenerationSpec
 from cluster.types import NO_FLOATS, NO_ROWS, Candidates, Floats, Keys, ShardReply, SourceHits
-from router.plan import Plan
+from router.planning.plan import Plan
 from router.removal import Removed
 
 

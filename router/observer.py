@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from cluster.coverage import MissingShard
 from cluster.errors import OskolokError
-from cluster.types import MissingShard, ShardReply
+from cluster.types import ShardReply
 from router.request import RankTrace, Recommendation, StageStats
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cluster.config import HeavySection
+from cluster.config.sections import HeavySection
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from math import inf
 
 import numpy as np
 
-from cluster.clients import Fleet
-from cluster.config import RankerSection
+from cluster.clients.protocols import Fleet
+from cluster.config.sections import RankerSection
 from cluster.deadline import Deadline
 from cluster.errors import SchemaMismatch
 from cluster.ranking import n_heavy_of, ranking_of

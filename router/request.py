@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from cluster.types import EVERYTHING, Coverage, Filter, SlateItem, UnknownValue
+from cluster.coverage import Coverage
+from cluster.filtering import EVERYTHING, Filter
+from cluster.types import SlateItem, UnknownValue
 from router.removal import Removed
 
 Explain = Literal["none", "funnel", "full"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
 from cluster.errors import InternalError
 from cluster.spec import GenerationSpec

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
+from cluster.coverage import MissingReason, MissingShard
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError
 from cluster.filtering import check_filter
-from cluster.types import MissingReason, MissingShard, ShardReply
+from cluster.types import ShardReply
 from router.admission import Admission
 from router.coverage import coverage_of, require
 from router.explain import shard_traces, slate_trace, source_traces
@@ -23,23 +24,23 @@ from router.fanout import Missed
 from router.fill import fill
 from router.funnel import Funnel
 from router.hydrate import hydrate
-from router.ids import in_the_catalogues_ids
-from router.named import known_part, unknown_among
 from router.observer import Observer, Silent
-from router.plan import plan
+from router.planning.ids import in_the_catalogues_ids
+from router.planning.named import known_part, unknown_among
+from router.planning.plan import plan
+from router.planning.session import session_vectors
 from router.quality import Quality
 from router.rank import Ranked, rank
 from router.request import Degradation, Recommendation, Request
 from router.retrieve import eligibility, not_proposed, retrieve
 from router.search import certified_merge
 from router.sections import RouterSections
-from router.session import session_vectors
 from router.slate.pins import refuses_pins
 from router.slate.rules import RulesInForce
 from router.slate.shape import shape
 from router.trail import Keep, Recorder, Trail
-from router.user_tower import UserTower
 from router.users.store import UserStore
+from router.users.user_tower import UserTower
 
 _SHARD_DEGRADED: dict[MissingReason, Degradation] = {
     "timeout": "shard_timeout",
@@ -166,7 +167,10 @@ class Router:
         funnel.done("rank", len(candidates), len(candidates), degraded=ranked.degraded)
 
         rules, skipped = self._rules.of(spec)
-        shaped = await shape(candidates, ranked, request, plan=planned, rules=rules, fleet=fleet, deadline=deadline)
+        exclude, pins = planned.query.exclude, planned.pins
+        shaped = await shape(
+            candidates, ranked, request, exclude=exclude, pins=pins, rules=rules, fleet=fleet, deadline=deadline
+        )
         slate = shaped.slate
         refused: list[Degradation] = ["pin_refused"] if refuses_pins(request, candidates) else []
         funnel.done(

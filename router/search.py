@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
 from cluster.types import ShardReply
 from router.merge import Merged, merge
-from router.plan import Plan
+from router.planning.plan import Plan
 from router.retrieve import retrieve
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.config import (
+from cluster.config.sections import (
     AdmissionSection,
     Config,
     DeadlineSection,

@@ -1,4 +1,5 @@
-"""Everything that one answer went through, kept only where somebody asked how it came about (`router/why.py`, replay)."""
+"""Everything that one answer went through, kept only where somebody asked how it came about (`router/why/inquiry.py`,
+replay)."""
 
 from __future__ import annotations
 
@@ -6,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
 from cluster.types import UserRecord
 from router.fanout import Missed
 from router.fill import Filled
-from router.plan import Plan
+from router.planning.plan import Plan
 from router.rank import Ranked
 from router.request import Recommendation, Request
 from router.search import Searched

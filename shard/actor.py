@@ -1,4 +1,4 @@
-"""One shard as a process: construct, forward, convert errors. `deploy/ray_actors.py` makes it a Ray actor.
+"""One shard as a process: construct, forward, convert errors. `deploy/runtime/ray_actors.py` makes it a Ray actor.
 
 Queries come over the data plane, on one thread; Ray's calls, `status` and `stop`, are answered beside them.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.errors import ShardLoading
 from cluster.generation import Generation, Hold
-from cluster.services import shard_service
-from cluster.serving_slot import ServingSlot
+from cluster.serving.services import shard_service
+from cluster.serving.serving_slot import ServingSlot
 from cluster.topology import ReplicaStatus
 from shard.shard import Shard
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from cluster.partition import shard_of
 from cluster.types import Floats, Keys, Rows
-from shard.attributes import Column
-from shard.calibration import Calibration
-from shard.hnsw import Graph
-from shard.item_table import ItemTable
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
+from shard.filter.attributes import Column
+from shard.spaces.hnsw import Graph
+from shard.spaces.planner import Calibration
+from shard.tables.item_table import ItemTable
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

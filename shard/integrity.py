@@ -12,10 +12,10 @@ from cluster.errors import GenerationCorrupt
 from cluster.order import best_first
 from cluster.partition import item_keys, shard_of
 from cluster.spec import GenerationSpec
-from shard.attributes import CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
 from shard.columns import ShardColumns
-from shard.item_table import ItemTable
-from shard.lists import RankedLists
+from shard.filter.attributes import CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
+from shard.tables.item_table import ItemTable
+from shard.tables.lists import RankedLists
 
 
 def check_columns(columns: ShardColumns, spec: GenerationSpec, shard: int) -> None:

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from cluster.errors import InvalidQuery
-from cluster.filtering import each_test
+from cluster.filtering import Filter, each_test
 from cluster.probe import Value
 from cluster.spec import GenerationSpec
-from cluster.types import NO_FLOATS, NO_ROWS, Ask, Filter, Floats, Keys, Query, Rows
-from shard.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column
-from shard.eligible import Eligible, Mask
+from cluster.types import NO_FLOATS, NO_ROWS, Ask, Floats, Keys, Query, Rows
+from shard.filter.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column
+from shard.filter.eligible import Eligible, Mask
 from shard.sources import Source
-from shard.space import Space
+from shard.spaces.space import Space
 
 
 class Probe:

@@ -14,27 +14,28 @@ from numpy.typing import NDArray
 
 from cluster.capping import within_cap
 from cluster.errors import GenerationMismatch, InvalidQuery
+from cluster.filtering import Filter
 from cluster.generation import Generation
 from cluster.lookup import LookupQuery, LookupReply
 from cluster.order import require_finite
 from cluster.partition import item_keys
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.spec import GenerationSpec
-from cluster.types import NO_KEYS, Ask, FetchQuery, FetchReply, Filter, Keys, Query, Rows, ShardReply, SourceHits
-from shard.attributes import CategoryColumn
+from cluster.types import NO_KEYS, Ask, FetchQuery, FetchReply, Keys, Query, Rows, ShardReply, SourceHits
 from shard.columns import ShardColumns
-from shard.eligible import Eligible
-from shard.filters import CACHE_BYTES_MAX, Filters
+from shard.filter.attributes import CategoryColumn
+from shard.filter.eligible import Eligible
+from shard.filter.filters import CACHE_BYTES_MAX, Filters
 from shard.found import Found
 from shard.integrity import check_columns
 from shard.match import MatchFeatures
 from shard.payload import Payloads
 from shard.probe import Probe, values_of
-from shard.row_sets import located, united
 from shard.snapshot import read_snapshot
 from shard.sources import make_sources
 from shard.sources.source import Source
-from shard.space import Space
+from shard.spaces.space import Space
+from shard.tables.row_sets import located, united
 
 
 class Shard:

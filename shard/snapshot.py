@@ -29,14 +29,14 @@ from cluster.order import require_finite
 from cluster.spec import GenerationSpec, SpaceSpec
 from cluster.types import Floats
 from shard.arrow_file import only_chunk, read_table, write_table
-from shard.attributes import column_from_arrow, column_to_arrow
-from shard.calibration import Calibration
 from shard.columns import ShardColumns
-from shard.hnsw import Geometry, Graph
-from shard.item_table import ItemTable
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
-from shard.space import longest
+from shard.filter.attributes import column_from_arrow, column_to_arrow
+from shard.spaces.hnsw import Geometry, Graph
+from shard.spaces.planner import Calibration
+from shard.spaces.space import longest
+from shard.tables.item_table import ItemTable
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
 
 ITEMS, LISTS, QUORUM = "items.arrow", "lists.arrow", "quorum.arrow"
 

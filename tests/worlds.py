@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster.config import Config
+from cluster.config.sections import Config
+from deploy.demo.synthetic import World, write_world
 from train.build import Built, build
 from train.progress import Progress
-from train.synthetic import World, write_world
 
 TINY = World(n_users=80, n_items=150, n_categories=5, n_days=70)
 NOW = TINY.end + 3600.0

@@ -12,16 +12,16 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from train.progress import Progress, Quiet
 from train.split import Split, split_log
 from train.stages import Made, Stages
-from train.stages.cut import cut
 from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
 from train.stages.rank import NothingToRankBy, RankingData, fit_models, unranked
 from train.stages.read import Source, read
 from train.stages.rows import candidate_rows, columns_of, logged_requests
+from train.stages.shards import write_shards
 
 __all__ = ["REPORT_FILE", "BuildReport", "Built", "build"]
 
@@ -57,7 +57,7 @@ def build(
         with stages.anew("signals") as told:
             signals = signals_of(source, learned, config)
             told(Made(signals.summary, len(signals.catalogue)))
-        shards = cut(stages, signals, config, learned)
+        shards = write_shards(stages, signals, config, learned)
         findings = Findings(source.report, split, ranking.quality)
         return publish(stages, signals, config, learned, shards=shards, ranking=ranking, findings=findings, created=created)
 

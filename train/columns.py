@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from cluster.config import CatalogSection
-from shard.attributes import column_from_arrow
+from cluster.config.sections import CatalogSection
 from shard.columns import ShardColumns
-from shard.item_table import ItemTable
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
-from train.catalogue import Catalogue
-from train.item_lists import ItemLists
-from train.quorum import Quorum
+from shard.filter.attributes import column_from_arrow
+from shard.tables.item_table import ItemTable
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
+from train.input.catalogue import Catalogue
+from train.lists.item_lists import ItemLists
+from train.lists.quorum import Quorum
 from train.signals import Signals
 
 

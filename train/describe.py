@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.features import CONTEXT, cross_columns, match_columns
 from cluster.spec import FeatureSchema, GenerationSpec, RankingSpec, SpaceSpec
 from train.signals import Signals

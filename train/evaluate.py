@@ -17,26 +17,24 @@ from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.errors import ConfigError
-from cluster.filtering import check_filter
+from cluster.filtering import Filter, check_filter
 from cluster.generation import Generation, GenerationWriter
 from cluster.spec import FeatureSchema, GenerationSpec
-from cluster.types import Filter
 from shard.shard import Shard
 from shard.snapshot import shard_folder
-from train.attribute_columns import attribute_specs
 from train.describe import describe
-from train.evaluation import Evaluation, Terms, measure
-from train.event_log import DAY_S
-from train.hits import Searchers
+from train.input.attribute_columns import attribute_specs
+from train.input.event_log import DAY_S
 from train.progress import Progress, Quiet
-from train.shards import SNAPSHOT, entry_of
 from train.signals import Signals
 from train.stages import Made, Stages
-from train.stages.cut import cut
 from train.stages.learn import learn, signals_of
 from train.stages.read import Source, read
+from train.stages.shards import SNAPSHOT, entry_of, write_shards
+from train.worth.evaluation import Evaluation, Terms, measure
+from train.worth.hits import Searchers
 
 MOMENT = "evaluation"
 
@@ -102,7 +100,7 @@ def past(
         with stages.anew("signals") as told:
             signals = signals_of(source, learned, config)
             told(Made(f"as of {datetime.fromtimestamp(as_of, UTC):%Y-%m-%d}; {signals.summary}", len(signals.catalogue)))
-        folders = cut(stages, signals, config, learned)
+        folders = write_shards(stages, signals, config, learned)
         with _published(signals, config, folders, storage / MOMENT) as generation:
             spec = generation.spec
             shards = [Shard.load(generation, shard) for shard in range(spec.n_shards)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.errors import ConfigError, GenerationMissing
 from cluster.generation import Generation, GenerationWriter, current_id, generation_path, prune
 from cluster.spec import FeatureSchema

@@ -8,9 +8,9 @@ from typing import Protocol
 from cluster.lookup import LookupQuery, LookupReply
 from cluster.spec import GenerationSpec
 from cluster.types import Floats, Query, ShardReply, UserRecord
+from router.planning.session import session_of
 from router.request import Request
 from router.sections import RouterSections
-from router.session import session_of
 
 
 class Searchable(Protocol):

@@ -11,30 +11,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.config import Config
-from cluster.source_sections import PLAYLIST
+from cluster.config.sections import Config
+from cluster.config.sources import PLAYLIST
 from cluster.spec import SourceSpec
 from cluster.types import UserRecord
-from router.user_tower import UserTower
-from train.als import Factors, in_eigenbasis
-from train.als_resume import fit_resumable
-from train.catalogue import Catalogue
-from train.cold_items import place_cold_items
-from train.confidence import confidences
-from train.event_log import EventLog
-from train.interactions import Interactions, interactions
-from train.item_lists import ItemLists
-from train.item_stats import Stats, exposure_stats, item_stats
-from train.playlists import Playlists
-from train.positives import positives
-from train.quorum import Quorum
-from train.seed_sets import SeedSet, favourites, viewed
+from router.users.user_tower import UserTower
+from train.input.catalogue import Catalogue
+from train.input.event_log import EventLog
+from train.input.interactions import Interactions, interactions
+from train.input.user_table import UserTable
+from train.lists.item_lists import ItemLists
+from train.lists.item_stats import Stats, exposure_stats, item_stats
+from train.lists.playlists import Playlists
+from train.lists.positives import positives
+from train.lists.quorum import Quorum
+from train.lists.seed_sets import SeedSet, favourites, viewed
+from train.lists.tops import TopList, bought_by_window, make_tops
 from train.source_specs import source_specs, tops_kinds
-from train.spaces import ALS, CONTENT, TWO_TOWER, SpaceVectors, als_space, content_space
-from train.tops import TopList, bought_by_window, make_tops
-from train.two_tower import TwoTower
-from train.user_table import UserTable
 from train.users import UserFeatures, user_features, user_records
+from train.vectors.als import Factors, in_eigenbasis
+from train.vectors.als_resume import fit_resumable
+from train.vectors.cold_items import place_cold_items
+from train.vectors.confidence import confidences
+from train.vectors.spaces import ALS, CONTENT, TWO_TOWER, SpaceVectors, als_space, content_space
+from train.vectors.two_tower import TwoTower
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cluster.config import Config
+from cluster.config.section import Section
+from cluster.config.sections import Config
+from cluster.config.sources import ITEM_LISTS, PLAYLIST, TOPS_SOURCE, TopsKind
 from cluster.errors import ConfigError
-from cluster.section import Section
-from cluster.source_sections import ITEM_LISTS, PLAYLIST, TOPS_SOURCE, TopsKind
 from cluster.spec import SourceSpec
-from train.catalogue import Catalogue
-from train.event_log import EventLog
-from train.item_tables import content_weights
-from train.spaces import ALS, CONTENT, TWO_TOWER
-from train.tops import possible_kinds
-from train.two_tower import require_torch
+from train.input.catalogue import Catalogue
+from train.input.event_log import EventLog
+from train.lists.item_tables import content_weights
+from train.lists.tops import possible_kinds
+from train.vectors.spaces import ALS, CONTENT, TWO_TOWER
+from train.vectors.two_tower import require_torch
 
 _PURCHASES = "a log with purchases"
 

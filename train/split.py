@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import msgspec
 
-from train.event_log import DAY_S
+from train.input.event_log import DAY_S
 
 
 class Split(msgspec.Struct, frozen=True):

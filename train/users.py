@@ -14,15 +14,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cluster.config import UsersSection
+from cluster.config.sections import UsersSection
 from cluster.types import Affinity, Floats, Seeds, UserRecord
-from train.catalogue import Catalogue
-from train.event_log import DAY_S, EventLog
-from train.interactions import Interactions
-from train.item_stats import filled
-from train.item_values import item_values
-from train.seed_sets import SeedSet
-from train.user_table import UserTable
+from train.input.catalogue import Catalogue
+from train.input.event_log import DAY_S, EventLog
+from train.input.interactions import Interactions
+from train.input.item_values import item_values
+from train.input.user_table import UserTable
+from train.lists.item_stats import filled
+from train.lists.seed_sets import SeedSet
 
 _BLOCK_USERS = 4096
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.vectors import VectorSet
+from bench.tools.vectors import VectorSet
 from cluster.types import Floats
 
 Bits = NDArray[np.bool_]

@@ -1,6 +1,6 @@
 """hnswlib with its Python filter callback, and FAISS HNSW with its bitmap selector, each at its fastest.
 
-Under inner product both get the points with one more coordinate that our own graph walks (`shard/hnsw.py`): their native
+Under inner product both get the points with one more coordinate that our own graph walks (`shard/spaces/hnsw.py`): their native
 inner product graphs do not reach the recall target at any ef tried.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.peers.filtered import EVERY, Bits, Setting
-from bench.vectors import VectorSet
+from bench.tools.vectors import VectorSet
 from cluster.types import Floats
-from shard.hnsw import Geometry
-from shard.space import longest
+from shard.spaces.hnsw import Geometry
+from shard.spaces.space import longest
 
 _EF = (100, 150, 200, 250, 300, 400, 500, 600, 800, 1000, 1200, 1600, 2400, 3200)
 

@@ -14,7 +14,7 @@ import numpy as np
 import qdrant_edge as qdrant
 
 from bench.peers.filtered import EVERY, Bits, Setting
-from bench.vectors import VectorSet
+from bench.tools.vectors import VectorSet
 from cluster.types import Floats
 
 _EF = (100, 150, 200, 300, 400, 600, 800, 1200, 1600)

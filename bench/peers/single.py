@@ -15,8 +15,8 @@ from catboost import CatBoost
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 
-from bench.cluster_under_test import CACHE
-from bench.world import N_CATEGORIES, RECALL_TARGET, SPACE, Size, World, fit_models
+from bench.tools.cluster_under_test import CACHE
+from bench.tools.world import N_CATEGORIES, RECALL_TARGET, SPACE, Size, World, fit_models
 from ranker.light import LightModel
 
 

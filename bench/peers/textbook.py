@@ -17,14 +17,14 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from ray import serve
 
-from cluster.clients import Fleet
-from cluster.config import Config
-from cluster.config_file import load
+from cluster.clients.protocols import Fleet
+from cluster.config.file import load
+from cluster.config.sections import Config
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError
 from cluster.generation import Generation
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
-from deploy.wiring import user_store_url
+from deploy.runtime.wiring import user_store_url
 from ranker.ranker import Ranker
 from router.request import Request
 from router.router import Router

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
-from cluster.codec import encode_error
+from cluster.codec.messages import encode_error
+from cluster.config.sections import TransportSection
+from cluster.deadline import Clock
 from cluster.errors import MalformedFrame, Overloaded, TransportError, Unavailable
 from cluster.transport.frames import ERROR, HEADER, METHOD_MAX, Frame, FrameReader, pack
 from cluster.transport.handshake import ServerHandshake
 from cluster.transport.service import Call
 from cluster.transport.sockets import peer_name, tune
-
-if TYPE_CHECKING:
-    from cluster.transport.server import Server
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,13 +22,25 @@ HANDSHAKES_MAX = 256
 proves it in one round trip, so strangers that only sit there cannot keep it out."""
 
 
+class Acceptor(Protocol):
+    """What a connection needs of the server that accepted it. connections: those that are open, in the order of arrival."""
+
+    limits: TransportSection
+    secret: bytes
+    clock: Clock
+    closing: bool
+    connections: dict[Accepted, None]
+
+    def enqueue(self, calls: list[Call]) -> None: ...
+
+
 class Accepted(asyncio.Protocol):
     """Bounds: calls in flight (over it: Overloaded), bytes of calls in flight (over it: reading pauses, and the peer's
     socket fills), bytes of answers not yet taken by the peer (over it: reading pauses; twice over it: the connection
     is cut), time and bytes before the handshake is done.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Acceptor) -> None:
         self.in_flight = 0
         self._server = server
         self._in_flight_bytes = 0

@@ -1,7 +1,7 @@
 """A lasting way to reach one server: it connects, reconnects with growing and jittered pauses, and never blocks a caller.
 
 While there is no connection, calls fail at once; whether to try another replica is the caller's decision
-(`cluster/pool.py`). It knows nothing of what is called.
+(`cluster/clients/replicas.py`). It knows nothing of what is called.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import random
 from typing import TypeVar
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, OskolokError
 from cluster.topology import Address

@@ -2,7 +2,7 @@
 
 A frame is a 17-byte little-endian header and a body: length of what follows the length field (u32), kind (u8),
 microseconds left until the caller's deadline (u32, 0 in replies), call id (u64), body. A request's kind is its method,
-1 to 127; a reply's is REPLY or ERROR. Bodies are not looked at here (`cluster/codec.py`), nor are sockets.
+1 to 127; a reply's is REPLY or ERROR. Bodies are not looked at here (`cluster/codec/messages.py`), nor are sockets.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.transport.heartbeat import Heartbeat
 from cluster.transport.server import Server
 from cluster.transport.service import Service

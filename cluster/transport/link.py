@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
-from cluster.codec import decode_error
+from cluster.codec.messages import decode_error
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, DeadlineExceeded, InternalError, MalformedFrame, OskolokError, Overloaded
 from cluster.transport.frames import ERROR, HEADER, MICROS_MAX, REPLY, Frame, FrameReader, pack

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import cast
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.deadline import Clock
 from cluster.errors import DeadlineExceeded, OskolokError
 from cluster.transport.accepted import Accepted

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from cluster.codec import encode_error
+from cluster.codec.messages import encode_error
 from cluster.deadline import Clock, Deadline
 from cluster.transport.frames import ERROR, REPLY
 

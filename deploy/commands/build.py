@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.ranking import ranking_of
 from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
 

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cluster.config_contradictions import contradictions
-from cluster.config_file import Check, LoadedConfig, load
-from cluster.config_named_files import absent_files
+from cluster.config.contradictions import contradictions
+from cluster.config.file import Check, LoadedConfig, load
+from cluster.config.named_files import absent_files
 from cluster.errors import (
     ConfigError,
     DeadlineExceeded,

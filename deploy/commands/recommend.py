@@ -20,8 +20,8 @@ from deploy.commands.common import (
     print_json,
     show_curls,
 )
-from deploy.filter_text import parse_filter
-from deploy.slate_text import funnel, shortage, slate_table, sources_table, summary
+from deploy.commands.filter_text import parse_filter
+from deploy.commands.slate_text import funnel, shortage, slate_table, sources_table, summary
 
 
 class Explain(StrEnum):

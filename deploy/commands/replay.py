@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.config_file import load
+from cluster.config.file import load
 from cluster.errors import ConfigError
 from deploy.commands.common import OUR_FAULT, Form, FormOption, SetOption, err, out, print_json
 
 if TYPE_CHECKING:
-    from cluster.config import Config
+    from cluster.config.sections import Config
     from deploy.replay.diff import Changed, Difference
     from router.replay.logged import Logged
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from deploy.commands.common import ConfigOption, SetOption, configuration, err, out
 
 if TYPE_CHECKING:
-    from deploy.launcher import Launcher
+    from deploy.runtime.launcher import Launcher
 
 
 def serve(config: ConfigOption = None, set: SetOption = None) -> None:
@@ -27,7 +27,7 @@ def serve(config: ConfigOption = None, set: SetOption = None) -> None:
 @contextmanager
 def running(config: Config) -> Iterator[Launcher]:
     """A started cluster, stopped at the end whatever happens. What of it can be reached from outside is said."""
-    from deploy.launcher import Launcher
+    from deploy.runtime.launcher import Launcher
 
     launcher = Launcher(config, tell)
     try:

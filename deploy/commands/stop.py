@@ -7,10 +7,10 @@ import signal
 import time
 from pathlib import Path
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.errors import Unavailable
-from deploy.claim import Claim
 from deploy.commands.common import ConfigOption, SetOption, configuration, out
+from deploy.machine.claim import Claim
 
 STOPPED_WITHIN_S = 60.0
 
@@ -24,8 +24,8 @@ def stop(config: ConfigOption = None, set: SetOption = None) -> None:
 
 def _stop_here(config: Config) -> bool:
     """Ask its `oskolok serve`. One that was killed took everything with it, HAProxy at the latest with the next start."""
-    from deploy.haproxy import end_strays
-    from deploy.wiring import front_dir
+    from deploy.machine.haproxy import end_strays
+    from deploy.runtime.wiring import front_dir
 
     storage = Path(config.storage.path).absolute()
     owner = Claim.owner(storage)
@@ -45,8 +45,8 @@ def _stop_there(config: Config) -> bool:
     """Everything of it is detached and found by name."""
     import ray
 
-    from deploy.ending import end_application, end_supervisor
-    from deploy.wiring import SUPERVISOR
+    from deploy.runtime.ending import end_application, end_supervisor
+    from deploy.runtime.wiring import SUPERVISOR
 
     ray.init(address=config.ray.address, namespace=config.ray.namespace, log_to_driver=False, logging_level="warning")
     try:

@@ -21,7 +21,7 @@ from deploy.commands.common import (
     show_curls,
 )
 from deploy.commands.recommend import wish
-from deploy.why_text import headline, sentences, standings_table
+from deploy.commands.why_text import headline, sentences, standings_table
 
 
 def why(

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cluster.clients import Fleet, ShardClient
+from cluster.clients.in_process import failed
+from cluster.clients.protocols import Fleet, ShardClient
 from cluster.deadline import Deadline
 from cluster.errors import ShardUnavailable
-from cluster.local import failed
 from cluster.lookup import LookupQuery, LookupReply
 from cluster.partition import item_keys
 from cluster.probe import ProbeQuery, ProbeReply

@@ -6,15 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.clients import Fleet
+from cluster.clients.in_process import LocalRankerClient, LocalShardClient
+from cluster.clients.protocols import Fleet
 from cluster.generation import Generation
-from cluster.local import LocalRankerClient, LocalShardClient
 from cluster.spec import GenerationSpec, HeavyKind
 from cluster.types import UserRecord
 from cluster.user_records import read_users
 from ranker.ranker import Ranker
-from router.user_tower import UserTower
-from router.user_tower_file import read_tower
+from router.users.user_tower import UserTower
+from router.users.user_tower_file import read_tower
 from shard.shard import Shard
 
 

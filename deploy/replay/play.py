@@ -11,22 +11,22 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from cluster.clients import Fleet
-from cluster.codec import encode_query
+from cluster.clients.protocols import Fleet
+from cluster.codec.messages import encode_query
 from cluster.deadline import Deadline
 from cluster.ranking import ranking_of
 from cluster.types import Candidates, Rows, UserRecord
 from deploy.replay.circumstances import NOT_RANKED, as_then, excuse_of, notes_of
 from deploy.replay.house import House
 from router.fill import Filled, fill
-from router.plan import Plan, plan
+from router.planning.plan import Plan, plan
+from router.planning.session import session_vectors
 from router.rank import Ranked, as_merged, rank_query
 from router.replay.logged import Logged, Shown, shown_of
 from router.request import Request
 from router.retrieve import retrieve
 from router.search import Searched, certified_merge
 from router.sections import RouterSections
-from router.session import session_vectors
 from router.slate.compose import Slate
 from router.slate.rules import RulesInForce
 from router.slate.shape import shape
@@ -75,7 +75,8 @@ async def play(logged: Logged, house: House, sections: RouterSections, *, as_log
     before = logged if same_ranking else None
     ranked = await _ranked(before, candidates, replace(logged, record=record), fleet, sections, deadline)
     rules, _ = RulesInForce(sections.slate).of(spec)
-    shaped = await shape(candidates, ranked, request, plan=planned, rules=rules, fleet=fleet, deadline=deadline)
+    exclude, pins = planned.query.exclude, planned.pins
+    shaped = await shape(candidates, ranked, request, exclude=exclude, pins=pins, rules=rules, fleet=fleet, deadline=deadline)
     filled = await fill(
         shaped.slate,
         request.k,

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.private import private_folder
 from router.replay.file import remove_unfinished, write_log
 from router.replay.logged import KeptFor, Logged, decisive, logged_of

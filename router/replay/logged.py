@@ -11,8 +11,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from cluster.config import Config
-from cluster.config_text import render
+from cluster.config.sections import Config
+from cluster.config.text import render
 from cluster.spec import FeatureSchema
 from cluster.types import Candidates, Floats, Keys, RankQuery, Rows, UserRecord
 from router.fill import Filled

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.slate_sections import Family
+from cluster.config.slate import Family
 from router.slate.diversity import Gains
 from router.slate.limits import Floor, Limit
 

@@ -13,7 +13,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.slate_sections import Family
+from cluster.config.slate import Family
 from cluster.types import NO_KEYS, Candidates, Floats, Keys
 from router.rank import Ranked
 from router.removal import Removal, Removed, RuleName

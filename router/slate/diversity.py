@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.slate_sections import Diversity
+from cluster.config.slate import Diversity
 from cluster.types import Floats
 
 Matrix = NDArray[np.float32]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from cluster.config.slate import SlateSection
 from cluster.errors import InvalidQuery
 from cluster.partition import item_key
-from cluster.slate_sections import SlateSection
 from cluster.types import Candidates
 from router.request import Request
 
@@ -12,8 +12,8 @@ from router.request import Request
 def pins_of(request: Request, section: SlateSection) -> dict[int, int]:
     """Place, from 0 -> item key. A configured pin steps back behind the request's, and is off where k ends before it.
 
-    The request's ids are of the generation's type already (`router/ids.py`). Raises InvalidQuery for the request's pins: a
-    position beyond k, an item or a position that is there twice.
+    The request's ids are of the generation's type already (`router/planning/ids.py`). Raises InvalidQuery for the request's
+    pins: a position beyond k, an item or a position that is there twice.
     """
     pins: dict[int, int] = {}
     for at, pin in enumerate(request.pins):

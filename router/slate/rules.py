@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from cluster.config.slate import Diversity, Family, New, Selection, SlateSection
 from cluster.errors import ConfigError, InvalidQuery
 from cluster.features import LISTED_DAYS
 from cluster.filtering import check_filter
-from cluster.slate_sections import Diversity, Family, New, Selection, SlateSection
 from cluster.spec import GenerationSpec
 from router.removal import RuleName
 from router.request import Degradation

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.config.slate import Selection, SlateSection
 from cluster.errors import ConfigError
-from cluster.slate_sections import Selection, SlateSection
 from cluster.spec import GenerationSpec
 from cluster.types import Candidates
 

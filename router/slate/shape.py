@@ -6,15 +6,15 @@ The only part of the slate that waits for anybody. Vectors that do not come in t
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
-from cluster.types import Candidates, FetchQuery, FetchReply
+from cluster.types import Candidates, FetchQuery, FetchReply, Keys
 from router.fanout import fan_out
-from router.plan import Plan
 from router.rank import Ranked
 from router.request import Degradation, Request
 from router.slate.compose import ItemVectors, Slate, compose
@@ -39,14 +39,18 @@ async def shape(
     ranked: Ranked,
     request: Request,
     *,
-    plan: Plan,
+    exclude: Keys,
+    pins: Mapping[int, int],
     rules: Rules,
     fleet: Fleet,
     deadline: Deadline,
 ) -> Shaped:
-    """The slate of the ranked candidates; where it explores without a seed from the caller, one is drawn."""
-    k, exclude = request.k, plan.query.exclude
-    if rules.plain and not plan.pins:
+    """The slate of the ranked candidates; where it explores without a seed from the caller, one is drawn.
+
+    exclude: keys that must not be shown.  pins: place from 0 -> item key.
+    """
+    k = request.k
+    if rules.plain and not pins:
         return Shaped(compose(candidates, ranked, k, exclude=exclude, rules=rules), 0)
     seed = request.seed
     if seed is None:
@@ -57,7 +61,7 @@ async def shape(
         head = lineup.positions[: rules.diversity.depth]
         vectors = await item_vectors(candidates, head, rules.diversity.space, fleet=fleet, deadline=deadline)
         degraded = int(np.count_nonzero(vectors.at >= 0)) < len(head)
-    slate = compose(candidates, ranked, k, exclude=exclude, rules=rules, pins=plan.pins, vectors=vectors, seed=seed)
+    slate = compose(candidates, ranked, k, exclude=exclude, rules=rules, pins=pins, vectors=vectors, seed=seed)
     return Shaped(slate, seed, ("diversity_skipped",) if degraded else (), vectors)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from cluster.config import UsersSection
+from cluster.config.sections import UsersSection
 from cluster.errors import ConfigError
 from router.users.breaker import Breaker
 from router.users.lmdb_store import LmdbStore

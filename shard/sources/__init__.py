@@ -15,7 +15,7 @@ from shard.sources.score_all import ScoreAll
 from shard.sources.seeds import SeedItems
 from shard.sources.source import Source
 from shard.sources.tops import Tops
-from shard.space import Space
+from shard.spaces.space import Space
 
 T = TypeVar("T")
 

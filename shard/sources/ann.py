@@ -1,11 +1,11 @@
-"""Nearest items to the query's vector of one space. How they are searched is `shard/space.py`'s choice."""
+"""Nearest items to the query's vector of one space. How they are searched is `shard/spaces/space.py`'s choice."""
 
 from __future__ import annotations
 
 from cluster.types import Ask, Query
-from shard.eligible import Eligible
+from shard.filter.eligible import Eligible
 from shard.found import Found
-from shard.space import Space
+from shard.spaces.space import Space
 
 
 class Ann:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from cluster.order import top_k
 from cluster.types import Ask, Floats, Keys, Query, Rows
-from shard.attributes import slices
-from shard.eligible import Eligible
+from shard.filter.attributes import slices
+from shard.filter.eligible import Eligible
 from shard.found import Found
-from shard.item_table import ItemTable, unpacked
+from shard.tables.item_table import ItemTable, unpacked
 
 _ROWS_PER_ENTRY = 128  # up to so many, a slot for every row of the shard is quicker than sorting the entries by row
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from cluster.order import top_k
 from cluster.types import Affinity, Ask, Floats, Keys, Query
-from shard.eligible import Eligible
+from shard.filter.eligible import Eligible
 from shard.found import Found
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
 
 _FULL_COLUMN_SHARE = 1 / 8  # of the items: from here a column is added sooner than its entries, in at most 4 times the memory
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from cluster.order import top_k
 from cluster.types import Ask, Floats, Keys, Query
-from shard.eligible import Eligible
+from shard.filter.eligible import Eligible
 from shard.found import Found
-from shard.lists import RankedLists
-from shard.space import Space
+from shard.spaces.space import Space
+from shard.tables.lists import RankedLists
 
 
 class ScoreAll:

@@ -9,9 +9,9 @@ import numpy as np
 
 from cluster.order import best_first
 from cluster.types import Ask, Keys, Query
-from shard.eligible import Eligible
+from shard.filter.eligible import Eligible
 from shard.found import Found
-from shard.row_sets import located
+from shard.tables.row_sets import located
 
 
 class SeedItems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from cluster.types import Ask, Query
-from shard.eligible import Eligible
+from shard.filter.eligible import Eligible
 from shard.found import Found
 
 

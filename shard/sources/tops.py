@@ -1,6 +1,6 @@
 """Static top lists, several at once: an item scores the largest of weight × score over the lists that hold it. Exact.
 
-The lists are walked from their heads under the mask (`shard/list_walker.py`): with much eligible that ends soon. With
+The lists are walked from their heads under the mask (`shard/tables/list_walker.py`): with much eligible that ends soon. With
 little, looking up the eligible rows' own entries costs less than walking on. The work is bounded by both.
 """
 
@@ -11,10 +11,10 @@ import numpy as np
 from cluster.errors import InvalidQuery
 from cluster.order import top_k
 from cluster.types import NO_FLOATS, NO_ROWS, Ask, Floats, Keys, Query, Rows
-from shard.eligible import Eligible
+from shard.filter.eligible import Eligible
 from shard.found import Found
-from shard.list_walker import walker_over
-from shard.lists import RankedLists
+from shard.tables.list_walker import walker_over
+from shard.tables.lists import RankedLists
 
 _WEIGHT_MAX = float(np.finfo(np.float32).max)
 _WALKED_FREELY = 1_000  # entries: a lookup costs as much whatever it finds

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import sparse
 
 from bench.als_step import Arrival, Measured, drifts, medians, pairs_of, recalls, take_step
-from bench.quality import Split
-from cluster.config import AlsSection
-from train import als
-from train.als import Factors
+from bench.tools.quality import Split
+from cluster.config.sections import AlsSection
+from train.vectors import als
+from train.vectors.als import Factors
 
 SECTION = AlsSection(dim=6, n_sweeps=8, regularization=0.02, unobserved_weight=0.1)
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench.harness import Bench
-from bench.movielens import unpack
 from bench.ranking import BATCHING, SHUFFLED, batching, best_source, markdown, shuffled
-from bench.row import Row
-from cluster.config import Config
+from bench.tools.harness import Bench
+from bench.tools.movielens import unpack
+from bench.tools.row import Row
+from cluster.config.sections import Config
+from deploy.demo.synthetic import write_world
 from tests.worlds import NOW, TINY, tiny_config
 from train.build import moments_of
 from train.progress import Quiet
-from train.rank_evaluation import RankTrial, rank_trial
-from train.stage_worth import measure_stages
 from train.stages import Stages
 from train.stages.read import read
-from train.synthetic import write_world
+from train.worth.rank_evaluation import RankTrial, rank_trial
+from train.worth.stage_worth import measure_stages
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from bench.sources import cut_in_memory, same_at_any_partition
-from cluster.config import Config
+from cluster.config.sections import Config
+from deploy.demo.synthetic import write_world
 from tests.worlds import NOW, TINY, tiny_config
 from train.evaluate import Past, past
-from train.evaluation import Terms
-from train.hits import Searchers
 from train.progress import Quiet
 from train.signals import Signals
-from train.synthetic import write_world
+from train.worth.evaluation import Terms
+from train.worth.hits import Searchers
 
 TERMS = Terms(days=14, n_users=5, depth=40)
 

@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.harness import Bench
 from bench.ranking import Data
 from bench.strangers import BASKET, CONTENT, SHOP, K, Session, made_up, measured, worth
-from cluster.config import CatalogSection
-from cluster.config_file import load
+from bench.tools.harness import Bench
+from cluster.config.file import load
+from cluster.config.sections import CatalogSection
 from cluster.types import NO_KEYS
-from train.catalogue import Catalogue, read_catalogue
-from train.synthetic import World, write_world
-from train.synthetic_browsing import add_browsing
+from deploy.demo.synthetic import World, write_world
+from deploy.demo.synthetic_browsing import add_browsing
+from train.input.catalogue import Catalogue, read_catalogue
 
 
 def catalogue(folder: Path) -> Catalogue:

@@ -9,13 +9,12 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
+from cluster.filtering import Condition, Filter
 from cluster.types import (
     Affinity,
     Ask,
-    Condition,
     FetchQuery,
     FetchReply,
-    Filter,
     Query,
     RankQuery,
     RankReply,

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from cluster import errors
-from cluster.codec import decode_error, encode_error
+from cluster.codec.messages import decode_error, encode_error
 from cluster.errors import InternalError, LimitExceeded, OskolokError, all_classes, from_wire, to_wire
 
 

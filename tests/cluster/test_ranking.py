@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cluster.config import RankerSection
+from cluster.config.sections import RankerSection
 from cluster.ranking import n_heavy_of, ranking_of
 from cluster.spec import GenerationSpec, RankingSpec, RankStage
 from tests.router.fakes import Catalogue

@@ -5,17 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluster.types import (
-    Affinity,
-    Condition,
-    Coverage,
-    Filter,
-    MissingShard,
-    Query,
-    Seeds,
-    ShardReply,
-    SourceHits,
-)
+from cluster.coverage import Coverage, MissingShard
+from cluster.filtering import Condition, Filter
+from cluster.types import Affinity, Query, Seeds, ShardReply, SourceHits
 
 f32 = np.float32
 

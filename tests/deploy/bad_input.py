@@ -1,7 +1,7 @@
 """Requests that must be refused: a table, used in process and over real HTTP. Each is a 4xx problem that names the field.
 
-The limits are the defaults of `cluster/config.py`. `items` filter on the attributes of whatever world answers, so unknown
-attributes are spelled to exist nowhere. Categories number those of untrusted input: bodies, numbers, ids, filters, …
+The limits are the defaults of `cluster/config/sections.py`. `items` filter on the attributes of whatever world answers, so
+unknown attributes are spelled to exist nowhere. Categories number those of untrusted input: bodies, numbers, ids, filters, …
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
+from cluster.cluster_state import ClusterView, ReplicaView
+from cluster.coverage import Coverage, MissingShard
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError, UnknownItem, UserStoreUnavailable
 from cluster.filtering import check_filter
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.topology import Address, Replica, ReplicaState, Topology
-from cluster.types import Coverage, MissingShard, SlateItem, UserRecord
-from deploy.view import ClusterView, ReplicaView
+from cluster.types import SlateItem, UserRecord
 from router.observer import Observer, Silent
 from router.request import (
     Eligibility,
@@ -25,7 +26,7 @@ from router.request import (
     SourceTrace,
     StageStats,
 )
-from router.verdict import Place, Standing, Verdict, Why
+from router.why.verdict import Place, Standing, Verdict, Why
 
 SPEC = GenerationSpec(
     id="g-1",

@@ -16,7 +16,7 @@ from cluster.errors import (
     UnknownFilterField,
     all_classes,
 )
-from deploy.metrics import OUTCOMES, Metrics
+from deploy.metrics.router_metrics import OUTCOMES, Metrics
 from deploy.problems import CODES, KINDS, FieldProblem, Refused, code_of, headers_of, problem_of
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import Config
-from cluster.config_file import load
-from deploy.haproxy import find_haproxy
+from cluster.config.file import load
+from cluster.config.sections import Config
+from deploy.machine.haproxy import find_haproxy
 
 ROOT = Path(__file__).parents[2]
 

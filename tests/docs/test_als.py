@@ -9,9 +9,9 @@ import pytest
 
 from bench.als import CASES, markdown
 from bench.als_grid import markdown as grid
-from bench.row import RESULTS, read_rows
-from cluster.config import AlsSection
-from train import als
+from bench.tools.row import RESULTS, read_rows
+from cluster.config.sections import AlsSection
+from train.vectors import als
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "als.md").read_text()

@@ -10,14 +10,14 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from cluster.config import Config
-from cluster.types import GROUPS, Op
-from deploy.convert import to_filter
-from deploy.filter_text import parse_filter
-from deploy.schema import FilterBody
-from deploy.slate_text import shortage
+from cluster.config.sections import Config
+from cluster.filtering import GROUPS, Op
+from deploy.commands.filter_text import parse_filter
+from deploy.commands.slate_text import shortage
+from deploy.http.convert import to_filter
+from deploy.http.schema import FilterBody
 from router.request import Eligibility
-from shard.filters import ALIKE_VALUES_MAX
+from shard.filter.filters import ALIKE_VALUES_MAX
 
 TEXT = (Path(__file__).parents[2] / "docs" / "filters.md").read_text()
 BLOCKS: list[dict[str, Any]] = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.config import CatalogSection, Config, EventsSection
-from cluster.config_file import load
+from cluster.config.file import load
+from cluster.config.sections import CatalogSection, Config, EventsSection
 from cluster.errors import ConfigError
 from tests.train.logs import log_of
-from train.catalogue import read_catalogue
-from train.event_log import COLUMNS
-from train.event_rows import ROW
-from train.payload import VALUE_BYTES_MAX
-from train.tops import possible_kinds
+from train.input.catalogue import read_catalogue
+from train.input.event_log import COLUMNS
+from train.input.event_rows import ROW
+from train.input.payload import VALUE_BYTES_MAX
+from train.lists.tops import possible_kinds
 
 TEXT = (Path(__file__).parents[2] / "docs" / "input.md").read_text()
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from bench.ranking import BATCHING, markdown
-from bench.row import RESULTS, read_rows
-from cluster.config import Config
-from cluster.config_file import load
+from bench.tools.row import RESULTS, read_rows
+from cluster.config.file import load
+from cluster.config.sections import Config
+from cluster.config.train import Loss
 from cluster.features import CONTEXT, cross_columns
 from cluster.spec import FeatureSchema
-from cluster.train_sections import Loss
 from cluster.types import NO_KEYS
 from router.request import DEGRADATIONS
 from router.slate.compose import compose

@@ -10,10 +10,10 @@ from typing import get_args
 
 import pytest
 
-from bench.row import RESULTS, read_rows
 from bench.sources import CASE, markdown
-from cluster.config import Config
-from cluster.source_sections import TOPS_SOURCE, SeedSet, TableName
+from bench.tools.row import RESULTS, read_rows
+from cluster.config.sections import Config
+from cluster.config.sources import TOPS_SOURCE, SeedSet, TableName
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "sources.md"

@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.config import Config
-from cluster.config_text import render
+from cluster.config.sections import Config
+from cluster.config.text import render
 from cluster.generation import Generation, current_id, generation_path
 from cluster.user_records import read_users
-from deploy.listeners import Listener, descendants, listeners_of
-from deploy.wiring import user_store_url
+from deploy.machine.listeners import Listener, descendants, listeners_of
+from deploy.runtime.wiring import user_store_url
 from router.users.opening import open_store
 
 START_TIMEOUT_S = 90

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.generation import generation_ids
-from deploy.listeners import require_free
+from deploy.machine.listeners import require_free
 from tests.integration.conftest import free_port
 from tests.integration.running import Cluster, command_of, kill, load, wait_until
 from tests.worlds import NOW, build_tiny, tiny_config

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.front import TIMEOUTS_S
-from deploy.wiring import front_dir
+from deploy.machine.front import TIMEOUTS_S
+from deploy.runtime.wiring import front_dir
 from tests.integration.running import Cluster, Load, command_of, hung, kill, load, wait_until
 
 pytestmark = pytest.mark.ray

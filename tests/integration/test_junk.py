@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.deploy.test_junk import ANSWER_BYTES_MAX, JUNK
+from tests.deploy.http.test_junk import ANSWER_BYTES_MAX, JUNK
 from tests.integration.running import JSON, Cluster, Load, Reply, load
 from tests.integration.test_bad_input import resident_bytes
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config_text import render
+from cluster.config.text import render
 from tests.integration.conftest import free_port
 from tests.worlds import build_tiny, tiny_config
 

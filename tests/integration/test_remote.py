@@ -8,7 +8,7 @@ import pytest
 from ray import exceptions
 
 from cluster.errors import DeadlineExceeded, HandshakeRefused, InternalError, OskolokError, ShardLoading, Unavailable
-from cluster.remote import from_ray, known, verdict
+from cluster.ray_errors import from_ray, known, verdict
 
 RAY_ERRORS = [
     cls

@@ -12,7 +12,7 @@ import msgpack
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.deadline import Deadline
 from cluster.errors import HandshakeRefused, OskolokError
 from cluster.topology import Address

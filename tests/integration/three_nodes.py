@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cluster.config import Config
-from cluster.config_file import load
+from cluster.config.file import load
+from cluster.config.sections import Config
 from deploy.client import Client
-from deploy.listeners import descendants
-from deploy.secret_file import load_or_create
+from deploy.machine.listeners import descendants
+from deploy.machine.secret_file import load_or_create
 from tests.integration.running import wait_until
 
 _NODES = 3
@@ -47,7 +47,7 @@ def main(config_file: Path) -> None:
 
 
 def serve(config: Config, nodes: Any, workers: list[Any]) -> None:
-    from deploy.launcher import Launcher
+    from deploy.runtime.launcher import Launcher
 
     launcher = Launcher(config, lambda step, what: print(f"{step}: {what}", file=sys.stderr))
     client = Client(f"http://127.0.0.1:{config.http.port}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.channels import RankerChannel
+from cluster.clients.channels import RankerChannel
 from cluster.deadline import Deadline
 from cluster.errors import GenerationMismatch, InvalidQuery, RankerUnavailable, SchemaMismatch
 from cluster.generation import Generation
@@ -19,7 +19,7 @@ from cluster.transport.channel import Channel
 from cluster.types import RankReply
 from ranker.actor import RankerActor
 from ranker.ranker import Ranker
-from tests.cluster.serving import LIMITS, NODE, SECRET, run, socket_folder
+from tests.cluster.served import LIMITS, NODE, SECRET, run, socket_folder
 from tests.ranker.making import SPOILINGS, heavy_blob, light_model, publish, query_of, spoilt
 
 

@@ -6,10 +6,11 @@ import asyncio
 
 import numpy as np
 
-from cluster.clients import Fleet
-from cluster.config import Config
+from cluster.clients.protocols import Fleet
+from cluster.config.sections import Config
 from cluster.deadline import Deadline
-from cluster.types import EVERYTHING, Filter, Floats, Keys
+from cluster.filtering import EVERYTHING, Filter
+from cluster.types import Floats, Keys
 from router.request import Recommendation, Request
 from router.router import Router
 from router.sections import RouterSections

@@ -14,18 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.capping import within_cap
-from cluster.clients import Fleet, RankerClient, ShardClient
+from cluster.clients.protocols import Fleet, RankerClient, ShardClient
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError, ShardLoading, ShardUnavailable
+from cluster.filtering import Condition, Filter
 from cluster.lookup import LookupQuery, LookupReply
 from cluster.order import top_k
 from cluster.partition import item_key, item_keys, shard_of
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.types import (
-    Condition,
     FetchQuery,
     FetchReply,
-    Filter,
     Floats,
     Keys,
     Query,

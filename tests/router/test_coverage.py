@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster.coverage import Coverage
 from cluster.errors import CoverageTooLow, DeadlineExceeded
-from cluster.types import Ask, Coverage, Query
+from cluster.types import Ask, Query
 from router.coverage import as_plain, coverage_of, require
 from router.fanout import Missed
 from tests.router.fakes import GENERATION, Catalogue, fleet

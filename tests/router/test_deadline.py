@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.clients import ShardClient
+from cluster.clients.protocols import ShardClient
 from cluster.deadline import Deadline
 from cluster.errors import (
     ConnectionLost,

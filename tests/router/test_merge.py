@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.types import EVERYTHING, Condition, Filter, ShardReply
+from cluster.filtering import EVERYTHING, Condition, Filter
+from cluster.types import ShardReply
 from router.merge import Merged, merge
-from router.plan import Plan, plan
+from router.planning.plan import Plan, plan
 from router.request import Request
 from tests.router.asking import fused_truth, sections
 from tests.router.fakes import Catalogue, user

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.config import HeavySection
+from cluster.config.sections import HeavySection
 from router.quality import Quality
 
 TARGET_MS = 30.0

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from cluster.clients import Fleet
-from cluster.config import RankerSection
+from cluster.clients.protocols import Fleet
+from cluster.config.sections import RankerSection
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, RankerUnavailable, SchemaMismatch
 from cluster.spec import RankingSpec, RankStage
 from cluster.types import Candidates, RankQuery, RankReply, UserRecord
 from router.merge import merge
-from router.plan import plan
+from router.planning.plan import plan
 from router.quality import Quality
 from router.rank import Ranked, rank, rank_query
 from router.request import Request

@@ -6,22 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster import codec
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
+from cluster.codec import messages as codec
 from cluster.deadline import Deadline
-from cluster.types import (
-    EVERYTHING,
-    Affinity,
-    Condition,
-    FetchQuery,
-    FetchReply,
-    Filter,
-    Query,
-    Seeds,
-    ShardReply,
-    UnknownValue,
-    UserRecord,
-)
+from cluster.filtering import EVERYTHING, Condition, Filter
+from cluster.types import Affinity, FetchQuery, FetchReply, Query, Seeds, ShardReply, UnknownValue, UserRecord
 from router.request import Eligibility, Recommendation
 from router.router import Router
 from shard.shard import Shard

@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from cluster.clients import Fleet
+from cluster.clients.protocols import Fleet
+from cluster.filtering import EVERYTHING, Filter
 from cluster.spec import SourceSpec
-from cluster.types import EVERYTHING, Affinity, Filter, Seeds, UserRecord
+from cluster.types import Affinity, Seeds, UserRecord
 from router.request import Recommendation
 from shard.columns import ShardColumns
-from shard.item_table import ItemTable
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
 from shard.shard import Shard
+from shard.tables.item_table import ItemTable
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
 from tests.router.asking import ask, router_over
 from tests.router.fakes import DictStore
 from tests.router.source_specs import item_lists, playlists, quorum, seeds_themselves, tops

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.config import SlateSection
+from cluster.config.sections import SlateSection
+from cluster.coverage import MissingShard
 from cluster.deadline import Deadline
 from cluster.errors import CoverageTooLow, DeadlineExceeded, OskolokError, Overloaded, UnknownFilterField
-from cluster.types import EVERYTHING, Condition, Filter, MissingShard, ShardReply
+from cluster.filtering import EVERYTHING, Condition, Filter
+from cluster.types import ShardReply
 from router.request import STAGES, RankTrace, Recommendation, Request, StageStats
 from router.router import Router
 from tests.router.asking import ask, fused_truth, router_over, sections

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cluster.filtering import Condition, Filter
 from cluster.order import top_k
-from cluster.types import Ask, Condition, Filter, Query, ShardReply, SourceHits
+from cluster.types import Ask, Query, ShardReply, SourceHits
 from tests.shard.worlds import LIKED, Asked, World, affinity, asked, seeds, worlds
 
 # every subclass runs the same tests, each with its own examples: that they are shared is the point

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.channels import ShardChannel
+from cluster.clients.channels import ShardChannel
 from cluster.deadline import Deadline
 from cluster.errors import GenerationMismatch, InvalidQuery, ShardLoading
 from cluster.generation import Generation
@@ -21,7 +21,7 @@ from cluster.types import Ask, FetchQuery, Query
 from shard.actor import ShardActor
 from shard.shard import Shard
 from tests.cluster.generation.making import copied, flip_bit
-from tests.cluster.serving import LIMITS, NODE, SECRET, run
+from tests.cluster.served import LIMITS, NODE, SECRET, run
 from tests.shard.golden import make
 
 GOLDEN = Path(make.__file__).parent / "v2"

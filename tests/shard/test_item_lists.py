@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.types import Ask, Query, Seeds
-from shard.eligible import Eligible, Mask
-from shard.item_table import ItemTable
+from shard.filter.eligible import Eligible, Mask
 from shard.sources.item_lists import ItemLists
+from shard.tables.item_table import ItemTable
 
 
 def sparse_lists(rng: np.random.Generator, n: int, n_entries: int) -> ItemTable:

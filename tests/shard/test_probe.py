@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import GenerationMismatch, InvalidQuery
-from cluster.filtering import each_test
+from cluster.filtering import EVERYTHING, Condition, Filter, each_test
 from cluster.partition import item_key
 from cluster.probe import ProbeQuery
-from cluster.types import EVERYTHING, Ask, Condition, Filter, Query
+from cluster.types import Ask, Query
 from tests.shard.worlds import SOURCES, World, asked, worlds
 
 LISTS = (("purchases/7d", 1.0), ("purchases/7d/brand=acme", 0.5))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from cluster.types import Affinity, Ask, Query
-from shard.eligible import Eligible, Mask
-from shard.quorum_table import QuorumTable
+from shard.filter.eligible import Eligible, Mask
 from shard.sources.quorum import Quorum
+from shard.tables.quorum_table import QuorumTable
 
 
 @settings(max_examples=40, deadline=None)

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import GenerationCorrupt, GenerationMismatch, InvalidQuery, SchemaMismatch, UnknownFilterField
+from cluster.filtering import Condition, Filter
 from cluster.partition import item_key
 from cluster.spec import SourceSpec
-from cluster.types import Ask, Condition, FetchQuery, Filter, Query
-from shard.attributes import CategoryColumn, NumberColumn
+from cluster.types import Ask, FetchQuery, Query
 from shard.columns import ShardColumns
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
+from shard.filter.attributes import CategoryColumn, NumberColumn
 from shard.shard import Shard
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
 from tests.shard.worlds import LISTS, World, asked, filters, worlds
 
 WORLD = World.drawn(11, 50)

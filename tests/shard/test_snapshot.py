@@ -13,16 +13,17 @@ import pytest
 
 import shard.snapshot
 from cluster.errors import GenerationCorrupt, GenerationError, InternalError, SchemaMismatch
+from cluster.filtering import Condition, Filter
 from cluster.generation import Generation, GenerationWriter, VerifiedFile
 from cluster.partition import item_keys, shard_of
-from cluster.types import Affinity, Ask, Condition, FetchQuery, Filter, Query, Seeds
+from cluster.types import Affinity, Ask, FetchQuery, Query, Seeds
 from shard.arrow_file import read_table, require_plain, write_table
-from shard.attributes import column_to_arrow
 from shard.columns import ShardColumns, partition
-from shard.hnsw import Graph
-from shard.lists import RankedLists
+from shard.filter.attributes import column_to_arrow
 from shard.shard import Shard
 from shard.snapshot import read_snapshot, shard_folder, write_snapshot
+from shard.spaces.hnsw import Graph
+from shard.tables.lists import RankedLists
 from tests.cluster.generation.making import all_files, copied, flip_bit
 from tests.shard.golden import make
 from tests.shard.worlds import World

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cluster.errors import InvalidQuery
+from cluster.filtering import EVERYTHING, Condition, Filter
 from cluster.partition import item_keys
-from cluster.types import EVERYTHING, Ask, Condition, Filter, Query, Seeds
-from shard.lists import RankedLists
+from cluster.types import Ask, Query, Seeds
 from shard.sources.score_all import popularity
+from shard.tables.lists import RankedLists
 from tests.shard.source_contract import SourceContract, hit_rows, only
 from tests.shard.worlds import LIKED, LISTS, Asked, World
 

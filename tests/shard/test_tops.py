@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from cluster.errors import InvalidQuery
 from cluster.types import Ask, Query
-from shard.eligible import Eligible, Mask
-from shard.lists import RankedLists
+from shard.filter.eligible import Eligible, Mask
 from shard.sources.tops import Tops
+from shard.tables.lists import RankedLists
 from tests.shard.worlds import World
 
 

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from cluster.features import match_columns
+from cluster.filtering import EVERYTHING, Condition, Filter, Scalar
 from cluster.partition import item_keys
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
-from cluster.types import EVERYTHING, Affinity, Ask, Condition, Filter, Query, Scalar, Seeds
-from shard.attributes import column_from_arrow
+from cluster.types import Affinity, Ask, Query, Seeds
 from shard.columns import ShardColumns
-from shard.item_table import ItemTable
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
+from shard.filter.attributes import column_from_arrow
 from shard.shard import Shard
+from shard.tables.item_table import ItemTable
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
 
 ATTRIBUTES = (
     AttributeSpec("brand", "category"),

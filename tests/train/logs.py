@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from cluster.config import CatalogSection
+from cluster.config.sections import CatalogSection
 from cluster.partition import item_keys
-from train.attribute_columns import attribute_specs
-from train.catalogue import Catalogue
-from train.event_log import DAY_S, KINDS, NO_CONTEXT, TARGET, EventKind, EventLog
+from train.input.attribute_columns import attribute_specs
+from train.input.catalogue import Catalogue
+from train.input.event_log import DAY_S, KINDS, NO_CONTEXT, TARGET, EventKind, EventLog
 
 NOW_DAY = 100
 NOW = NOW_DAY * DAY_S

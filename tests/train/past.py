@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cluster.config import Config
-from train.catalogue import Catalogue, read_catalogue
-from train.event_log import EventLog
-from train.event_reader import read_events
+from cluster.config.sections import Config
+from deploy.demo.synthetic import World, write_world
+from train.input.catalogue import Catalogue, read_catalogue
+from train.input.event_log import EventLog
+from train.input.event_reader import read_events
+from train.input.report import InputReport, TableReport
 from train.progress import Quiet
-from train.report import InputReport, TableReport
 from train.signals import Signals
 from train.stages import Stages
 from train.stages.learn import learn, signals_of
 from train.stages.read import Source
-from train.synthetic import World, write_world
 
 _NOTHING = TableReport("", 0, 0, {}, {}, {})
 

@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.clients import Fleet
+from cluster.clients.in_process import LocalRankerClient, LocalShardClient
+from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
 from cluster.errors import ConfigError
+from cluster.filtering import Condition, Filter
 from cluster.generation import Generation, current_id, generation_ids, generation_path
-from cluster.local import LocalRankerClient, LocalShardClient
-from cluster.types import Condition, Filter, UserRecord
+from cluster.types import UserRecord
 from cluster.user_records import read_users
+from deploy.demo.synthetic import write_world
 from ranker.ranker import Ranker
 from router.request import Recommendation, Request
 from router.router import Router
@@ -26,10 +28,9 @@ from router.sections import RouterSections
 from shard.shard import Shard
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
 from train.build import REPORT_FILE, BuildReport, build
-from train.card import CARD_FILE, ModelCard
-from train.event_log import DAY_S
+from train.input.event_log import DAY_S
 from train.progress import Quiet
-from train.synthetic import write_world
+from train.rank.card import CARD_FILE, ModelCard
 
 
 class Stages(Quiet):

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.clients import Fleet
-from cluster.config import Config
+from cluster.clients.in_process import LocalRankerClient, LocalShardClient
+from cluster.clients.protocols import Fleet
+from cluster.config.sections import Config
 from cluster.deadline import Deadline
 from cluster.errors import ConfigError
 from cluster.generation import Generation, generation_path
-from cluster.local import LocalRankerClient, LocalShardClient
 from cluster.partition import item_key
 from cluster.types import UserRecord
 from cluster.user_records import read_users
@@ -28,7 +28,7 @@ from router.sections import RouterSections
 from shard.shard import Shard
 from tests.worlds import NOW
 from train.build import REPORT_FILE, BuildReport, build
-from train.event_log import DAY_S
+from train.input.event_log import DAY_S
 from train.refit import refit
 
 END = int(NOW) - 3600

@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from tests.train.logs import NOW, NOW_DAY, catalogue_of, log_of
 from tests.train.past import signals_at
-from train.event_log import KINDS, EventKind
-from train.shards import graph_queries
+from train.input.event_log import KINDS, EventKind
 from train.signals import Signals
+from train.stages.shards import graph_queries
 
 N_ITEMS = 6
 CONFIG = Config.model_validate(

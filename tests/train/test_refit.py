@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.errors import ConfigError, GenerationError, GenerationMissing
 from cluster.generation import Generation, current_id, generation_ids, generation_path
 from cluster.user_records import USERS_FILE, read_users
@@ -16,7 +16,7 @@ from router.request import Request
 from tests.train.test_build import Stages, recommend
 from tests.worlds import NOW, build_tiny, tiny_config
 from train.build import REPORT_FILE, BuildReport
-from train.card import CARD_FILE, ModelCard
+from train.rank.card import CARD_FILE, ModelCard
 from train.refit import refit
 
 MODELS = {"models/light.json", "models/heavy.cbm", CARD_FILE, "models/card.md", "models/card.svg"}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.errors import ConfigError
 from tests.train.logs import NOW_DAY, catalogue_of, log_of
 from tests.worlds import tiny_config
-from train.event_log import EventKind, EventLog
+from train.input.event_log import EventKind, EventLog
 from train.signals import Signals
 from train.source_specs import source_specs
 

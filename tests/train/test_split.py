@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from train.event_log import DAY_S
+from train.input.event_log import DAY_S
 from train.split import split_log
 
 

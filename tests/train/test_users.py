@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from cluster.config import UsersSection
+from cluster.config.sections import UsersSection
 from cluster.spec import AttributeSpec
 from cluster.types import UserRecord
 from tests.train.logs import NOW, NOW_DAY, catalogue_of, log_of
-from train.catalogue import Catalogue
-from train.event_log import EventKind, EventLog
-from train.interactions import interactions
-from train.item_values import item_values
-from train.quorum import user_frequencies
-from train.seed_sets import SeedSet, viewed
-from train.user_table import UserTable
+from train.input.catalogue import Catalogue
+from train.input.event_log import EventKind, EventLog
+from train.input.interactions import interactions
+from train.input.item_values import item_values
+from train.input.user_table import UserTable
+from train.lists.quorum import user_frequencies
+from train.lists.seed_sets import SeedSet, viewed
 from train.users import UserFeatures, user_features, user_records
 
 CATALOGUE = catalogue_of(["red", "blue", None, "red"], price=[1.0, 2.0, 3.0, 4.0])

@@ -4,7 +4,7 @@ read.py       two Parquet inputs as a catalogue and a log
 learn.py      what is fitted to the log as of a moment: vectors, item-item tables, quorum
 rows.py       candidates of past moments, and which of them were bought
 rank.py       the models that learn to order them, which of them serve, and their card
-cut.py        the shards' files
+shards.py     the shards' files
 publish.py    all of it as one generation
 """
 

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.partition import item_keys
-from train.als import Factors
-from train.als_resume import Rows
-from train.interactions import Interactions, interactions
-from train.item_lists import ItemLists
-from train.item_tables import (
+from train.input.interactions import Interactions, interactions
+from train.input.item_values import item_values
+from train.lists.item_lists import ItemLists
+from train.lists.item_tables import (
     content_likeness,
     content_sources,
     content_table,
@@ -31,14 +30,15 @@ from train.item_tables import (
     save_lists,
     together_table,
 )
-from train.item_values import item_values
-from train.quorum import QuorumSettings, load_quorum, quorum, save_quorum
+from train.lists.quorum import QuorumSettings, load_quorum, quorum, save_quorum
 from train.signals import Fitted, Signals, fit_vectors, load_factors, make_signals, save_factors
 from train.source_specs import source_specs
-from train.spaces import ALS, TWO_TOWER
 from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Source
-from train.two_tower import TwoTower, fit_two_tower
+from train.vectors.als import Factors
+from train.vectors.als_resume import Rows
+from train.vectors.spaces import ALS, TWO_TOWER
+from train.vectors.two_tower import TwoTower, fit_two_tower
 
 _FEW = 0.05  # of the items that were bought: a table with lists for fewer is next to nothing
 

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import msgspec
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.generation import GenerationWriter, Pruned, prune
 from cluster.spec import GenerationSpec
 from cluster.user_records import USERS_FILE, write_users
-from router.user_tower_file import ITEMS_FILE, LAYERS_FILE
+from router.users.user_tower_file import ITEMS_FILE, LAYERS_FILE
 from shard.snapshot import shard_folder
 from train.describe import describe
-from train.judge import Quality
-from train.report import InputReport
-from train.shards import SNAPSHOT, entry_of
+from train.input.report import InputReport
+from train.rank.judge import Quality
 from train.signals import Signals
 from train.split import Split
 from train.stages.accounts import source_entries
 from train.stages.learn import Learned
 from train.stages.outputs import Made, StageReport, Stages
 from train.stages.rank import Ranking
-from train.two_tower import ITEMS_ARROW, LAYERS_ARROW
+from train.stages.shards import SNAPSHOT, entry_of
+from train.vectors.two_tower import ITEMS_ARROW, LAYERS_ARROW
 
 REPORT_FILE = "build.json"
 

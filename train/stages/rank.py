@@ -13,24 +13,24 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.config import Config
+from cluster.config.sections import Config
+from cluster.config.train import Loss, RankTrainSection
 from cluster.errors import ConfigError
 from cluster.spec import HeavyKind, RankingSpec, columns_hash
-from cluster.train_sections import Loss, RankTrainSection
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from ranker.model import Model
 from ranker.onnx_model import OnnxModel
 from ranker.ranker import HEAVY_FILE, LIGHT_FILE, ONNX_FILE
-from train.card import CARD_FILE, FORMAT, FitReport, ModelCard, draw, markdown
-from train.choice import Choice, choose, crossed
-from train.heavy import FittedHeavy, fit_heavy, settings_of
-from train.judge import Judged, Quality, judge
-from train.light import PASSES_MAX, fit_light
-from train.ranking_rows import RankingRows, in_first_half
+from train.pictures import can_draw
+from train.rank.card import CARD_FILE, FORMAT, FitReport, ModelCard, draw, markdown
+from train.rank.choice import Choice, choose, crossed
+from train.rank.heavy import FittedHeavy, fit_heavy, settings_of
+from train.rank.judge import Judged, Quality, judge
+from train.rank.light import PASSES_MAX, fit_light
+from train.rank.ranking_rows import RankingRows, in_first_half
 from train.stages.outputs import Made, Stages
 from train.stages.rows import columns_of
-from train.worth_plots import can_draw
 
 _CARD_MD, _CARD_SVG = "models/card.md", "models/card.svg"
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from cluster.errors import ConfigError
-from train.catalogue import Catalogue, read_catalogue
-from train.event_log import EventLog
-from train.event_reader import read_events
-from train.parquet import ParquetTable
-from train.playlists import Playlists, read_playlists
-from train.report import InputReport, TableReport
+from train.input.catalogue import Catalogue, read_catalogue
+from train.input.event_log import EventLog
+from train.input.event_reader import read_events
+from train.input.parquet import ParquetTable
+from train.input.report import InputReport, TableReport
+from train.input.user_table import UserTable, read_users
+from train.lists.playlists import Playlists, read_playlists
 from train.stages.outputs import Made, Stages, fingerprint, plain
-from train.user_table import UserTable, read_users
 
 _CATALOGUE, _LOG, _REPORT = "catalogue.arrow", "log", "report.json"
 _USERS, _PLAYLISTS = "users.arrow", "playlists.arrow"

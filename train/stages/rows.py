@@ -8,16 +8,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from cluster.config import Config
+from cluster.config.sections import Config
 from shard.shard import Shard
 from train.columns import as_columns
 from train.describe import describe
-from train.logged import hashes_of, logged_rows, logs_below, newest_first
-from train.ranking_rows import ranking_rows, sample_users
+from train.rank.logged import hashes_of, logged_rows, logs_below, newest_first
+from train.rank.ranking_rows import ranking_rows, sample_users
+from train.rank.visits import past_visits, stranger_visits
 from train.stages.learn import Learned, signals_of
 from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Source
-from train.visits import past_visits, stranger_visits
 
 _COLUMNS = "columns.json"
 

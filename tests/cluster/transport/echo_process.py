@@ -9,7 +9,7 @@ import sys
 import uvloop
 
 from cluster.transport.server import Server
-from tests.cluster.serving import LIMITS, SECRET, Puppet
+from tests.cluster.served import LIMITS, SECRET, Puppet
 
 
 async def main() -> None:

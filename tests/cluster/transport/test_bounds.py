@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.errors import ConnectionLost, DeadlineExceeded, MalformedFrame, Overloaded, Unavailable
-from tests.cluster.serving import ECHO, HOLD, LIMITS, Puppet, channel_to, run, serving, soon, until
+from tests.cluster.served import ECHO, HOLD, LIMITS, Puppet, channel_to, run, serving, soon, until
 
 
 def test_more_than_in_flight_max_is_refused_on_the_callers_side() -> None:

@@ -15,7 +15,7 @@ from cluster.errors import (
     OskolokError,
     all_classes,
 )
-from tests.cluster.serving import ECHO, FAIL, HOLD, RAISE, Puppet, channel_to, run, serving, soon, until
+from tests.cluster.served import ECHO, FAIL, HOLD, RAISE, Puppet, channel_to, run, serving, soon, until
 
 
 def test_a_call_is_answered_over_tcp_and_over_a_unix_socket() -> None:

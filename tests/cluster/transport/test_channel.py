@@ -9,7 +9,7 @@ from cluster.errors import ConnectionLost
 from cluster.topology import Address
 from cluster.transport.channel import pause_s
 from cluster.transport.server import Server
-from tests.cluster.serving import (
+from tests.cluster.served import (
     ECHO,
     LIMITS,
     NODE,

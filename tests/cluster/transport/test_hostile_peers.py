@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from cluster.config import TransportSection
+from cluster.config.sections import TransportSection
 from cluster.errors import ConnectionLost, HandshakeRefused, MalformedFrame
 from cluster.topology import Address
 from cluster.transport import accepted
@@ -18,7 +18,7 @@ from cluster.transport.channel import Channel
 from cluster.transport.frames import HEADER, REPLY, pack
 from cluster.transport.handshake import MAGIC, ClientHandshake, ServerHandshake
 from cluster.transport.server import Server
-from tests.cluster.serving import (
+from tests.cluster.served import (
     ECHO,
     HOLD,
     LIMITS,

@@ -17,7 +17,7 @@ from cluster.deadline import Deadline
 from cluster.errors import ConfigError, ConnectionLost, DeadlineExceeded
 from cluster.topology import Address
 from cluster.transport.host import ServerThread
-from tests.cluster.serving import ECHO, HOLD, LIMITS, NODE, SECRET, Puppet, channel_to, run, socket_folder, soon, until
+from tests.cluster.served import ECHO, HOLD, LIMITS, NODE, SECRET, Puppet, channel_to, run, socket_folder, soon, until
 
 
 @contextlib.contextmanager

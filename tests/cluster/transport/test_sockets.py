@@ -11,7 +11,7 @@ import pytest
 
 from cluster.errors import ConfigError
 from cluster.transport.sockets import bind_unix, unlink_unix
-from tests.cluster.serving import socket_folder
+from tests.cluster.served import socket_folder
 
 
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:

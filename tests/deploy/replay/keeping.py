@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.clients import Fleet, RankerClient, ShardClient
-from cluster.config import Config
+from cluster.clients.in_process import failed
+from cluster.clients.protocols import Fleet, RankerClient, ShardClient
+from cluster.config.sections import Config
 from cluster.deadline import Deadline
 from cluster.errors import RankerUnavailable, ShardUnavailable
-from cluster.local import failed
 from cluster.partition import item_keys
 from cluster.probe import ProbeQuery, ProbeReply
 from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply

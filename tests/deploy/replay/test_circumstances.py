@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.config import Config
+from cluster.config.sections import Config
+from cluster.filtering import Condition, Filter
 from cluster.generation import Generation
 from cluster.partition import item_keys
-from cluster.types import Condition, Filter
 from deploy.cli import run
 from deploy.replay.circumstances import excuse_of
 from deploy.replay.diff import Difference, difference

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.config import Config
-from cluster.config_file import load
+from cluster.config.file import load
+from cluster.config.sections import Config
 from cluster.errors import ConfigError
+from cluster.filtering import Condition, Filter
 from cluster.generation import Generation
-from cluster.types import Condition, Filter
 from deploy.cli import run
 from deploy.commands.replay import _requests
 from deploy.replay.diff import Difference, difference
@@ -33,7 +33,7 @@ from router.request import Pin, Request
 from router.sections import RouterSections
 from tests.cluster.making import same
 from tests.deploy.replay.keeping import USERS, CountingRanker, config, keeping, logs, same_bits
-from train.logged import logs_below, newest_first
+from train.rank.logged import logs_below, newest_first
 
 RULES: dict[str, object] = {
     "caps": ({"attribute": "category", "max": 2},),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.slate_sections import SlateSection
+from cluster.config.slate import SlateSection
 from cluster.types import NO_KEYS, Candidates
 from router.slate.compose import ItemVectors, Shown, Slate, compose
 from router.slate.rules import Rules

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import InvalidQuery
-from cluster.types import Condition, Filter
+from cluster.filtering import Condition, Filter
 from router.request import Pin, Recommendation
 from tests.router.asking import ask, router_over
 from tests.router.fakes import Catalogue, ErrorToFetch, ShardUnavailable, SlowToFetch, StaleShard, fleet

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.types import EVERYTHING, Condition, Filter
+from cluster.filtering import EVERYTHING, Condition, Filter
 from router.request import Pin, Recommendation
 from router.router import Router
 from tests.router.asking import ask, router_over

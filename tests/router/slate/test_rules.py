@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from cluster.config import SlateSection
+from cluster.config.sections import SlateSection
 from cluster.errors import ConfigError
 from router.slate.rules import Rules, RulesInForce
 from tests.router.slate.making import SPEC, rules_of

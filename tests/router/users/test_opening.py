@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.config import UsersSection
+from cluster.config.sections import UsersSection
 from cluster.errors import ConfigError
 from router.users.breaker import Breaker
 from router.users.lmdb_store import LmdbStore

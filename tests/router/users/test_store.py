@@ -11,7 +11,7 @@ import lmdb
 import pytest
 import redis
 
-from cluster.config import UsersSection
+from cluster.config.sections import UsersSection
 from cluster.deadline import Deadline
 from cluster.errors import UserStoreUnavailable
 from router.users.breaker import Breaker

@@ -18,14 +18,14 @@ from cluster.features import match_columns
 from cluster.generation import GenerationWriter
 from cluster.partition import item_keys
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
-from shard.attributes import column_from_arrow
-from shard.calibration import Calibration, Depth
 from shard.columns import ShardColumns, partition
-from shard.hnsw import build_graph
-from shard.item_table import ItemTable
-from shard.lists import RankedLists
-from shard.quorum_table import QuorumTable
+from shard.filter.attributes import column_from_arrow
 from shard.snapshot import shard_folder, write_snapshot
+from shard.spaces.hnsw import build_graph
+from shard.spaces.planner import Calibration, Depth
+from shard.tables.item_table import ItemTable
+from shard.tables.lists import RankedLists
+from shard.tables.quorum_table import QuorumTable
 
 N_SHARDS = 2
 ATTRIBUTES = (

@@ -1,0 +1,1 @@
+"""What the benchmarks share: the harness, the machine, worlds, load and data."""

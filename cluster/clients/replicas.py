@@ -1,0 +1,159 @@
+"""Several processes that can do the same work, seen as one: which to ask, and whom to ask after a failure.
+
+A pool prefers connected members and, of two drawn at random, the less loaded one. A call that fails because its
+process went away, or cannot work right now, is made once more with another member while the deadline allows. Which
+processes there are is the topology's business (`cluster/clients/connections.py` keeps the connections).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from cluster.clients.channels import RankerChannel, ShardChannel
+from cluster.clients.in_process import failed
+from cluster.deadline import Deadline
+from cluster.errors import ConnectionLost, HandshakeRefused, RankerUnavailable, ShardUnavailable, Unavailable
+from cluster.lookup import LookupQuery, LookupReply
+from cluster.probe import ProbeQuery, ProbeReply
+from cluster.types import FetchQuery, FetchReply, Query, RankQuery, RankReply, ShardReply
+
+WORTH_ANOTHER = (ConnectionLost, HandshakeRefused, Unavailable)
+"""Failures that say nothing about the query, only about whom it was sent to."""
+
+Rng = Callable[[int], int]
+"""Draws an integer in [0, n)."""
+
+
+class Measured(Protocol):
+    """What a choice looks at: whether a member can be reached, and how much it has to do."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def load(self) -> int: ...
+
+
+class Member(Protocol):
+    """A client over a channel."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def channel(self) -> Measured: ...
+
+
+M = TypeVar("M", bound=Member)
+T = TypeVar("T")
+
+
+def choose(members: Sequence[M], draw: Rng = random.randrange) -> M:
+    """One of at least one members: a connected one if there is any; of two drawn, the one with less to do."""
+    if len(members) == 1:
+        return members[0]
+    able = [m for m in members if m.channel.connected] or members
+    first = draw(len(able))
+    if len(able) == 1:
+        return able[first]
+    second = draw(len(able) - 1)
+    second += second >= first
+    return able[first] if able[first].channel.load <= able[second].channel.load else able[second]
+
+
+class Retried(asyncio.Future[T], Generic[T]):
+    """The first member's answer, or the second's if the first failed for a reason worth another. Cancels what it started."""
+
+    def __init__(self, start: Callable[[M], asyncio.Future[T]], members: Sequence[M], deadline: Deadline) -> None:
+        super().__init__()
+        first = choose(members)
+        self._others: Sequence[M] = [m for m in members if m is not first]
+        self._start = start
+        self._deadline = deadline
+        self._attempt = start(first)
+        self._attempt.add_done_callback(self._settle)
+
+    def cancel(self, msg: Any = None) -> bool:
+        self._attempt.cancel()
+        return super().cancel(msg)
+
+    def _settle(self, attempt: asyncio.Future[T]) -> None:
+        if attempt.cancelled():
+            super().cancel()
+            return
+        error = attempt.exception()
+        if self.done():
+            return
+        if error is None:
+            self.set_result(attempt.result())
+        elif self._others and isinstance(error, WORTH_ANOTHER) and not self._deadline.expired:
+            second = choose(self._others)
+            self._others = ()
+            self._attempt = self._start(second)
+            self._attempt.add_done_callback(self._settle)
+        else:
+            self.set_exception(error)
+
+
+class ShardReplicas:
+    """A `ShardClient` over the replicas of one shard, possibly none: then every call fails with ShardUnavailable."""
+
+    def __init__(self, shard: int, replicas: Sequence[ShardChannel]) -> None:
+        self.name = replicas[0].name if len(replicas) == 1 else f"shard-{shard}"
+        self.replicas = tuple(replicas)
+
+    def retrieve(self, query: Query, deadline: Deadline) -> asyncio.Future[ShardReply]:
+        match self.replicas:
+            case ():
+                return failed(ShardUnavailable(f"{self.name} has no replica"))
+            case (only,):
+                return only.retrieve(query, deadline)
+            case replicas:
+                return Retried(lambda replica: replica.retrieve(query, deadline), replicas, deadline)
+
+    def fetch(self, query: FetchQuery, deadline: Deadline) -> asyncio.Future[FetchReply]:
+        match self.replicas:
+            case ():
+                return failed(ShardUnavailable(f"{self.name} has no replica"))
+            case (only,):
+                return only.fetch(query, deadline)
+            case replicas:
+                return Retried(lambda replica: replica.fetch(query, deadline), replicas, deadline)
+
+    def lookup(self, query: LookupQuery, deadline: Deadline) -> asyncio.Future[LookupReply]:
+        match self.replicas:
+            case ():
+                return failed(ShardUnavailable(f"{self.name} has no replica"))
+            case (only,):
+                return only.lookup(query, deadline)
+            case replicas:
+                return Retried(lambda replica: replica.lookup(query, deadline), replicas, deadline)
+
+    def probe(self, query: ProbeQuery, deadline: Deadline) -> asyncio.Future[ProbeReply]:
+        match self.replicas:
+            case ():
+                return failed(ShardUnavailable(f"{self.name} has no replica"))
+            case (only,):
+                return only.probe(query, deadline)
+            case replicas:
+                return Retried(lambda replica: replica.probe(query, deadline), replicas, deadline)
+
+
+class RankerPool:
+    """A `RankerClient` over all rankers, possibly none alive: then every call fails with RankerUnavailable."""
+
+    def __init__(self, rankers: Sequence[RankerChannel]) -> None:
+        self.name = rankers[0].name if len(rankers) == 1 else "rankers"
+        self.rankers = tuple(rankers)
+
+    def rank(self, query: RankQuery, deadline: Deadline) -> asyncio.Future[RankReply]:
+        match self.rankers:
+            case ():
+                return failed(RankerUnavailable("no ranker is alive"))
+            case (only,):
+                return only.rank(query, deadline)
+            case rankers:
+                return Retried(lambda ranker: ranker.rank(query, deadline), rankers, deadline)

@@ -1,0 +1,99 @@
+"""What a shard process and a ranker process have in common: listen at once, load in the background, say how it goes.
+
+The data-plane server is up before anything is read, so callers hear "loading" instead of a refused connection, and an actor
+whose generation cannot be loaded lives on to tell why. What is loaded, and how calls are served, is the actor's own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from cluster.config.sections import TransportSection
+from cluster.errors import GenerationMismatch, OskolokError
+from cluster.garbage import settle
+from cluster.topology import Address, ReplicaState, ReplicaStatus
+from cluster.transport.host import ServerThread
+from cluster.transport.service import Service
+
+T = TypeVar("T")
+
+
+class ServingSlot(Generic[T]):
+    """One process's place in the cluster. `shard` is -1 for a ranker."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        shard: int,
+        secret: bytes,
+        transport: TransportSection,
+        unix_path: str,
+        host: str,
+        node_id: str,
+        load: Callable[[], tuple[str, T]],
+        serve: Callable[[Callable[[str], T]], Service],
+        still_loading: Callable[[str], OskolokError],
+        batch_max: int = 1,
+    ) -> None:
+        """load: reads what is served, and gives its generation and itself.  serve: makes the service from `lookup`.
+
+        still_loading: the error that callers get meanwhile, from a message.
+        """
+        self._name = name
+        self._shard = shard
+        self._still_loading = still_loading
+        self._loaded: tuple[str, T] | None = None
+        self._state: ReplicaState = "loading"
+        self._detail = ""
+        self._load_s = 0.0
+        self._server = ServerThread(serve(self.lookup), secret=secret, limits=transport, batch_max=batch_max)
+        port = self._server.start(unix_path=unix_path, host=host)
+        self._address = Address(node_id=node_id, host=host, port=port, unix_path=unix_path)
+        threading.Thread(target=self._load, args=(load,), name="load", daemon=True).start()
+
+    def lookup(self, generation: str) -> T:
+        """What serves that generation. Raises `still_loading`, GenerationMismatch, or what loading failed with, as text."""
+        if self._loaded is None:
+            raise self._still_loading(f"{self._name} is {self._detail or 'loading'}")
+        held, served = self._loaded
+        if held != generation:
+            raise GenerationMismatch(f"{self._name} holds generation {held}, asked for {generation}")
+        return served
+
+    def status(self) -> ReplicaStatus:
+        """How this process is; answers while loading. It speaks for the thread that serves, whichever thread is asked."""
+        if not self._server.alive:
+            self._state, self._detail = "dead", "the data-plane thread has ended"
+        return ReplicaStatus(
+            name=self._name,
+            shard=self._shard,
+            pid=os.getpid(),
+            address=self._address,
+            state=self._state,
+            generation=self._loaded[0] if self._loaded else "",
+            load_s=self._load_s,
+            detail=self._detail,
+            unanswered_s=self._server.unanswered_s(),
+        )
+
+    def stop(self) -> None:
+        """Finish the calls in flight and close the server."""
+        self._server.stop()
+
+    def _load(self, load: Callable[[], tuple[str, T]]) -> None:
+        began = time.monotonic()
+        try:
+            loaded = load()
+        except Exception as error:
+            self._detail = f"unable to load: {error}" if isinstance(error, OskolokError) else f"unable to load: {error!r}"
+            self._state = "dead"
+        else:
+            settle()
+            self._load_s = time.monotonic() - began
+            self._loaded = loaded
+            self._state = "ready"

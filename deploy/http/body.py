@@ -1,0 +1,73 @@
+"""Reading a request's body: never more bytes than allowed, never longer than allowed, in a type and encoding we read.
+
+Starlette and Serve read a body of any size. Here a body over the limit is refused after at most the limit was read, with or
+without a content-length. It does not look inside the body (`deploy/http/schema.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.types import Receive
+
+from deploy.http.schema import Format
+from deploy.problems import Refused
+
+_FORMATS: Mapping[bytes, Format] = {
+    b"application/json": "json",
+    b"application/msgpack": "msgpack",
+    b"application/x-msgpack": "msgpack",
+    b"application/vnd.msgpack": "msgpack",
+}
+
+
+class Disconnected(Exception):
+    """The caller went away before the body was complete. Nobody is left to answer."""
+
+
+def format_of(headers: Mapping[bytes, bytes]) -> Format:
+    """How the body is written. A body without a content type is taken for JSON; any encoding but identity is refused."""
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"", b"identity"):
+        raise Refused("unsupported-media-type", f"content-encoding {_shown(encoding)} is not read: send the body as it is")
+    content_type, _, parameters = headers.get(b"content-type", b"application/json").partition(b";")
+    form = _FORMATS.get(content_type.strip().lower())
+    if form is None:
+        raise Refused("unsupported-media-type", f"content-type {_shown(content_type)} is not read")
+    charset = parameters.strip().lower().removeprefix(b"charset=").strip(b'"')
+    if form == "json" and parameters.strip().lower().startswith(b"charset=") and charset not in (b"utf-8", b"utf8"):
+        raise Refused("unsupported-media-type", f"charset {_shown(charset)} is not read: JSON is UTF-8")
+    return form
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, bytes_max: int, timeout_s: float) -> bytes:
+    """The whole body. Raises Refused when it is too large or too late, Disconnected when its sender has gone."""
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and (len(announced) > 20 or int(announced) > bytes_max):
+        raise Refused("body-too-large", f"the body is {_shown(announced)} bytes, the limit is {bytes_max}")
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(receive, bytes_max)
+    except TimeoutError:
+        raise Refused("request-timeout", f"the body was not complete after {timeout_s:g} s") from None
+
+
+async def _read(receive: Receive, bytes_max: int) -> bytes:
+    parts: list[bytes] = []
+    n_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        part = message.get("body", b"")
+        n_bytes += len(part)
+        if n_bytes > bytes_max:
+            raise Refused("body-too-large", f"the body is over the limit of {bytes_max} bytes")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _shown(value: bytes) -> str:
+    return repr(value[:64].decode("ascii", "replace"))

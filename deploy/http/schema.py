@@ -1,0 +1,255 @@
+"""The HTTP bodies: what JSON and msgpack may say. Unknown fields and loose types are refused.
+
+`deploy/http/decoding.py` makes these from bytes, `deploy/http/convert.py` checks what they say against limits and turns them
+into the router's types. The items of an answer need no conversion: msgspec encodes the router's own dataclasses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from cluster.cluster_state import ClusterView
+from cluster.spec import RankingSpec
+from cluster.types import SlateItem
+from deploy.http.readiness import ClusterState
+from deploy.problems import Problem
+from router.request import Degradation, Eligibility, Explain, RankTrace, SlateTrace
+from router.why.verdict import Why
+
+Format = Literal["json", "msgpack"]
+Scalar = str | bool | int | float
+Id = Annotated[str | int, Meta(description='text or a 64-bit integer; 42 and "42" are the same id')]
+"""`router/planning/ids.py` puts items' ids in the catalogue's type; users' are text."""
+
+
+class ConditionBody(Struct, frozen=True, forbid_unknown_fields=True, rename={"in_": "in"}):
+    """A test of one attribute: the field and one operator, or a lower and an upper bound. Or a group: any_of, all_of or none_of
+    some conditions. An item that lacks the attribute fails every test of it, ne too.
+    """
+
+    field: str | UnsetType = UNSET
+    eq: Scalar | UnsetType = UNSET
+    ne: Scalar | UnsetType = UNSET
+    in_: list[Scalar] | UnsetType = UNSET
+    gt: int | float | UnsetType = UNSET
+    gte: int | float | UnsetType = UNSET
+    lt: int | float | UnsetType = UNSET
+    lte: int | float | UnsetType = UNSET
+    any_of: list[ConditionBody] | UnsetType = UNSET
+    all_of: list[ConditionBody] | UnsetType = UNSET
+    none_of: list[ConditionBody] | UnsetType = UNSET
+
+
+class FilterBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Items are returned if every `must` holds and no `must_not` does."""
+
+    must: list[ConditionBody] | None = None
+    must_not: list[ConditionBody] | None = None
+
+
+class ContextBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known of the moment. Items in the basket and viewed ones tell taste; the former are not recommended."""
+
+    basket: list[Id] | None = None
+    viewed: Annotated[list[Id] | None, Meta(description="items viewed in this session, newest first")] = None
+    playlists: Annotated[list[str] | None, Meta(description="names of playlists to propose from")] = None
+
+
+class PinBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """An item at a position of the slate, counted from 1, if it may be shown."""
+
+    item_id: Id
+    position: int
+
+
+class WishBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a user wishes for, and how long it may take. null in an optional field is as good as leaving it out."""
+
+    user_id: Id
+    k: Annotated[int | None, Meta(description="how many items; slate.k_default if left out")] = None
+    filter: FilterBody | None = None
+    exclude_item_ids: list[Id] | None = None
+    context: ContextBody | None = None
+    pins: list[PinBody] | None = None
+    seed: Annotated[int | None, Meta(description="of what is drawn at random; one is drawn if left out")] = None
+    timeout_ms: Annotated[int | None, Meta(description="the time budget; deadline.default_ms if left out")] = None
+
+
+class RecommendBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/recommend. Whoever the user is: a stranger gets a cold answer and `degraded: ["unknown_user"]`."""
+
+    min_coverage: Annotated[float | None, Meta(description="share of the items that must have been searched")] = None
+    explain: Annotated[
+        Explain | None,
+        Meta(description="funnel: what every stage did is told as well; full: and the request is kept for replay"),
+    ] = None
+
+
+class WhyBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """POST /v1/why: the wish, and the item that is asked about. Its time budget is deadline.max_ms if left out."""
+
+    item_id: Id
+
+
+class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/recommend/batch. The time budget is the whole batch's; each request succeeds or fails alone.
+
+    requests: an array of RecommendBody, each decoded on its own.
+    """
+
+    requests: msgspec.Raw
+    timeout_ms: Annotated[int | None, Meta(description="the time budget; deadline.max_ms if left out")] = None
+
+
+class ShardCounts(Struct, frozen=True):
+    """total = ok + late + failed + loading."""
+
+    total: int
+    ok: int
+    late: int
+    failed: int
+    loading: int
+
+
+class MissingBody(Struct, frozen=True):
+    """A shard that is not in the answer, and why."""
+
+    shard: int
+    replica: str
+    reason: Literal["timeout", "failed", "loading"]
+    detail: str
+    waited_ms: float
+
+
+class CoverageBody(Struct, frozen=True):
+    """How much of the catalogue was searched. ratio counts items."""
+
+    ratio: float
+    required: float
+    shards: ShardCounts
+    missing: tuple[MissingBody, ...]
+    by_source: Mapping[str, float]
+
+
+class GenerationBody(Struct, frozen=True):
+    """The one generation of items and models, and the version of the topology, that the answer came from."""
+
+    id: str
+    topology: int
+
+
+class FunnelRow(Struct, frozen=True, rename={"n_in": "in", "n_out": "out"}):
+    """One stage: candidates in and out, and what it removed, by reason."""
+
+    stage: str
+    n_in: int
+    n_out: int
+    took_ms: float
+    removed: Mapping[str, int]
+
+
+class ShardRow(Struct, frozen=True):
+    """How one shard took part. strategies: source -> how it found its hits."""
+
+    shard: int
+    replica: str
+    took_ms: float
+    queue_ms: float
+    n_rows: int
+    n_eligible: int
+    strategies: Mapping[str, str]
+    asked_again: bool
+
+
+class SourceRow(Struct, frozen=True):
+    """What one source contributed: its budget, hits within it, candidates after the merge, those no other source found, and
+    items of the answer. took_ms: in the slowest shard.  strategies: how hits were found -> in how many shards.
+    """
+
+    source: str
+    asked: int
+    found: int
+    kept: int
+    exclusive: int
+    placed: int
+    took_ms: float
+    strategies: Mapping[str, int]
+
+
+class ExplainBody(Struct, frozen=True):
+    """What happened on the way, if asked for. unknown_items: those the request names and the catalogue does not have."""
+
+    funnel: tuple[FunnelRow, ...]
+    sources: tuple[SourceRow, ...]
+    shards: tuple[ShardRow, ...]
+    rank: RankTrace | None
+    slate: SlateTrace | None
+    kept: Annotated[bool, Meta(description="whether the request is kept for replay; observability.replay_asked_per_s are")] = (
+        False
+    )
+    unknown_items: tuple[Id, ...] = ()
+
+
+class RecommendationBody(Struct, frozen=True):
+    """The answer to POST /v1/recommend."""
+
+    request_id: str
+    items: tuple[SlateItem, ...]
+    coverage: CoverageBody
+    degraded: tuple[Degradation, ...]
+    generation: GenerationBody
+    timings_ms: Mapping[str, float]
+    exact_merge: bool
+    eligible: Eligibility
+    explain: ExplainBody | None = None
+
+
+class AnsweredBy(Struct, frozen=True):
+    """The router that answered."""
+
+    node_id: str
+    pid: int
+
+
+class ClusterBody(Struct, frozen=True):
+    """The answer to GET /v1/cluster. checks: the lines of /readyz?verbose.  cluster, ranking: null before the first view.
+
+    published: the generation that was published last, which serves from the next start on; "" if that cannot be told.
+    """
+
+    state: ClusterState
+    checks: tuple[str, ...]
+    answered_by: AnsweredBy
+    cluster: ClusterView | None
+    ranking: RankingSpec | None
+    published: str = ""
+
+
+class WhyAnswer(Struct, frozen=True):
+    """The answer to POST /v1/why."""
+
+    request_id: str
+    why: Why
+
+
+class BatchResult(Struct, frozen=True, omit_defaults=True):
+    """One request's outcome: either a recommendation, or the problem that a single request would have been answered with."""
+
+    status: int
+    recommendation: RecommendationBody | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(Struct, frozen=True):
+    """The answer to POST /v1/recommend/batch, aligned with its requests."""
+
+    request_id: str
+    results: tuple[BatchResult, ...]
+
+
+to_json = msgspec.json.Encoder().encode
+to_msgpack = msgspec.msgpack.Encoder().encode

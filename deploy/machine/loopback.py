@@ -1,0 +1,32 @@
+"""Keeping a laptop's cluster on the laptop: what Ray and Serve would open to the network, and how each is told not to.
+
+Three things listen on every interface unless something is done. Ray's own servers follow the node's address, which is
+127.0.0.1 if Ray is told that it may not form a cluster (`deploy/machine/environment.py`). HAProxy's metrics and statistics
+pages have no setting, so what Serve writes for HAProxy is mended before HAProxy reads it (`deploy/machine/front.py`). The third
+is below.
+"""
+
+from __future__ import annotations
+
+import logging
+
+log = logging.getLogger("oskolok.router")
+
+
+def keep_replica_on_loopback() -> None:
+    """Make this Serve replica's internal gRPC server, which is bound to [::] after the constructor returns, use 127.0.0.1.
+
+    Ray 2.60 has no setting for it (`ray/serve/_private/replica.py`, `add_port_to_grpc_server(self._server, "[::]:0")`). It
+    takes only callers with the cluster's token, so where a later Ray has moved it, we say so and go on.
+    """
+    from ray.serve._private import replica
+
+    bind = getattr(replica, "add_port_to_grpc_server", None)
+    if bind is None:
+        log.warning("this version of Ray Serve opens its internal port in a way that is not known here")
+        return
+
+    def bind_to_loopback(server: object, address: str) -> int:
+        return bind(server, address.replace("[::]", "127.0.0.1"))  # type: ignore[no-any-return]
+
+    replica.add_port_to_grpc_server = bind_to_loopback

@@ -1,0 +1,1 @@
+"""What a router's process counts, and how Prometheus reads it."""

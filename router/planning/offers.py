@@ -1,0 +1,132 @@
+"""What a generation's sources can be asked, whoever the user is: worked out once for a generation and a configuration.
+
+`router/planning/plan.py` picks from it for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cluster.config.sources import PLAYLIST, SourcesSection
+from cluster.spec import GenerationSpec, SourceKind, SourceSpec
+
+Lists = tuple[tuple[str, float], ...]
+
+_KEPT_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A source that the generation has and the configuration enables. k: its budget, of the whole cluster.
+
+    lists: of tops, the global ones at weight 1.  by_value: of tops, the lists of each value of the configured attribute.
+    fills_in: whether it is one of those that share the budget of a space in which the user has no vector.
+    """
+
+    source: SourceSpec
+    k: int
+    lists: Lists = ()
+    by_value: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fills_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """By what a source needs of a request, each in the generation's order. A space is searched, or scored whole if small.
+
+    playlists: the names of the lists there are, if they are on offer.  dims: embedding space -> dimensions.
+    """
+
+    tops: tuple[Offer, ...]
+    named: tuple[Offer, ...]
+    searches: tuple[Offer, ...]
+    seeds: tuple[Offer, ...]
+    item_lists: tuple[Offer, ...]
+    quorums: tuple[Offer, ...]
+    playlists: frozenset[str]
+    dims: Mapping[str, int]
+
+
+_kept: dict[tuple[int, int], tuple[GenerationSpec, SourcesSection, Offers]] = {}
+
+
+def offers_of(spec: GenerationSpec, config: SourcesSection) -> Offers:
+    """What this generation offers under this configuration.
+
+    Both are told by identity, since comparing thousands of list names would cost more than a plan; what is kept holds on to
+    them, so that an id stays theirs.
+    """
+    known = _kept.get((id(spec), id(config)))
+    if known is not None:
+        return known[2]
+    made = _made(spec, config)
+    if len(_kept) >= _KEPT_MAX:
+        _kept.clear()
+    _kept[id(spec), id(config)] = (spec, config, made)
+    return made
+
+
+def _made(spec: GenerationSpec, config: SourcesSection) -> Offers:
+    offers = [offer for source in spec.sources if (offer := _offer(source, spec, config)) is not None]
+    named = tuple(offer for offer in offers if offer.source.lists == PLAYLIST)
+
+    def of(*kinds: SourceKind) -> tuple[Offer, ...]:
+        return tuple(offer for offer in offers if offer.source.kind in kinds and offer not in named)
+
+    return Offers(
+        tops=of("tops"),
+        named=named,
+        searches=of("ann", "score_all"),
+        seeds=of("seeds"),
+        item_lists=of("item_lists"),
+        quorums=of("quorum"),
+        playlists=frozenset(name for name in spec.lists if named and name.startswith(f"{PLAYLIST}/")),
+        dims={space.name: space.dim for space in spec.spaces},
+    )
+
+
+def _offer(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> Offer | None:
+    """None for what is not enabled. A source is known by its name, so one that the configuration lost is not asked either."""
+    match source.kind:
+        case "tops" if source.lists == PLAYLIST:
+            return Offer(source, config.playlists.k) if config.playlists.enabled else None
+        case "tops":
+            return _top_lists(source, spec, config)
+        case "ann":
+            searched = config.of_space(source.space)
+            whole = any(s.kind == "score_all" and _is_whole(s, spec, config) for s in spec.sources if s.space == source.space)
+            return Offer(source, searched.k) if searched.enabled and not whole else None
+        case "score_all":
+            return Offer(source, config.score_all.k) if _is_whole(source, spec, config) else None
+        case "seeds":
+            seeds = config.of_seeds.get(source.seeds)
+            return Offer(source, seeds.k) if seeds is not None and seeds.enabled else None
+        case "item_lists":
+            lists = config.item_lists.get(source.name)
+            return Offer(source, lists.k) if lists is not None and lists.enabled else None
+        case "quorum":
+            return Offer(source, config.quorum.k) if config.quorum.enabled else None
+
+
+def _is_whole(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> bool:
+    """Whether the catalogue is small enough to be scored in this source's space, item by item."""
+    return config.score_all.enabled and source.space != "" and spec.n_items <= config.score_all.max_items
+
+
+def _top_lists(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> Offer | None:
+    """The configured windows' lists, those that the generation has."""
+    tops = config.tops
+    if not tops.enabled or (source.lists and source.lists not in tops.kinds):
+        return None
+    windows = [f"{source.lists}/{days}d" if source.lists else f"{days}d" for days in tops.windows_days]
+    lists = tuple((name, 1.0) for name in windows if name in spec.list_names)
+    by_value: dict[str, tuple[str, ...]] = {}
+    if tops.group_by:
+        for window in windows:
+            prefix = f"{window}/{tops.group_by}="
+            for name in spec.lists:
+                if name.startswith(prefix):
+                    value = name.removeprefix(prefix)
+                    by_value[value] = (*by_value.get(value, ()), name)
+    return Offer(source, tops.k, lists, by_value, fills_in=source.name in config.cold_users)

@@ -1,0 +1,1 @@
+"""Why is an item recommended, or why not? Its way through the funnel, and what stopped it."""

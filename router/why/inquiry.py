@@ -1,0 +1,224 @@
+"""Why is this item in the answer, or why is it not? For any item of the catalogue, retrieved or not.
+
+The request is answered as ever and its trail kept; then the item's owner is asked how the item stands under the very same
+query (`cluster/probe.py`), the other shards how many of theirs stand before it, and the ranker what it would have made of it.
+Reading the answers is `router/why/verdict.py`. This costs some full scans and up to two more calls to a ranker, so only a few
+may run at once, and it learns nothing for the router that serves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cluster.deadline import Deadline
+from cluster.errors import DeadlineExceeded, InternalError, UnknownItem
+from cluster.order import head_reordered
+from cluster.partition import ItemId, item_key, shard_of
+from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
+from cluster.ranking import ranking_of
+from cluster.types import Candidates, Floats, RankQuery, RankReply
+from router.fanout import Answers, Missed, fan_out
+from router.merge import merge
+from router.planning.ids import as_written
+from router.rank import Ranked, as_merged, rank_query
+from router.request import Recommendation, Request
+from router.router import Router
+from router.sections import RouterSections
+from router.slate.shape import Shaped, shape
+from router.trail import Trail
+from router.why.verdict import Evidence, Why, judge
+
+IN_FLIGHT_MAX = 4
+
+_PROBE_SHARE = 0.6  # of the time left, for each of the two rounds
+
+
+class Inquiry:
+    """Answers over a router of its own, which should observe nothing: what people ask here is no traffic."""
+
+    def __init__(self, router: Router, sections: RouterSections) -> None:
+        self._router = router
+        self._sections = sections
+
+    async def why(self, request: Request, item_id: ItemId, deadline: Deadline) -> Why:
+        """Raises UnknownItem if the catalogue has no such item, what a missing owner said, and what `Router.recommend` does."""
+        trails: list[tuple[Trail, Recommendation]] = []
+        await self._router.traced(request, deadline, lambda trail, answer: trails.append((trail, answer)))
+        ((trail, answer),) = trails
+        spec = trail.fleet.spec
+        key = item_key(as_written(item_id, spec, "/item_id"))
+        deadline.check("probe")
+        owner = int(shard_of(np.array([key]), spec.n_shards)[0])
+        own = await _probe_owner(trail, key, owner, deadline)
+        if own.item is None:
+            raise UnknownItem(f"no item {item_id!r} in generation {spec.id}", field="/item_id")
+        deadline.check("probe")
+        others = await _probe_others(trail, key, owner, own.item, deadline)
+        fused = _everything_fused(trail, self._sections)
+        subject = _subject(trail, fused, key, owner, own.item)
+        light, heavy = await self._scored(trail, subject, deadline)
+        ranked = _ranked_with(trail, subject, light, heavy)
+        shaped = await _shaped_with(trail, subject, ranked, deadline) if not subject.is_candidate else trail.shaped
+        return judge(
+            Evidence(
+                trail=trail,
+                answer=answer,
+                sections=self._sections,
+                key=key,
+                owner=owner,
+                own=own,
+                others=others,
+                fused=fused,
+                candidates=subject.candidates,
+                at=subject.at,
+                is_candidate=subject.is_candidate,
+                light=light,
+                heavy=heavy,
+                ranked=ranked,
+                shaped=shaped,
+            )
+        )
+
+    async def _scored(self, trail: Trail, subject: _Subject, deadline: Deadline) -> tuple[RankReply | None, RankReply | None]:
+        """What the light model alone, and the heavy one over everything, make of the candidates and the item."""
+        spec, section = trail.fleet.spec, self._sections.ranker
+        stage = ranking_of(spec, section).stage
+        if trail.fleet.ranker is None or stage == "merged":
+            return None, None
+        query = rank_query(subject.candidates, trail.request, trail.record, spec, section)
+        light = await _rank(replace(query, n_heavy=0), trail, deadline)
+        if stage == "light":
+            return light, None
+        heavy = await _rank(replace(query, n_heavy=len(query.keys)), trail, deadline)
+        return light, heavy if heavy is not None and heavy.n_heavy else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Subject:
+    """The candidates with the item among them, at position `at`; whether it is there by itself."""
+
+    candidates: Candidates
+    at: int
+    is_candidate: bool
+
+
+async def _probe_owner(trail: Trail, key: int, owner: int, deadline: Deadline) -> ProbeReply:
+    """Raises what the owner said instead of an answer."""
+    share = deadline.sooner(deadline.remaining_ms() * _PROBE_SHARE)
+    client, query = trail.fleet.shards[owner], ProbeQuery(trail.planned.query, key)
+    answers = await fan_out((owner,), lambda shard: client.probe(query, share), share)
+    if (reply := answers.got.get(owner)) is None:
+        error = answers.missed[owner].error
+        raise error or DeadlineExceeded(f"{client.name}, which would own the item, did not answer in time", stage="probe")
+    if wrong := _wrong(reply, owner, trail):
+        raise InternalError(wrong)
+    return reply
+
+
+async def _probe_others(trail: Trail, key: int, owner: int, item: ProbedItem, deadline: Deadline) -> Answers[ProbeReply]:
+    fleet, query = trail.fleet, ProbeQuery(trail.planned.query, key, item.scores)
+    share = deadline.sooner(deadline.remaining_ms() * _PROBE_SHARE)
+    shards = [shard for shard in range(fleet.spec.n_shards) if shard != owner]
+    answers = await fan_out(shards, lambda shard: fleet.shards[shard].probe(query, share), share)
+    for shard, reply in list(answers.got.items()):
+        if wrong := _wrong(reply, shard, trail):
+            del answers.got[shard]
+            answers.missed[shard] = Missed("failed", wrong, reply.took_us / 1000, InternalError(wrong))
+    return answers
+
+
+def _wrong(reply: ProbeReply, shard: int, trail: Trail) -> str:
+    """What is wrong with a reply, "" for nothing."""
+    query, spec = trail.planned.query, trail.fleet.spec
+    if reply.generation != query.generation or reply.shard != shard:
+        return f"shard {reply.shard} of generation {reply.generation} answered for shard {shard} of {query.generation}"
+    item = reply.item
+    if item is None:
+        return ""
+    n_facts = 0 if item.facts is None else len(item.facts)
+    if len(item.match) != len(spec.features.match) or n_facts != len(query.group_by) + len(query.marks):
+        return f"shard {shard} sent {len(item.match)} match features and {n_facts} facts of the item"
+    return ""
+
+
+def _everything_fused(trail: Trail, sections: RouterSections) -> Candidates:
+    """All that the sources proposed within their budgets, in the order of the merge, without its cut."""
+    replies = list(trail.found.replies.values())
+    whole = replace(trail.covering, n_candidates=max(1, sum(len(reply.keys) for reply in replies)))
+    return merge(replies, whole, trail.fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates
+
+
+def _subject(trail: Trail, fused: Candidates, key: int, owner: int, item: ProbedItem) -> _Subject:
+    candidates = trail.found.merged.candidates
+    at = np.flatnonzero(candidates.keys == key)
+    if len(at):
+        return _Subject(candidates, int(at[0]), is_candidate=True)
+    cut = np.flatnonzero(fused.keys == key)
+    unfound = np.full((1, len(candidates.sources)), np.nan, np.float32)
+    extended = Candidates(
+        sources=candidates.sources,
+        shard=np.append(candidates.shard, np.int32(owner)),
+        rows=np.append(candidates.rows, np.int32(item.row)),
+        keys=np.append(candidates.keys, np.int64(key)),
+        scores=np.append(candidates.scores, fused.scores[cut] if len(cut) else np.zeros(1, np.float32)),
+        source_scores=np.concatenate((candidates.source_scores, fused.source_scores[cut] if len(cut) else unfound)),
+        source_ranks=np.concatenate((candidates.source_ranks, fused.source_ranks[cut] if len(cut) else unfound)),
+        match=np.concatenate((candidates.match, item.match[None])),
+        facts=None if candidates.facts is None or item.facts is None else np.concatenate((candidates.facts, item.facts[None])),
+    )
+    return _Subject(extended, len(candidates), is_candidate=False)
+
+
+async def _rank(query: RankQuery, trail: Trail, deadline: Deadline) -> RankReply | None:
+    ranker = trail.fleet.ranker
+    assert ranker is not None, "there is a ranker to ask"
+    share = deadline.sooner(deadline.remaining_ms() * _PROBE_SHARE)
+    answers = await fan_out((0,), lambda _: ranker.rank(query, share), share)
+    reply = answers.got.get(0)
+    return reply if reply is not None and len(reply.order) == len(query.keys) else None
+
+
+def scores_by_position(reply: RankReply) -> Floats:
+    """(m,) float32: the score of each row that was sent."""
+    scores = np.empty(len(reply.order), np.float32)
+    scores[reply.order] = reply.scores
+    return scores
+
+
+def _ranked_with(trail: Trail, subject: _Subject, light: RankReply | None, heavy: RankReply | None) -> Ranked:
+    """The order as it was; or with the item in it where both models would have put it, as a ranker does."""
+    actual = trail.ranked
+    if subject.is_candidate:
+        return actual
+    if light is None or actual.trace is None:  # nobody knows: it stands where the merge would have put it
+        return _behind(actual, subject)
+    n_heavy = actual.trace.n_heavy if heavy is not None else 0
+    if n_heavy == 0 or heavy is None:
+        return Ranked(light.order, light.scores)
+    own = scores_by_position(heavy)[light.order[:n_heavy]]
+    order, head_scores = head_reordered(light.order, own, subject.candidates.keys)
+    return Ranked(order, np.concatenate((head_scores, light.scores[n_heavy:])))
+
+
+def _behind(actual: Ranked, subject: _Subject) -> Ranked:
+    if len(actual.order) == 0:
+        return as_merged(subject.candidates)
+    order = np.append(actual.order, np.int32(subject.at))
+    return Ranked(order, np.append(actual.scores, subject.candidates.scores[-1]))
+
+
+async def _shaped_with(trail: Trail, subject: _Subject, ranked: Ranked, deadline: Deadline) -> Shaped:
+    """The slate if the item had been a candidate, drawn with the same seed."""
+    request = replace(trail.request, seed=trail.shaped.seed)
+    return await shape(
+        subject.candidates,
+        ranked,
+        request,
+        exclude=trail.planned.query.exclude,
+        pins=trail.planned.pins,
+        rules=trail.rules,
+        fleet=trail.fleet,
+        deadline=deadline,
+    )

@@ -1,0 +1,1 @@
+"""Attributes of items, and filters turned into masks over rows."""

@@ -1,0 +1,1 @@
+"""Lists and item-item tables over a shard's rows, and the walkers that merge them."""

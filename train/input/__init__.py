@@ -1,0 +1,1 @@
+"""The files a build reads, checked and ordered: events, catalogue, users, playlists."""

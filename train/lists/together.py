@@ -1,0 +1,40 @@
+"""What is bought together, counted: which items a visit that began with another one went on to.
+
+    w(i, j) = Σ over baskets b with both of 1 / √|b|, over √n_i          n_i = baskets with i
+
+A small basket says more of a pair than a large one, and what is in every basket says less of what follows. Unlike
+`train/lists/npmi.py` it does not forgive a target for being bought often: what completes a basket mostly is.
+Cost: the sum of the squared basket sizes, so baskets beyond a size are left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from train.lists.item_lists import ItemLists, blocks_of, lists_of, strongest
+from train.lists.npmi import Baskets, spans_of
+
+
+def together_lists(baskets: Baskets, *, top: int) -> ItemLists:
+    """For each item the `top` others with the largest w."""
+    matrix = baskets.matrix
+    n_items = matrix.shape[1]
+    if n_items == 0:
+        return ItemLists(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    sizes = np.diff(matrix.indptr)
+    by_item = sparse.csr_array(matrix.T)
+    n_baskets = np.diff(by_item.indptr)
+    of_baskets = sparse.csr_array(sparse.diags_array(1 / np.sqrt(np.maximum(sizes, 1))) @ matrix)
+
+    def block(span: slice) -> sparse.csr_array:
+        counted = sparse.csr_array(by_item[span] @ of_baskets)
+        degrees = np.diff(counted.indptr)
+        sources = np.repeat(np.arange(len(degrees)), degrees)
+        weights = counted.data / np.sqrt(n_baskets[span])[sources]
+        weights[counted.indices == sources + span.start] = 0  # nothing follows from itself; what is 0 goes
+        return strongest(
+            sparse.csr_array((weights.astype(np.float32), counted.indices, counted.indptr), shape=counted.shape), top
+        )
+
+    return lists_of(blocks_of(block, spans_of(by_item, sizes)))

@@ -1,0 +1,178 @@
+"""What ranking models learn from: the candidates that the serving code itself would have found at a moment in the past, and
+which of them were bought in the window after it.
+
+Retrieval, merge and feature assembly are the very functions that serve, run over one shard that holds the whole catalogue as of
+that moment. So a feature cannot mean one thing in training and another in production, and nothing later than the moment can
+leak into it: the shard, the records and the vectors were made without it. Rows of a user stand in merged order.
+Who asks for what is `train/rank/visits.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.config.sections import Config
+from cluster.order import top_k
+from cluster.spec import GenerationSpec
+from cluster.types import Keys
+from ranker.features import Features, assemble
+from ranker.model import Model
+from router.merge import merge
+from router.planning.plan import plan
+from router.rank import rank_query
+from router.sections import RouterSections
+from train.input.event_log import DAY_S, EventLog
+from train.rank.metrics import mean
+from train.rank.visits import Visit
+from train.searchable import Searchable, session_here
+from train.signals import Signals
+
+_ARRAYS = ("features", "labels", "keys", "starts", "n_bought", "users")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankingRows:
+    """Candidates of g users, one group each: rows starts[g] to starts[g + 1], best merged score first.
+
+    features: (m, n_columns) float32 in schema order.  labels: (m,) float32, 1 if bought in the window, else 0.
+    keys: (m,) int64, the items.  starts: (g + 1,) int64.  n_bought: (g,) int64, distinct items bought in the window, found
+    among the candidates or not.  users: (g,) int64, positions in the log.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    keys: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    n_bought: NDArray[np.int64]
+    users: NDArray[np.int64]
+
+    @classmethod
+    def of_request(cls, features: Features, keys: Keys, *, wanted: Keys, user: int) -> RankingRows:
+        """One group. features, keys: of the candidates, in merged order.  wanted: keys of what the user bought."""
+        labels = np.isin(keys, wanted).astype(np.float32)
+        return cls(features, labels, keys, np.array([0, len(keys)]), np.array([len(wanted)]), np.array([user]))
+
+    @classmethod
+    def none(cls, n_columns: int) -> RankingRows:
+        """No group of so many columns."""
+        no_keys = np.empty(0, np.int64)
+        return cls(
+            np.empty((0, n_columns), np.float32), np.empty(0, np.float32), no_keys, np.zeros(1, np.int64), no_keys, no_keys
+        )
+
+    @property
+    def n_found(self) -> NDArray[np.int64]:
+        """How many of what each user bought are among the candidates, (g,)."""
+        return np.bincount(self.groups[self.labels > 0], minlength=len(self.users))
+
+    @property
+    def recalls(self) -> NDArray[np.float64]:
+        """The share of what each user bought that is among the candidates, (g,): a bound for any ranking."""
+        return np.asarray(self.n_found / self.n_bought, np.float64)
+
+    @property
+    def recall(self) -> float:
+        """The mean of `recalls`."""
+        return mean(self.recalls)
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of each row, (m,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def best(self, model: Model, n: int) -> RankingRows:
+        """The n rows of each group that the model likes best, in the order they stand: what it would pass on when serving."""
+        kept = [
+            begin + np.sort(top_k(model.score(self.features[begin:end]), self.keys[begin:end], n))
+            for begin, end in zip(self.starts[:-1], self.starts[1:], strict=True)
+        ]
+        at = np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64)
+        starts = np.concatenate(([0], np.cumsum([len(rows) for rows in kept]))).astype(np.int64)
+        return RankingRows(self.features[at], self.labels[at], self.keys[at], starts, self.n_bought, self.users)
+
+    def of_users(self, chosen: NDArray[np.bool_]) -> RankingRows:
+        """The groups that `chosen`, (g,), marks."""
+        at = np.flatnonzero(chosen[self.groups])
+        starts = np.concatenate(([0], np.cumsum(np.diff(self.starts)[chosen]))).astype(np.int64)
+        return RankingRows(self.features[at], self.labels[at], self.keys[at], starts, self.n_bought[chosen], self.users[chosen])
+
+    def save(self, folder: Path) -> None:
+        for name in _ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name))
+
+    @classmethod
+    def together(cls, parts: Sequence[RankingRows]) -> RankingRows:
+        """The groups of several, one after the other."""
+        ends = np.cumsum([0, *(part.starts[-1] for part in parts)])
+        return cls(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.keys for part in parts]),
+            np.concatenate([[0], *(part.starts[1:] + end for part, end in zip(parts, ends, strict=False))]).astype(np.int64),
+            np.concatenate([part.n_bought for part in parts]),
+            np.concatenate([part.users for part in parts]),
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> RankingRows:
+        return cls(*(np.load(folder / f"{name}.npy") for name in _ARRAYS))
+
+
+def in_first_half(users: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """By positions in the log: two in, two out, and so on, so that either half has users with baskets and without."""
+    return np.asarray(users // 2 % 2 == 0)
+
+
+def sample_users(log: EventLog, *, after: int, days: int, n_max: int, seed: int) -> NDArray[np.int64]:
+    """At most n_max of the users with an event in the `days` after the moment, ascending positions in the log."""
+    active = np.zeros(log.n_users, bool)
+    for chunk in log.since(after).as_of(after + days * DAY_S).chunks():
+        active[chunk.users] = True
+    users = np.flatnonzero(active)
+    if len(users) <= n_max:
+        return users
+    return np.sort(np.random.default_rng(seed).choice(users, n_max, replace=False))
+
+
+def ranking_rows(
+    signals: Signals,
+    spec: GenerationSpec,
+    shard: Searchable,
+    config: Config,
+    *,
+    users: NDArray[np.int64],
+    visits: Iterable[Visit],
+    sampled_negatives: float = 0.0,
+    on_user: Callable[[int], None] = lambda n_users: None,
+) -> RankingRows:
+    """Rows for `users`, positions in the log, and a visit of each; labels are what it says is wanted.
+
+    signals, spec, shard: of one moment and one shard.  sampled_negatives: so many random items for each wanted one are
+    candidates too, found by a source or not, and tell what the rest of the catalogue looks like.  `on_user` is told how many
+    users are done. Users whose candidates are none, who wanted nothing beyond their basket, and under `slate.exclude_seen`
+    purchases of what was seen before, are left out.
+    """
+    sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
+    rows = [RankingRows.none(len(spec.features.columns()))]
+    for n_done, (user, visit) in enumerate(zip(users.tolist(), visits, strict=True), 1):
+        session = session_here(visit.request, visit.record, (shard,), spec, sections)
+        planned = plan(visit.request, visit.record, spec, sections, tower=signals.tower, session=session)
+        n_sampled = round(sampled_negatives * len(visit.wanted))
+        if n_sampled:
+            rng = np.random.default_rng((seed, user))
+            sampled = np.setdiff1d(rng.choice(catalogue.keys, n_sampled), planned.query.exclude)
+            planned = replace(planned, query=replace(planned.query, include=sampled))
+        reply = shard.retrieve(planned.query)
+        candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
+        wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
+        if len(candidates) and len(wanted):
+            query = rank_query(candidates, visit.request, visit.record, spec, config.ranker)
+            features = assemble(spec.features, query)
+            rows.append(RankingRows.of_request(features, candidates.keys, wanted=wanted, user=user))
+        on_user(n_done)
+    return RankingRows.together(rows)

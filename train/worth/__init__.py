@@ -1,0 +1,1 @@
+"""What sources and ranking stages would have been worth on requests of the past."""
