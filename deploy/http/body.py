@@ -1,12 +1,13 @@
 """Reading a request's body: never more bytes than allowed, never longer than allowed, in a type and encoding we read.
 
-Starlette and Serve read a body of any size. Here a body over the limit is refused after at most the limit was read, with or
+Starlette and Serve read a body of any size. Here a body over the limit is refused, and at most the limit is ever held, with or
 without a content-length. It does not look inside the body (`deploy/http/schema.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from starlette.types import Receive
@@ -20,6 +21,9 @@ _FORMATS: Mapping[bytes, Format] = {
     b"application/x-msgpack": "msgpack",
     b"application/vnd.msgpack": "msgpack",
 }
+
+DISCARD_BYTES_MAX = 8 << 20
+_DISCARD_S = 1.0
 
 
 class Disconnected(Exception):
@@ -45,6 +49,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, bytes_m
     """The whole body. Raises Refused when it is too large or too late, Disconnected when its sender has gone."""
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and (len(announced) > 20 or int(announced) > bytes_max):
+        await _discard(receive)
         raise Refused("body-too-large", f"the body is {_shown(announced)} bytes, the limit is {bytes_max}")
     try:
         async with asyncio.timeout(timeout_s):
@@ -63,10 +68,24 @@ async def _read(receive: Receive, bytes_max: int) -> bytes:
         part = message.get("body", b"")
         n_bytes += len(part)
         if n_bytes > bytes_max:
+            if message.get("more_body", False):
+                await _discard(receive)
             raise Refused("body-too-large", f"the body is over the limit of {bytes_max} bytes")
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read on for a while and keep nothing: who is still sending when the connection closes sees a reset, not the answer."""
+    n_bytes = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_S):
+            while n_bytes < DISCARD_BYTES_MAX:
+                message = await receive()
+                n_bytes += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
 
 
 def _shown(value: bytes) -> str:

@@ -16,6 +16,7 @@ from cluster.config.sections import Config
 from cluster.errors import CoverageTooLow, DeadlineExceeded, InternalError, Overloaded, ShardLoading
 from deploy.http.app import create_app
 from deploy.http.backend import Backend
+from deploy.http.body import DISCARD_BYTES_MAX
 from deploy.http.edge import Edge
 from deploy.metrics.router_metrics import Metrics
 from tests.deploy.bad_input import BAD, ODD_BUT_VALID, Bad, asked
@@ -198,7 +199,31 @@ def test_a_body_at_the_limit_is_read_and_one_byte_more_is_not() -> None:
     is_problem(world.post(asked() + b" " * (padding + 1)), "body-too-large", 413)
 
 
-def test_a_body_without_length_is_read_no_further_than_the_limit() -> None:
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_over_the_limit_is_taken_to_its_end_before_the_answer(announced: bool) -> None:
+    """A server that answers and closes while bytes are under way resets the connection, and the answer may be lost with it."""
+    world = World()
+    part, n_parts = b" " * 65_536, 40
+    left = n_parts
+    left_when_answered: list[int] = []
+
+    async def ask() -> None:
+        async def receive() -> dict[str, Any]:
+            nonlocal left
+            left -= 1
+            return {"type": "http.request", "body": part, "more_body": left > 0}
+
+        async def send(message: dict[str, Any]) -> None:
+            left_when_answered.append(left)
+
+        headers = [(b"content-length", b"%d" % (len(part) * n_parts))] if announced else []
+        await world.app({"type": "http", "method": "POST", "path": "/v1/recommend", "headers": headers}, receive, send)
+
+    asyncio.run(ask())
+    assert left_when_answered == [0, 0]
+
+
+def test_an_endless_body_is_not_read_for_ever() -> None:
     world = World()
     sent = 0
 
@@ -224,7 +249,7 @@ def test_a_body_without_length_is_read_no_further_than_the_limit() -> None:
         return int(messages[0]["status"])
 
     assert asyncio.run(receive_one_by_one()) == 413
-    assert sent <= CONFIG.limits.body_bytes + 65_536
+    assert sent <= CONFIG.limits.body_bytes + DISCARD_BYTES_MAX + 2 * 65_536
 
 
 def test_a_slow_body_runs_out_of_time() -> None:
