@@ -50,6 +50,7 @@ class ServingSlot(Generic[T]):
         self._loaded: tuple[str, T] | None = None
         self._state: ReplicaState = "loading"
         self._detail = ""
+        self._failure = ""
         self._load_s = 0.0
         self._server = ServerThread(serve(self.lookup), secret=secret, limits=transport, batch_max=batch_max)
         port = self._server.start(unix_path=unix_path, host=host)
@@ -57,9 +58,9 @@ class ServingSlot(Generic[T]):
         threading.Thread(target=self._load, args=(load,), name="load", daemon=True).start()
 
     def lookup(self, generation: str) -> T:
-        """What serves that generation. Raises `still_loading`, GenerationMismatch, or what loading failed with, as text."""
+        """What serves that generation. Raises `still_loading`, which tells callers no path, or GenerationMismatch."""
         if self._loaded is None:
-            raise self._still_loading(f"{self._name} is {self._detail or 'loading'}")
+            raise self._still_loading(f"{self._name} is {self._failure or 'loading'}")
         held, served = self._loaded
         if held != generation:
             raise GenerationMismatch(f"{self._name} holds generation {held}, asked for {generation}")
@@ -91,6 +92,7 @@ class ServingSlot(Generic[T]):
             loaded = load()
         except Exception as error:
             self._detail = f"unable to load: {error}" if isinstance(error, OskolokError) else f"unable to load: {error!r}"
+            self._failure = f"unable to load: {type(error).__name__}"
             self._state = "dead"
         else:
             settle()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.deadline import Deadline
-from cluster.errors import ShardLoading
+from cluster.errors import GenerationMissing, ShardLoading
 from cluster.serving.serving_slot import ServingSlot
 from cluster.topology import ReplicaStatus
 from cluster.transport.channel import Channel
@@ -69,6 +69,17 @@ def until(slot: ServingSlot[str], condition: Callable[[ReplicaStatus], bool]) ->
         assert time.monotonic() < end, status
         time.sleep(0.005)
     return status
+
+
+def test_a_caller_is_told_no_path_of_what_could_not_be_loaded() -> None:
+    def load() -> tuple[str, str]:
+        raise GenerationMissing("no generation at /srv/secret/place")
+
+    with slot_of(Stuck(), load=load) as slot:
+        status = until(slot, lambda status: status.state == "dead")
+        assert "/srv/secret/place" in status.detail, "status tells whoever runs the cluster"
+        with pytest.raises(ShardLoading, match=r"^shard-0-0 is unable to load: GenerationMissing$"):
+            slot.lookup("g")
 
 
 async def call(slot: ServingSlot[str], method: int) -> Channel:

@@ -302,6 +302,17 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == [".3-8.parquet.8", ".hidden", "1-7.parquet"]
 
 
+def test_whoever_writes_a_log_clears_away_what_a_killed_writer_left(house: House, tmp_path: Path) -> None:
+    folder = tmp_path / "replay"
+    folder.mkdir()
+    left = folder / ".2-7.parquet.7"
+    left.write_bytes(b"x")
+    os.utime(left, (0, 0))
+    with keeping(house, config(tmp_path), folder) as asked:
+        asked.recommend(Request(USERS[0], 3))
+    assert not left.exists() and asked.log.n_kept == 1
+
+
 def test_no_address_and_no_secret_is_kept(tmp_path: Path) -> None:
     told = decisive(config(tmp_path, users={"store": "redis://:secret@host:6379/0"}))
     assert ":secret@" not in told and str(tmp_path) not in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from cluster.config.sections import UsersSection
 from cluster.deadline import Deadline
 from cluster.errors import ConfigError, UserStoreUnavailable
-from cluster.generation import Generation
+from cluster.generation import Generation, generation_path, prune
 from deploy.runtime.user_loader import UserLoader
 from router.users.opening import open_store
 from router.users.store import UserStore
+from tests.cluster.generation.making import publish
+from tests.router.users.records import record_of
 
 SECTION = UsersSection(map_size_bytes=1 << 20)
 
@@ -72,6 +75,23 @@ def test_users_that_were_forgotten_or_half_written_are_written(place: Place) -> 
     place.ask(lambda store: store.seal(place.generation.id, "of another file with this generation's name"))
     place.loader().start()
     assert "records in lmdb" in place.told[-1]
+
+
+def test_users_of_a_generation_that_was_removed_go_with_the_next_start(tmp_path: Path, tiny_generation: Generation) -> None:
+    for day in (1, 2):
+        publish(tmp_path, f"g-{day}", created=f"2020-01-0{day}T00:00:00Z")
+    here = generation_path(tmp_path, tiny_generation.id)
+    shutil.copytree(tiny_generation.path, here)
+    place = Place(tmp_path, Generation.open(here))
+    place.ask(lambda store: store.put_many([record_of("u", generation="g-1"), record_of("u", generation="g-2")]))
+    prune(tmp_path, 2)
+
+    def known(generation: str) -> object:
+        return place.ask(lambda store: store.get("u", generation, Deadline.after_ms(1_000)))
+
+    assert known("g-1") is not None
+    place.loader().start()
+    assert known("g-1") is None and known("g-2") is not None
 
 
 def test_a_store_that_is_down_delays_the_users_and_not_the_start(place: Place) -> None:
