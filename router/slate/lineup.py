@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.sorted_keys import is_among
 from cluster.types import Candidates, Floats, Keys
 from router.rank import Ranked
 from router.slate.rules import BoostRule
@@ -55,7 +56,7 @@ def allowed_of(candidates: Candidates, ranked: Ranked, exclude: Keys) -> tuple[P
     positions, scores = ranked.order.astype(np.intp), ranked.scores
     if len(exclude) == 0:
         return positions, scores
-    excluded = contains(exclude, candidates.keys[positions])
+    excluded = is_among(candidates.keys[positions], exclude)
     return (positions[~excluded], scores[~excluded]) if excluded.any() else (positions, scores)
 
 
@@ -69,11 +70,3 @@ def boosted(
         factors[members] *= boost.multiply
         sums[members] += boost.add
     return values * factors + sums
-
-
-def contains(sorted_keys: Keys, keys: Keys) -> NDArray[np.bool_]:
-    """For each of the keys whether it is among the sorted ones, of which there is at least one."""
-    at = np.searchsorted(sorted_keys, keys)
-    at[at == len(sorted_keys)] = 0
-    found: NDArray[np.bool_] = sorted_keys[at] == keys
-    return found

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cluster.errors import SchemaMismatch
+from cluster.sorted_keys import positions_in
 from cluster.types import NO_FLOATS, NO_KEYS, Floats, Keys, Seeds, UserRecord
 
 SPACE = "two_tower"
@@ -107,10 +108,8 @@ class UserTower:
         known_keys = self._weights.keys
         if not len(keys) or not len(known_keys):
             return np.float32(0)
-        rows = np.searchsorted(known_keys, keys)
-        rows[rows == len(known_keys)] = 0
-        met = (known_keys[rows] == keys) & (amounts > 0)
-        amounts = np.where(met, amounts, np.float32(0)) ** np.float32(self._weights.weight_exponent)
+        rows, is_known = positions_in(known_keys, keys)
+        amounts = np.where(is_known & (amounts > 0), amounts, np.float32(0)) ** np.float32(self._weights.weight_exponent)
         total: np.float32 = amounts.sum()
         if total > 0:
             np.matmul(amounts / np.sqrt(total), self._weights.table[rows], out=out)

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.sorted_keys import is_among
 from cluster.types import NO_ROWS, Rows, UnknownValue
 
 
@@ -73,7 +74,5 @@ def kept(rows: NDArray[np.integer], passes: NDArray[np.bool_], excluded: Rows) -
     """For each of some rows whether it passes, (n,) bool by row, and is not excluded: int32, ascending, unique."""
     allowed: NDArray[np.bool_] = passes.take(rows)
     if len(excluded):
-        at = excluded.searchsorted(rows)
-        at[at == len(excluded)] = 0
-        allowed &= excluded.take(at) != rows
+        allowed &= ~is_among(rows, excluded)
     return allowed

@@ -16,6 +16,7 @@ from shard.filter.attributes import slices
 from shard.filter.eligible import Eligible
 from shard.found import Found
 from shard.tables.item_table import ItemTable, unpacked
+from shard.tables.row_sets import located
 
 _ROWS_PER_ENTRY = 128  # up to so many, a slot for every row of the shard is quicker than sorting the entries by row
 
@@ -34,10 +35,8 @@ class ItemLists:
         seeds = query.seeds.get(self._seeds)
         if seeds is None or len(seeds.keys) == 0 or len(self._seed_keys) == 0:
             return Found.nothing("no_seeds")
-        at = np.searchsorted(self._seed_keys, seeds.keys)
-        at[at == len(self._seed_keys)] = 0
-        known = np.flatnonzero(self._seed_keys[at] == seeds.keys)
-        entries, indptr = slices(self._starts, at[known])
+        at, known = located(self._seed_keys, seeds.keys)
+        entries, indptr = slices(self._starts, at)
         targets, weights = unpacked(self._entries[entries])
         seed_weights = np.repeat(seeds.weights[known].astype(np.float64), np.diff(indptr))
         rows, scores = _summed(targets, seed_weights * weights, len(self._keys))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.sorted_keys import positions_in
 from cluster.types import NO_ROWS, Keys, Rows
 
 
@@ -18,9 +19,5 @@ def united(parts: Sequence[Rows]) -> tuple[Rows, Rows]:
 
 
 def located(keys: Keys, wanted: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    if len(keys) == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    places = np.searchsorted(keys, wanted)
-    places[places == len(keys)] = 0
-    which = np.flatnonzero(keys[places] == wanted)
-    return places[which], which
+    at, is_there = positions_in(keys, wanted)
+    return at[is_there], np.flatnonzero(is_there)

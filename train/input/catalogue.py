@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cluster.config.sections import CatalogSection
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
+from cluster.sorted_keys import positions_in
 from cluster.spec import AttributeSpec
 from train.input.attribute_columns import attribute_columns, attribute_specs, cleaned
 from train.input.content_vectors import content_vectors
@@ -49,10 +50,8 @@ class Catalogue:
 
     def rows_of(self, keys: NDArray[np.int64]) -> NDArray[np.int32]:
         """The row of each key, -1 where the catalogue does not have it: (m,) int32."""
-        at = np.searchsorted(self.keys, keys)
-        at[at == len(self.keys)] = 0
-        found = self.keys[at] == keys if len(self.keys) else np.zeros(len(keys), bool)
-        return np.where(found, at, -1).astype(np.int32)
+        at, is_there = positions_in(self.keys, keys)
+        return np.where(is_there, at, -1).astype(np.int32)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A numeric attribute, (n,), NaN where missing."""

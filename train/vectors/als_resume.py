@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cluster.config.sections import AlsSection
+from cluster.sorted_keys import positions_in
 from train.vectors.als import Factors, sweeps
 from train.vectors.row_blocks import Matrix
 
@@ -86,13 +87,11 @@ def carried(vectors: Matrix, old: Keys, new: Keys) -> Matrix:
     >>> carried(np.eye(2, dtype=np.float32), np.array([7, 3]), np.array([3, 5, 7])).tolist()
     [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
     """
-    found = np.zeros((len(new), vectors.shape[1]), np.float32)
-    if len(old):
-        order = np.argsort(old)
-        at = order[np.minimum(np.searchsorted(old, new, sorter=order), len(old) - 1)]
-        same = old[at] == new
-        found[same] = vectors[at[same]]
-    return found
+    rows = np.zeros((len(new), vectors.shape[1]), np.float32)
+    order = np.argsort(old)
+    at, is_there = positions_in(old[order], new)
+    rows[is_there] = vectors[order[at[is_there]]]
+    return rows
 
 
 def _keep(folder: Path, sweep: int, factors: Factors) -> None:

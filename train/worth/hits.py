@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.config.sections import Config
+from cluster.sorted_keys import is_among
 from cluster.spec import GenerationSpec
 from cluster.types import Candidates, Query, ShardReply, UserRecord
 from router.merge import Merged, merge
@@ -169,7 +170,7 @@ def _check(
 ) -> None:
     """What holds under any filter, or the shards are wrong. allowed: keys neither filtered out nor excluded."""
     for candidates in (served, alone):
-        n_wrong = int(np.count_nonzero(_absent(candidates.keys, allowed)))
+        n_wrong = int(np.count_nonzero(~is_among(candidates.keys, allowed)))
         assert n_wrong == 0, f"{n_wrong} of {len(candidates)} candidates are ineligible or excluded"
     for ask in planned.query.asks:
         source = spec.source(ask.source)
@@ -180,10 +181,3 @@ def _check(
         assert n_found >= n_promised, f"{ask.source} came short: {n_found} of {n_promised}"
     n_needed = min(demand(k), len(allowed), depth)
     assert len(served) >= n_needed, f"the union came short: {len(served)} of {n_needed}"
-
-
-def _absent(keys: NDArray[np.int64], allowed: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the keys are not among `allowed`, ascending."""
-    if len(allowed) == 0:
-        return np.ones(len(keys), bool)
-    return np.asarray(allowed[np.minimum(np.searchsorted(allowed, keys), len(allowed) - 1)] != keys)
