@@ -27,7 +27,7 @@ from bench.tools.cluster_under_test import Deployment, deployment
 from bench.tools.harness import Bench, percentiles
 from bench.tools.machine import CpuMeter, memory_bytes
 from bench.tools.world import SPACE
-from cluster.clients.connections import Connections
+from cluster.clients.channel_pool import ChannelPool
 from cluster.config.file import load
 from cluster.config.sections import Config, HeavySection, LightSection, RankerSection, TransportSection
 from cluster.deadline import Deadline
@@ -75,9 +75,9 @@ def measure(deployed: Deployment, *, n_requests: int) -> dict[str, float]:
 
 async def _requests(deployed: Deployment, shards: ShardProcesses, n_requests: int) -> dict[str, float]:
     config = load(deployed.config).config
-    connections = Connections(secret=shards.secret, limits=TransportSection(), node_id="here")
-    fleet = connections.fleet(shards.topology)
-    assert await connections.wait_connected(10) == 0, "a shard cannot be reached"
+    channels = ChannelPool(secret=shards.secret, limits=TransportSection(), node_id="here")
+    fleet = channels.fleet(shards.topology)
+    assert await channels.wait_connected(10) == 0, "a shard cannot be reached"
     store = open_store(f"lmdb://{deployed.config.parent}/bench-users", config.users, access="write")
     await store.put_many(deployed.world.records(fleet.spec.id))
     router = Router(lambda: fleet, store, RouterSections.of(_without_ranking(config)))
@@ -94,7 +94,7 @@ async def _requests(deployed: Deployment, shards: ShardProcesses, n_requests: in
         assert answer.coverage.ratio == 1 and len(answer.items) == K, "an answer is not whole"
     cpu_ms = cpu.used_s() * 1000 / n_requests
     recall = await _recall(deployed, fleet)
-    await connections.close()
+    await channels.close()
     await store.close()
     return percentiles(taken, "ms") | {
         "cpu_ms_per_request": cpu_ms,

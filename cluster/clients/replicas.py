@@ -1,8 +1,8 @@
 """Several processes that can do the same work, seen as one: which to ask, and whom to ask after a failure.
 
-A pool prefers connected members and, of two drawn at random, the less loaded one. A call that fails because its
+Connected ones are preferred and, of two drawn at random, the less loaded one. A call that fails because its
 process went away, or cannot work right now, is made once more with another member while the deadline allows. Which
-processes there are is the topology's business (`cluster/clients/connections.py` keeps the connections).
+processes there are is the topology's business (`cluster/clients/channel_pool.py` keeps the channels).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from cluster.clients.channels import RankerChannel, ShardChannel
-from cluster.clients.in_process import failed
+from cluster.clients.local import failed
+from cluster.clients.remote import RemoteRankerClient, RemoteShardClient
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, HandshakeRefused, RankerUnavailable, ShardUnavailable, Unavailable
 from cluster.lookup import LookupQuery, LookupReply
@@ -98,62 +98,44 @@ class Retried(asyncio.Future[T], Generic[T]):
             self.set_exception(error)
 
 
+def ask(replicas: Sequence[M], start: Callable[[M], asyncio.Future[T]], deadline: Deadline) -> asyncio.Future[T]:
+    """The answer of one of at least one replicas. start: makes the call."""
+    return start(replicas[0]) if len(replicas) == 1 else Retried(start, replicas, deadline)
+
+
 class ShardReplicas:
     """A `ShardClient` over the replicas of one shard, possibly none: then every call fails with ShardUnavailable."""
 
-    def __init__(self, shard: int, replicas: Sequence[ShardChannel]) -> None:
+    def __init__(self, shard: int, replicas: Sequence[RemoteShardClient]) -> None:
         self.name = replicas[0].name if len(replicas) == 1 else f"shard-{shard}"
         self.replicas = tuple(replicas)
 
     def retrieve(self, query: Query, deadline: Deadline) -> asyncio.Future[ShardReply]:
-        match self.replicas:
-            case ():
-                return failed(ShardUnavailable(f"{self.name} has no replica"))
-            case (only,):
-                return only.retrieve(query, deadline)
-            case replicas:
-                return Retried(lambda replica: replica.retrieve(query, deadline), replicas, deadline)
+        return self._ask(lambda replica: replica.retrieve(query, deadline), deadline)
 
     def fetch(self, query: FetchQuery, deadline: Deadline) -> asyncio.Future[FetchReply]:
-        match self.replicas:
-            case ():
-                return failed(ShardUnavailable(f"{self.name} has no replica"))
-            case (only,):
-                return only.fetch(query, deadline)
-            case replicas:
-                return Retried(lambda replica: replica.fetch(query, deadline), replicas, deadline)
+        return self._ask(lambda replica: replica.fetch(query, deadline), deadline)
 
     def lookup(self, query: LookupQuery, deadline: Deadline) -> asyncio.Future[LookupReply]:
-        match self.replicas:
-            case ():
-                return failed(ShardUnavailable(f"{self.name} has no replica"))
-            case (only,):
-                return only.lookup(query, deadline)
-            case replicas:
-                return Retried(lambda replica: replica.lookup(query, deadline), replicas, deadline)
+        return self._ask(lambda replica: replica.lookup(query, deadline), deadline)
 
     def probe(self, query: ProbeQuery, deadline: Deadline) -> asyncio.Future[ProbeReply]:
-        match self.replicas:
-            case ():
-                return failed(ShardUnavailable(f"{self.name} has no replica"))
-            case (only,):
-                return only.probe(query, deadline)
-            case replicas:
-                return Retried(lambda replica: replica.probe(query, deadline), replicas, deadline)
+        return self._ask(lambda replica: replica.probe(query, deadline), deadline)
+
+    def _ask(self, start: Callable[[RemoteShardClient], asyncio.Future[T]], deadline: Deadline) -> asyncio.Future[T]:
+        if not self.replicas:
+            return failed(ShardUnavailable(f"{self.name} has no replica"))
+        return ask(self.replicas, start, deadline)
 
 
-class RankerPool:
+class RankerReplicas:
     """A `RankerClient` over all rankers, possibly none alive: then every call fails with RankerUnavailable."""
 
-    def __init__(self, rankers: Sequence[RankerChannel]) -> None:
-        self.name = rankers[0].name if len(rankers) == 1 else "rankers"
-        self.rankers = tuple(rankers)
+    def __init__(self, replicas: Sequence[RemoteRankerClient]) -> None:
+        self.name = replicas[0].name if len(replicas) == 1 else "rankers"
+        self.replicas = tuple(replicas)
 
     def rank(self, query: RankQuery, deadline: Deadline) -> asyncio.Future[RankReply]:
-        match self.rankers:
-            case ():
-                return failed(RankerUnavailable("no ranker is alive"))
-            case (only,):
-                return only.rank(query, deadline)
-            case rankers:
-                return Retried(lambda ranker: ranker.rank(query, deadline), rankers, deadline)
+        if not self.replicas:
+            return failed(RankerUnavailable("no ranker is alive"))
+        return ask(self.replicas, lambda ranker: ranker.rank(query, deadline), deadline)

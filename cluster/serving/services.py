@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from cluster.clients.in_process import LocalRanker, LocalShard
+from cluster.clients.local import LocalRanker, LocalShard
 from cluster.codec.lookups import decode_lookup_query, encode_lookup_reply
 from cluster.codec.messages import (
     decode_fetch_query,

@@ -14,9 +14,9 @@ from typing import Generic, TypeVar
 
 from cluster.config.sections import TransportSection
 from cluster.errors import GenerationMismatch, OskolokError
-from cluster.garbage import settle
+from cluster.serving.garbage import settle
 from cluster.topology import Address, ReplicaState, ReplicaStatus
-from cluster.transport.host import ServerThread
+from cluster.transport.server_thread import ServerThread
 from cluster.transport.service import Service
 
 T = TypeVar("T")

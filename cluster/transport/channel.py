@@ -14,8 +14,8 @@ from cluster.config.sections import TransportSection
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, OskolokError
 from cluster.topology import Address
+from cluster.transport.client_connection import ClientConnection, Decode
 from cluster.transport.handshake import check_secret
-from cluster.transport.link import Decode, Link
 
 T = TypeVar("T")
 
@@ -43,26 +43,26 @@ class Channel:
         self._secret = secret
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._link: Link | None = None
+        self._connection: ClientConnection | None = None
         self._is_connected = asyncio.Event()
         self._problem: OskolokError = ConnectionLost(f"not yet connected to {self._peer}")
         self._keeper = self._loop.create_task(self._keep_connected())
 
     @property
     def connected(self) -> bool:
-        link = self._link
-        return link is not None and link.open
+        connection = self._connection
+        return connection is not None and connection.open
 
     @property
     def in_flight(self) -> int:
         """Calls that wait for their reply."""
-        return self._link.in_flight if self._link is not None else 0
+        return self._connection.in_flight if self._connection is not None else 0
 
     @property
     def load(self) -> int:
         """For choosing among servers: calls in flight, and calls given up on since the server was last heard."""
-        link = self._link
-        return link.in_flight + link.unanswered if link is not None else 0
+        connection = self._connection
+        return connection.in_flight + connection.unanswered if connection is not None else 0
 
     def call(self, method: int, body: bytes, deadline: Deadline, decode: Decode[T]) -> asyncio.Future[T]:
         """Send a request and return at once. The future is done with decode(reply), or fails with an error of ours:
@@ -70,9 +70,9 @@ class Channel:
         the server's own; ConnectionLost or HandshakeRefused without a connection, ConnectionLost if it breaks;
         DeadlineExceeded at the latest some 20 ms after the deadline; Overloaded and MalformedFrame over our limits.
         """
-        link = self._link
-        if link is not None and link.open:
-            return link.call(method, body, deadline, decode)
+        connection = self._connection
+        if connection is not None and connection.open:
+            return connection.call(method, body, deadline, decode)
         future: asyncio.Future[T] = self._loop.create_future()
         future.set_exception(_fresh(self._problem))
         return future
@@ -91,8 +91,8 @@ class Channel:
     def close(self) -> None:
         """Stop connecting and close; calls in flight fail with ConnectionLost."""
         self._problem = ConnectionLost(f"the channel to {self._peer} is closed")
-        if self._link is not None:
-            self._link.abort(self._problem)
+        if self._connection is not None:
+            self._connection.abort(self._problem)
         self._keeper.cancel()
 
     @property
@@ -122,25 +122,25 @@ class Channel:
 
     async def _connect_and_serve(self) -> OskolokError:
         """One connection from beginning to end. Returns why it ended, or could not be made."""
-        link = Link(
+        connection = ClientConnection(
             self._peer,
             secret=self._secret,
             in_flight_max=self._limits.in_flight_max,
             frame_bytes_max=self._limits.frame_bytes_max,
         )
-        link.ready.add_done_callback(_look)
+        connection.ready.add_done_callback(_look)
         transport: asyncio.BaseTransport | None = None
         try:
             async with asyncio.timeout(self._limits.connect_timeout_ms / 1000):
                 if self._unix_path:
-                    transport, _ = await self._loop.create_unix_connection(lambda: link, self._unix_path)
+                    transport, _ = await self._loop.create_unix_connection(lambda: connection, self._unix_path)
                 else:
-                    transport, _ = await self._loop.create_connection(lambda: link, self.address.host, self.address.port)
-                await link.ready
-            self._link = link
+                    transport, _ = await self._loop.create_connection(lambda: connection, self.address.host, self.address.port)
+                await connection.ready
+            self._connection = connection
             self._problem = ConnectionLost(f"lost the connection to {self._peer}")
             self._is_connected.set()
-            return await asyncio.shield(link.lost)
+            return await asyncio.shield(connection.lost)
         except OskolokError as error:
             return error
         except TimeoutError:
@@ -148,11 +148,11 @@ class Channel:
         except OSError as error:
             return ConnectionLost(f"cannot connect to {self._peer}: {error.strerror or error}")
         finally:
-            self._link = None
+            self._connection = None
             self._is_connected.clear()
-            if transport is not None and not link.lost.done():
-                link.abort(self._problem)
-                await link.lost
+            if transport is not None and not connection.lost.done():
+                connection.abort(self._problem)
+                await connection.lost
 
 
 def _fresh(error: OskolokError) -> OskolokError:

@@ -17,8 +17,8 @@ from typing import cast
 from cluster.config.sections import TransportSection
 from cluster.deadline import Clock
 from cluster.errors import DeadlineExceeded, OskolokError
-from cluster.transport.accepted import Accepted
 from cluster.transport.handshake import check_secret
+from cluster.transport.server_connection import ServerConnection
 from cluster.transport.service import Call, Service
 from cluster.transport.sockets import LISTEN_BACKLOG, bind_unix, unlink_unix
 
@@ -48,7 +48,7 @@ class Server:
         self.secret = secret
         self.clock = clock
         self.closing = False
-        self.connections: dict[Accepted, None] = {}  # a set in the order of arrival
+        self.connections: dict[ServerConnection, None] = {}  # a set in the order of arrival
         self._service = service
         self._batch_max = batch_max
         self._queue: deque[Call] = deque()
@@ -108,8 +108,8 @@ class Server:
             self._turn_is_due = True
             self._loop.call_soon(self._take_turn)
 
-    def _accept(self) -> Accepted:
-        return Accepted(self)
+    def _accept(self) -> ServerConnection:
+        return ServerConnection(self)
 
     def _take_turn(self) -> None:
         queue, clock = self._queue, self.clock

@@ -59,6 +59,14 @@ def tune(transport: asyncio.Transport) -> None:
             endpoint.setsockopt(level, option, value)
 
 
+def send(transport: asyncio.Transport, pieces: tuple[bytes, ...]) -> None:
+    """Write the pieces of one frame together."""
+    if len(pieces) == 1:
+        transport.write(pieces[0])
+    else:
+        transport.writelines(pieces)
+
+
 def peer_name(transport: asyncio.Transport) -> str:
     """The other end of a connection, for messages."""
     return str(transport.get_extra_info("peername") or transport.get_extra_info("sockname") or "a peer that has gone")

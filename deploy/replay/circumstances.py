@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cluster.clients.in_process import failed
+from cluster.clients.local import failed
 from cluster.clients.protocols import Fleet, ShardClient
 from cluster.deadline import Deadline
 from cluster.errors import ShardUnavailable

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.clients.in_process import LocalRankerClient, LocalShardClient
+from cluster.clients.local import LocalRankerClient, LocalShardClient
 from cluster.clients.protocols import Fleet
 from cluster.generation import Generation
 from cluster.spec import GenerationSpec, HeavyKind

@@ -1,7 +1,7 @@
 """A router's picture of the cluster: asks the supervisor for what is new, and keeps the last it heard when nobody answers.
 
 The fleet that requests use is rebuilt from each new topology; connections are kept across versions
-(`cluster/clients/connections.py`). How the supervisor is reached is the caller's business, so this runs without Ray.
+(`cluster/clients/channel_pool.py`). How the supervisor is reached is the caller's business, so this runs without Ray.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("oskolok.router")
 
 
 class FleetMaker(Protocol):
-    """`cluster.clients.connections.Connections`, as far as it is used here."""
+    """`cluster.clients.channel_pool.ChannelPool`, as far as it is used here."""
 
     def fleet(self, topology: Topology) -> Fleet: ...
 

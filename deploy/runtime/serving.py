@@ -19,13 +19,13 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from starlette.types import ASGIApp
 
-from cluster.clients.connections import Connections
+from cluster.clients.channel_pool import ChannelPool
 from cluster.cluster_state import ClusterView
 from cluster.config.sections import Config
 from cluster.deadline import Deadline
 from cluster.errors import InternalError, OskolokError
-from cluster.garbage import settle
 from cluster.generation import Generation, current_id
+from cluster.serving.garbage import settle
 from deploy.http.app import create_app
 from deploy.http.backend import Backend
 from deploy.machine.loopback import keep_replica_on_loopback
@@ -63,8 +63,8 @@ class RouterReplica:
         self._supervisor: Any = None
         metrics = Metrics()
         node_id = ray.get_runtime_context().get_node_id()
-        connections = Connections(secret=wiring.secret, limits=config.transport, node_id=node_id)
-        self._follower = Follower(self._poll, connections, metrics.describe)
+        channels = ChannelPool(secret=wiring.secret, limits=config.transport, node_id=node_id)
+        self._follower = Follower(self._poll, channels, metrics.describe)
         users = open_store(user_store_url(config), config.users)
         sections = RouterSections.of(config)
         tower_of = await asyncio.to_thread(_towers, wiring.generation_path)

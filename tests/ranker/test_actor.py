@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.clients.channels import RankerChannel
+from cluster.clients.remote import RemoteRankerClient
 from cluster.deadline import Deadline
 from cluster.errors import GenerationMismatch, InvalidQuery, RankerUnavailable, SchemaMismatch
 from cluster.generation import Generation
@@ -55,10 +55,10 @@ def settled(actor: RankerActor) -> ReplicaStatus:
     return status
 
 
-async def connected(actor: RankerActor) -> RankerChannel:
+async def connected(actor: RankerActor) -> RemoteRankerClient:
     channel = Channel(actor.status().address, node_id=NODE, secret=SECRET, limits=LIMITS)
     assert await channel.wait_connected(5)
-    return RankerChannel("ranker-0", channel)
+    return RemoteRankerClient("ranker-0", channel)
 
 
 def test_it_ranks_as_the_ranker_itself_does(generation: Generation) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.clients.channels import ShardChannel
+from cluster.clients.remote import RemoteShardClient
 from cluster.deadline import Deadline
 from cluster.errors import GenerationMismatch, InvalidQuery, ShardLoading
 from cluster.generation import Generation
@@ -54,11 +54,11 @@ def settled(actor: ShardActor) -> ReplicaStatus:
     return status
 
 
-async def connected(actor: ShardActor) -> ShardChannel:
+async def connected(actor: ShardActor) -> RemoteShardClient:
     channel = Channel(actor.status().address, node_id=NODE, secret=SECRET, limits=LIMITS)
     while not channel.connected:
         await asyncio.sleep(0.005)
-    return ShardChannel("shard-0", channel)
+    return RemoteShardClient("shard-0", channel)
 
 
 def test_it_answers_as_the_shard_itself_does(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.clients.in_process import LocalRankerClient, LocalShardClient
+from cluster.clients.local import LocalRankerClient, LocalShardClient
 from cluster.clients.protocols import Fleet
 from cluster.config.sections import Config
 from cluster.deadline import Deadline

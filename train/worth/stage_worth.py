@@ -17,7 +17,7 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.clients.in_process import LocalShardClient
+from cluster.clients.local import LocalShardClient
 from cluster.clients.protocols import Fleet
 from cluster.config.sections import Config
 from cluster.deadline import Deadline

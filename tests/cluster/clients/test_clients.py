@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from cluster.clients.channels import RankerChannel, ShardChannel
-from cluster.clients.in_process import LocalRankerClient, LocalShardClient
+from cluster.clients.local import LocalRankerClient, LocalShardClient
 from cluster.clients.protocols import RankerClient, ShardClient
-from cluster.clients.replicas import RankerPool, ShardReplicas
+from cluster.clients.remote import RemoteRankerClient, RemoteShardClient
+from cluster.clients.replicas import RankerReplicas, ShardReplicas
 from cluster.deadline import Deadline
 from cluster.errors import (
     DeadlineExceeded,
@@ -26,7 +26,7 @@ from cluster.errors import (
 from cluster.filtering import Condition, Filter
 from cluster.serving.services import PROBES_MAX, ranker_service, shard_service
 from cluster.topology import Address
-from cluster.transport.host import ServerThread
+from cluster.transport.server_thread import ServerThread
 from cluster.types import FetchQuery, RankReply
 from tests.cluster.parts import FakeRanker, FakeShard, fetch_query, lookup_query, probe_query, query, rank_query
 from tests.cluster.served import LIMITS, NODE, SECRET, channel_to, run, serving, socket_folder, soon, until
@@ -41,8 +41,8 @@ async def shard_client(road: str, shard: FakeShard) -> AsyncIterator[ShardClient
         yield LocalShardClient(shard)
         return
     async with serving(shard_service(lambda generation: shard)) as (_, address), channel_to(address) as channel:
-        client = ShardChannel("shard-0-a", channel)
-        replicas = {"one replica": [client], "two replicas": [client, ShardChannel("shard-0-b", channel)]}
+        client = RemoteShardClient("shard-0-a", channel)
+        replicas = {"one replica": [client], "two replicas": [client, RemoteShardClient("shard-0-b", channel)]}
         yield client if road == "channel" else ShardReplicas(0, replicas[road])
 
 
@@ -52,9 +52,9 @@ async def ranker_client(road: str, ranker: FakeRanker) -> AsyncIterator[RankerCl
         yield LocalRankerClient(ranker)
         return
     async with serving(ranker_service(lambda generation: ranker)) as (_, address), channel_to(address) as channel:
-        client = RankerChannel("ranker-0", channel)
-        rankers = {"one replica": [client], "two replicas": [client, RankerChannel("ranker-1", channel)]}
-        yield client if road == "channel" else RankerPool(rankers[road])
+        client = RemoteRankerClient("ranker-0", channel)
+        rankers = {"one replica": [client], "two replicas": [client, RemoteRankerClient("ranker-1", channel)]}
+        yield client if road == "channel" else RankerReplicas(rankers[road])
 
 
 @pytest.mark.parametrize("road", ROADS)
@@ -150,7 +150,7 @@ def test_a_generation_is_looked_up_for_every_query() -> None:
         return held[generation]
 
     async def calls(channel) -> None:
-        client = ShardChannel("s", channel)
+        client = RemoteShardClient("s", channel)
         assert (await client.retrieve(query("old"), soon())).keys.tolist() == [1]
         assert (await client.retrieve(query("new"), soon())).keys.tolist() == [2]
         with pytest.raises(GenerationMismatch, match="not 'gone'"):
@@ -168,7 +168,7 @@ def test_a_shard_that_loads_says_so_and_then_serves() -> None:
         return loaded[0]
 
     async def calls(channel) -> None:
-        client = ShardChannel("s", channel)
+        client = RemoteShardClient("s", channel)
         with pytest.raises(ShardLoading, match="3 of 9"):
             await client.retrieve(query(), soon())
         loaded.append(FakeShard(5))
@@ -186,7 +186,7 @@ def test_requests_that_wait_together_are_ranked_together_by_generation() -> None
         return rankers[generation]
 
     async def calls(channel) -> None:
-        client = RankerChannel("r", channel)
+        client = RemoteRankerClient("r", channel)
         futures = [client.rank(rank_query(g, m), soon()) for m, g in enumerate("ababbcb")]
         for m, (generation, future) in enumerate(zip("ababbcb", futures, strict=True)):
             if generation == "c":
@@ -210,7 +210,7 @@ def test_a_reply_that_is_known_leaves_before_the_next_heavy_call() -> None:
 
     async def check(address: Address) -> None:
         async with channel_to(address) as channel:
-            client = RankerChannel("r", channel)
+            client = RemoteRankerClient("r", channel)
             await client.rank(rank_query(), soon(10_000))
             arrived.set()
 
@@ -242,7 +242,7 @@ def test_a_retrieval_does_not_wait_for_a_probe() -> None:
     shard = SlowProbe()
 
     async def calls(channel) -> None:
-        client = ShardChannel("s", channel)
+        client = RemoteShardClient("s", channel)
         probed = client.probe(probe_query(), soon(10_000))
         await until(shard.begun.is_set)
         assert (await client.retrieve(query(), soon())).keys.tolist() == [7]
@@ -257,7 +257,7 @@ def test_probes_that_would_wait_too_long_are_refused_and_their_place_comes_back(
     shard = SlowProbe()
 
     async def calls(channel) -> None:
-        client = ShardChannel("s", channel)
+        client = RemoteShardClient("s", channel)
         probes = [client.probe(probe_query(), soon(10_000)) for _ in range(PROBES_MAX)]
         with pytest.raises(Overloaded, match=f"{PROBES_MAX} calls wait for the probe lane"):
             await client.probe(probe_query(), soon())
@@ -279,7 +279,7 @@ def test_a_probe_whose_deadline_passed_in_the_lane_costs_no_work() -> None:
     shard = Counting()
 
     async def calls(channel) -> None:
-        client = ShardChannel("s", channel)
+        client = RemoteShardClient("s", channel)
         first = client.probe(probe_query(), soon(10_000))
         await until(shard.begun.is_set)
         hurried = client.probe(probe_query(), Deadline.after_ms(20))
@@ -297,7 +297,7 @@ def test_a_query_that_makes_no_sense_spoils_only_itself() -> None:
     ranker = FakeRanker()
 
     async def calls(channel) -> None:
-        client = RankerChannel("r", channel)
+        client = RemoteRankerClient("r", channel)
         good = client.rank(rank_query(), soon())
         spoilt = channel.call(3, b"\x00", soon(), bytes)
         unknown = channel.call(99, b"", soon(), bytes)
@@ -312,7 +312,7 @@ def test_a_query_that_makes_no_sense_spoils_only_itself() -> None:
 
 def test_time_in_the_servers_queue_comes_back_with_the_reply() -> None:
     async def calls(channel) -> None:
-        reply = await ShardChannel("s", channel).retrieve(query(), soon())
+        reply = await RemoteShardClient("s", channel).retrieve(query(), soon())
         assert 0 < reply.queue_us < 1e6
 
     serve_and_call(shard_service(lambda generation: FakeShard()), calls)
@@ -325,6 +325,6 @@ def test_a_reply_of_the_wrong_length_is_refused_by_the_client() -> None:
 
     async def calls(channel) -> None:
         with pytest.raises(Exception, match="2 entries, expected 3"):
-            await RankerChannel("r", channel).rank(rank_query(m=3), soon())
+            await RemoteRankerClient("r", channel).rank(rank_query(m=3), soon())
 
     serve_and_call(ranker_service(lambda generation: Short()), calls)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.clients.replicas import RankerPool, Retried, ShardReplicas, choose
+from cluster.clients.replicas import RankerReplicas, Retried, ShardReplicas, choose
 from cluster.deadline import Deadline
 from cluster.errors import (
     ConnectionLost,
@@ -155,6 +155,6 @@ def test_a_group_with_nobody_in_it_fails_by_name() -> None:
             with pytest.raises(ShardUnavailable, match="shard-3 has no replica"):
                 await call
         with pytest.raises(RankerUnavailable, match="no ranker is alive"):
-            await RankerPool([]).rank(rank_query(), soon())
+            await RankerReplicas([]).rank(rank_query(), soon())
 
     run(check())

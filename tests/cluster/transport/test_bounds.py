@@ -117,8 +117,8 @@ def test_a_connection_between_its_end_and_the_news_of_it_takes_neither_calls_nor
     async def check() -> None:
         puppet = Puppet()
         async with serving(puppet) as (server, address), channel_to(address) as channel:
-            assert channel._link is not None
-            channel._link._transport.close()
+            assert channel._connection is not None
+            channel._connection._transport.close()
             with pytest.raises(ConnectionLost):
                 await channel.call(ECHO, b"", soon(), bytes)
             await until(lambda: not server.connections)

@@ -13,7 +13,7 @@ import pytest
 from cluster.config.sections import TransportSection
 from cluster.errors import ConnectionLost, HandshakeRefused, MalformedFrame
 from cluster.topology import Address
-from cluster.transport import accepted
+from cluster.transport import server_connection
 from cluster.transport.channel import Channel
 from cluster.transport.frames import HEADER, REPLY, pack
 from cluster.transport.handshake import MAGIC, ClientHandshake, ServerHandshake
@@ -192,7 +192,7 @@ def test_a_peer_that_does_not_read_its_answers_is_cut() -> None:
 
 
 def test_strangers_cannot_take_every_place(monkeypatch) -> None:
-    monkeypatch.setattr(accepted, "HANDSHAKES_MAX", 3)
+    monkeypatch.setattr(server_connection, "HANDSHAKES_MAX", 3)
 
     async def check() -> None:
         async with serving(Puppet()) as (server, address), channel_to(address) as proven, contextlib.AsyncExitStack() as stack:

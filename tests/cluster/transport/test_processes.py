@@ -16,7 +16,7 @@ import pytest
 from cluster.deadline import Deadline
 from cluster.errors import ConfigError, ConnectionLost, DeadlineExceeded
 from cluster.topology import Address
-from cluster.transport.host import ServerThread
+from cluster.transport.server_thread import ServerThread
 from tests.cluster.served import ECHO, HOLD, LIMITS, NODE, SECRET, Puppet, channel_to, run, socket_folder, soon, until
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.clients.in_process import failed
+from cluster.clients.local import failed
 from cluster.clients.protocols import Fleet, RankerClient, ShardClient
 from cluster.config.sections import Config
 from cluster.deadline import Deadline

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.clients.in_process import LocalRankerClient
+from cluster.clients.local import LocalRankerClient
 from cluster.clients.protocols import Fleet, RankerClient, ShardClient
 from cluster.codec import probes as probe_codec
 from cluster.deadline import Deadline

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.clients.in_process import LocalRankerClient, LocalShardClient
+from cluster.clients.local import LocalRankerClient, LocalShardClient
 from cluster.clients.protocols import Fleet
 from cluster.config.sections import Config
 from cluster.deadline import Deadline

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from cluster.clients.channels import RankerChannel, ShardChannel
 from cluster.clients.protocols import Fleet
-from cluster.clients.replicas import RankerPool, ShardReplicas
+from cluster.clients.remote import RemoteRankerClient, RemoteShardClient
+from cluster.clients.replicas import RankerReplicas, ShardReplicas
 from cluster.config.sections import TransportSection
 from cluster.topology import Address, Replica, Topology
 from cluster.transport.channel import Channel
@@ -19,7 +19,7 @@ RETIRE_S = 10.0
 """The longest a request may take (the ceiling of every timeout)."""
 
 
-class Connections:
+class ChannelPool:
     """All channels of one router process. Belongs to the loop it is used on. node_id: the node this process runs on."""
 
     def __init__(self, *, secret: bytes, limits: TransportSection, node_id: str, retire_s: float = RETIRE_S) -> None:
@@ -40,11 +40,11 @@ class Connections:
         for address in named & self._retiring.keys():
             self._retiring.pop(address).cancel()
         shards = tuple(
-            ShardReplicas(shard, [ShardChannel(r.name, self._channel(r)) for r in replicas if r.state != "dead"])
+            ShardReplicas(shard, [RemoteShardClient(r.name, self._channel(r)) for r in replicas if r.state != "dead"])
             for shard, replicas in enumerate(topology.shards)
         )
-        rankers = [RankerChannel(r.name, self._channel(r)) for r in topology.rankers if r.state != "dead"]
-        return Fleet(topology.version, topology.spec, shards, RankerPool(rankers) if topology.rankers else None)
+        rankers = [RemoteRankerClient(r.name, self._channel(r)) for r in topology.rankers if r.state != "dead"]
+        return Fleet(topology.version, topology.spec, shards, RankerReplicas(rankers) if topology.rankers else None)
 
     @property
     def channels(self) -> dict[Address, Channel]:

@@ -16,7 +16,7 @@ from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, DeadlineExceeded, InternalError, MalformedFrame, OskolokError, Overloaded
 from cluster.transport.frames import ERROR, HEADER, MICROS_MAX, REPLY, Frame, FrameReader, pack
 from cluster.transport.handshake import ClientHandshake
-from cluster.transport.sockets import tune
+from cluster.transport.sockets import send, tune
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,21 +30,21 @@ _SWEEP_S = 0.02
 class Reply(asyncio.Future[T], Generic[T]):
     """What a call returns: done with the decoded reply or an error of ours. Cancelling it frees its place at once."""
 
-    __slots__ = ("call_id", "deadline", "decode", "link")
+    __slots__ = ("call_id", "connection", "deadline", "decode")
 
-    def __init__(self, link: Link, call_id: int, deadline: Deadline, decode: Decode[T]) -> None:
-        super().__init__(loop=link.loop)
-        self.link = link
+    def __init__(self, connection: ClientConnection, call_id: int, deadline: Deadline, decode: Decode[T]) -> None:
+        super().__init__(loop=connection.loop)
+        self.connection = connection
         self.call_id = call_id
         self.deadline = deadline
         self.decode = decode
 
     def cancel(self, msg: Any = None) -> bool:
-        self.link.give_up(self.call_id)
+        self.connection.give_up(self.call_id)
         return super().cancel(msg)
 
 
-class Link(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """in_flight_max bounds open calls, frame_bytes_max both directions' frames and, about twice, the unsent bytes.
 
     ready: done once the server has proved itself; fails with HandshakeRefused or ConnectionLost.
@@ -91,7 +91,7 @@ class Link(asyncio.Protocol):
             reply.set_exception(MalformedFrame(f"{len(body)} bytes do not fit a frame of {self._frame_bytes_max}"))
         else:
             self._waiting[call_id] = reply
-            self._write(pack(method, min(micros, MICROS_MAX), call_id, body))
+            send(self._transport, pack(method, min(micros, MICROS_MAX), call_id, body))
             if self._sweep is None:
                 self._sweep = self.loop.call_later(_SWEEP_S, self._sweep_expired)
         return reply
@@ -175,12 +175,6 @@ class Link(asyncio.Protocol):
         except Exception as error:
             _LOG.exception("cannot decode a reply of %s", self._peer)
             reply.set_exception(InternalError(f"{type(error).__name__}: {error}"))
-
-    def _write(self, pieces: tuple[bytes, ...]) -> None:
-        if len(pieces) == 1:
-            self._transport.write(pieces[0])
-        else:
-            self._transport.writelines(pieces)
 
     def _sweep_expired(self) -> None:
         expired = [reply for reply in self._waiting.values() if reply.deadline.expired]

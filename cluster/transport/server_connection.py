@@ -13,7 +13,7 @@ from cluster.errors import MalformedFrame, Overloaded, TransportError, Unavailab
 from cluster.transport.frames import ERROR, HEADER, METHOD_MAX, Frame, FrameReader, pack
 from cluster.transport.handshake import ServerHandshake
 from cluster.transport.service import Call
-from cluster.transport.sockets import peer_name, tune
+from cluster.transport.sockets import peer_name, send, tune
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ class Acceptor(Protocol):
     secret: bytes
     clock: Clock
     closing: bool
-    connections: dict[Accepted, None]
+    connections: dict[ServerConnection, None]
 
     def enqueue(self, calls: list[Call]) -> None: ...
 
 
-class Accepted(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol):
     """Bounds: calls in flight (over it: Overloaded), bytes of calls in flight (over it: reading pauses, and the peer's
     socket fills), bytes of answers not yet taken by the peer (over it: reading pauses; twice over it: the connection
     is cut), time and bytes before the handshake is done.
@@ -116,7 +116,7 @@ class Accepted(asyncio.Protocol):
         if HEADER.size + len(body) > self._bytes_max:
             error = MalformedFrame(f"an answer of {len(body)} bytes does not fit a frame of {self._bytes_max}")
             kind, body = ERROR, encode_error(error)
-        self._write(kind, call.call_id, body)
+        send(self._transport, pack(kind, 0, call.call_id, body))
         if self._writing_paused and self._transport.get_write_buffer_size() > 2 * self._bytes_max:
             _LOG.warning("cut %s: it does not read its answers", peer_name(self._transport))
             self.abort()
@@ -168,13 +168,6 @@ class Accepted(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-    def _write(self, kind: int, call_id: int, body: bytes) -> None:
-        pieces = pack(kind, 0, call_id, body)
-        if len(pieces) == 1:
-            self._transport.write(pieces[0])
-        else:
-            self._transport.writelines(pieces)
 
     def _lose_patience(self) -> None:
         _LOG.warning("cut %s: no handshake in time", peer_name(self._transport))

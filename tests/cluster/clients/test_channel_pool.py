@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cluster.clients.connections import Connections
+from cluster.clients.channel_pool import ChannelPool
 from cluster.errors import ConnectionLost, RankerUnavailable, ShardUnavailable
 from cluster.serving.services import ranker_service, shard_service
 from cluster.topology import Replica, Topology
@@ -19,8 +19,8 @@ def topology(version: int, shards: list[list[Replica]], rankers: tuple[Replica, 
     return Topology(version, SPEC, tuple(map(tuple, shards)), rankers)
 
 
-def connections(retire_s: float = 0.05) -> Connections:
-    return Connections(secret=SECRET, limits=LIMITS, node_id=NODE, retire_s=retire_s)
+def channel_pool(retire_s: float = 0.05) -> ChannelPool:
+    return ChannelPool(secret=SECRET, limits=LIMITS, node_id=NODE, retire_s=retire_s)
 
 
 def test_a_fleet_answers_for_every_shard_and_ranks() -> None:
@@ -30,7 +30,7 @@ def test_a_fleet_answers_for_every_shard_and_ranks() -> None:
             serving(shard_service(lambda g: FakeShard(2)), tcp=True) as (_, second),
             serving(ranker_service(lambda g: FakeRanker())) as (_, third),
         ):
-            mine = connections()
+            mine = channel_pool()
             shards = [[Replica("s0", first, "ready")], [Replica("s1", second, "loading")]]
             fleet = mine.fleet(topology(4, shards, (Replica("r0", third, "ready"),)))
             assert await mine.wait_connected(2) == 0
@@ -50,7 +50,7 @@ def test_channels_are_kept_across_versions_and_stale_ones_closed_when_no_request
             serving(shard_service(lambda g: FakeShard(1))) as (kept_server, kept),
             serving(shard_service(lambda g: FakeShard(2))) as (stale_server, stale),
         ):
-            mine = connections(retire_s=0.1)
+            mine = channel_pool(retire_s=0.1)
             old = mine.fleet(topology(1, [[Replica("a", kept, "ready")], [Replica("b", stale, "ready")]]))
             assert await mine.wait_connected(2) == 0
             channel = mine.channels[kept]
@@ -72,7 +72,7 @@ def test_channels_are_kept_across_versions_and_stale_ones_closed_when_no_request
 def test_an_address_that_returns_before_it_retired_keeps_its_channel() -> None:
     async def check() -> None:
         async with serving(shard_service(lambda g: FakeShard(1))) as (_, address):
-            mine = connections(retire_s=0.05)
+            mine = channel_pool(retire_s=0.05)
             named = topology(1, [[Replica("a", address, "ready")]])
             mine.fleet(named)
             channel = mine.channels[address]
@@ -88,7 +88,7 @@ def test_an_address_that_returns_before_it_retired_keeps_its_channel() -> None:
 def test_dead_processes_are_left_out_and_no_rankers_is_not_dead_rankers() -> None:
     async def check() -> None:
         async with serving(ranker_service(lambda g: FakeRanker())) as (_, address):
-            mine = connections()
+            mine = channel_pool()
             assert mine.fleet(topology(1, [[]])).ranker is None
             fleet = mine.fleet(topology(2, [[Replica("a", address, "dead")]], (Replica("r", address, "dead"),)))
             assert mine.channels == {}
@@ -106,7 +106,7 @@ def test_with_two_replicas_no_call_notices_that_one_goes_away() -> None:
     async def check() -> None:
         service = shard_service(lambda g: FakeShard(1))
         async with serving(service) as (first_server, first), serving(service) as (_, second):
-            mine = connections()
+            mine = channel_pool()
             replicas = [Replica("a", first, "ready"), Replica("b", second, "ready")]
             shard = mine.fleet(topology(1, [replicas])).shards[0]
             assert await mine.wait_connected(2) == 0

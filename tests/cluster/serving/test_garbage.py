@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.garbage import settle
+from cluster.serving.garbage import settle
 
 
 class _Node:
