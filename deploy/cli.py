@@ -21,16 +21,16 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help=prose("""Sharded retrieval and ranking for recommenders, on Ray.
+    help=prose("""A sharded retrieval-and-ranking cluster for recommender systems, on Ray.
 
-    `oskolok demo` does everything once: data, build, cluster, answers. With your own log and catalogue:
+    `oskolok demo` fetches data, builds, starts a cluster and shows its answers. With your own catalogue and event log:
 
     $ oskolok build --items items.parquet --events events.parquet
     $ oskolok serve
     $ oskolok recommend USER
     $ oskolok why --user USER --item ITEM
 
-    Settings come from oskolok.toml: `oskolok config schema` lists them all.
+    Settings come from ./oskolok.toml; `oskolok config schema` lists all keys.
     """),
 )
 
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """One command; its exit code. How a failure is told is known before the arguments are read, which may be what fails."""
+    """Run one command and return its exit code. The output format is read first, since reading the arguments may fail."""
     form = Form.json if "--format=json" in arguments or ("--format", "json") in pairwise(arguments) else Form.human
     try:
         code = app(arguments, standalone_mode=False)

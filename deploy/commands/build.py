@@ -1,4 +1,4 @@
-"""`oskolok build`: from an event log and a catalogue to one published generation."""
+"""`oskolok build`: turns an event log and a catalogue into one published generation."""
 
 from __future__ import annotations
 
@@ -14,24 +14,39 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from cluster.config.sections import Config
 from cluster.ranking import ranking_of
-from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
+from deploy.commands.common import (
+    WITH_FILES,
+    ConfigOption,
+    Form,
+    FormOption,
+    ItemsOption,
+    PlaylistsOption,
+    SetOption,
+    UsersOption,
+    configuration,
+    err,
+    out,
+    print_json,
+)
 
 
 def build(
-    items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
+    items: ItemsOption,
     events: Annotated[
-        Path | None, typer.Option("--events", help="The log of events, likewise; optional where items have content vectors.")
+        Path | None, typer.Option("--events", help="The event log (file or folder). Optional if items have content vectors.")
     ] = None,
-    users: Annotated[Path | None, typer.Option("--users", help="What is known of users beside the log, optional.")] = None,
-    playlists: Annotated[Path | None, typer.Option("--playlists", help="Named lists of items, optional.")] = None,
+    users: UsersOption = None,
+    playlists: PlaylistsOption = None,
     config: ConfigOption = None,
     set: SetOption = None,
     format: FormOption = Form.human,
 ) -> None:
     """Build vectors, top lists, models and user records, and publish them as the current generation.
 
-    Which columns are what is said in [catalog], [events], [user_table] and [playlists] of the configuration. A build that was
-    interrupted goes on where it was; stages whose inputs did not change are not done again.
+    The configuration sections [catalog], [events], [user_table] and [playlists] say which columns to read. An interrupted
+    build resumes where it stopped; stages whose inputs did not change are reused.
+
+    $ oskolok build --items items.parquet --events events.parquet
     """
     made = build_generation(
         configuration(config, set, checks=WITH_FILES).config, items, events, users=users, playlists=playlists

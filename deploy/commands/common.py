@@ -1,4 +1,4 @@
-"""What every verb shares: its options, where output goes, and how a failure is told (one line, one `help:` line, a code).
+"""What all verbs share: options, where output goes, and how a failure is reported (one line, one `help:` line, a code).
 
 Results go to stdout, everything else to stderr. With --format json stdout holds one JSON document: the result, or a problem.
 Exit codes: 0 done, 1 our fault, 2 usage or configuration, 3 not ready.
@@ -35,7 +35,7 @@ from deploy.client import Client, ProblemAnswer
 DEFAULT_FILE = Path("oskolok.toml")
 
 OK, OUR_FAULT, USAGE, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 130
-_TRACEBACK = "run again with OSKOLOK_TRACEBACK=1 to see where"
+_TRACEBACK = "run again with OSKOLOK_TRACEBACK=1 to see the traceback"
 
 
 class Form(StrEnum):
@@ -46,15 +46,33 @@ class Form(StrEnum):
 
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Configuration file; ./oskolok.toml if there is one, else the defaults.")
+    Path | None, typer.Option("--config", "-c", help="Configuration file. Default: ./oskolok.toml if it exists.")
 ]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="One key, as section.key=value. May be repeated.")]
-FormOption = Annotated[Form, typer.Option("--format", help="human for people, json for programs.")]
-UrlOption = Annotated[str, typer.Option("--url", help="The server's address; the configured one if left out.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override one key, as section.key=value. May be repeated.")]
+FormOption = Annotated[Form, typer.Option("--format", help="human: tables and text. json: one JSON document.")]
+UrlOption = Annotated[str, typer.Option("--url", help="The server's address. Default: the configured one.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print the equivalent curl commands to stderr.")]
 
+ItemsOption = Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of Parquet files.")]
+EventsOption = Annotated[Path, typer.Option("--events", help="The event log (file or folder).")]
+UsersOption = Annotated[Path | None, typer.Option("--users", help="User attributes (file or folder). Optional.")]
+PlaylistsOption = Annotated[Path | None, typer.Option("--playlists", help="Named lists of items (file or folder). Optional.")]
+
+Texts = list[str] | None
+FilterOption = Annotated[
+    Texts,
+    typer.Option("--filter", help="Such as 'brand in (a, b)', '1 <= price < 4', 'on_sale or brand != x'. May be repeated."),
+]
+ExcludeOption = Annotated[Texts, typer.Option("--exclude", help="An item id not to return. May be repeated.")]
+BasketOption = Annotated[Texts, typer.Option("--basket", help="An item id in the basket. May be repeated.")]
+ViewedOption = Annotated[
+    Texts, typer.Option("--viewed", help="An item id viewed in this session, newest first. May be repeated.")
+]
+PlaylistOption = Annotated[Texts, typer.Option("--playlist", help="A playlist to propose from. May be repeated.")]
+TimeoutOption = Annotated[int | None, typer.Option("--timeout-ms", help="The request's time budget, in milliseconds.")]
+
 WITH_FILES: tuple[Check, ...] = (contradictions, absent_files)
-"""What a configuration is checked for by verbs that read the files it names."""
+"""The checks of a configuration for verbs that read the files it names."""
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -92,10 +110,7 @@ def show_curls(used: Client, *, verbose: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a command ends that did not do what it was asked. kind: for programs, the last part of a problem's type.
-
-    more: what else a problem document says of it.
-    """
+    """How a failed command ends. kind: for programs, the last part of a problem's type.  more: other members of a problem."""
 
     kind: str
     message: str
@@ -114,26 +129,26 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """For people and for scripts. An error's own help comes first. Foreign errors are ours to answer for."""
+    """Message, help and exit code of any error. An error's own help comes first; a foreign error counts as our fault."""
     own_help = str(error.details.get("help", "")) if isinstance(error, OskolokError) else ""
     match error:
         case ConfigError():
             errors = error.details.get("errors")
             return Failure("configuration", error.message, own_help, USAGE, {"errors": errors} if errors else {})
         case GenerationMissing():
-            help = own_help or "`oskolok build` makes a generation, `oskolok demo` does everything"
+            help = own_help or "`oskolok build` builds a generation; `oskolok demo` shows every step"
             return Failure("generation-missing", error.message, help, USAGE)
         case SchemaMismatch():
-            help = own_help or "build again: shards and models must be of one schema and of this version"
+            help = own_help or "build again: shards and models must have one schema, that of this version"
             return Failure("schema-mismatch", error.message, help, USAGE)
         case GenerationCorrupt():
-            help = own_help or "build again, or restore the file; nothing was loaded from it"
+            help = own_help or "build again, or restore the file; nothing was loaded"
             return Failure("generation-corrupt", error.message, help, OUR_FAULT)
         case ProblemAnswer():
             code = NOT_READY if error.status in (429, 503, 504) else USAGE if error.status < 500 else OUR_FAULT
             return Failure("answer", str(error), error.help or "see the server's /docs", code, error.problem)
         case Unavailable() | DeadlineExceeded():
-            help = own_help or "is it running? `oskolok serve` starts it, `oskolok status` shows it"
+            help = own_help or "is the cluster running? `oskolok serve` starts it, `oskolok status` shows its state"
             return Failure("unavailable", error.message, help, NOT_READY)
         case KeyboardInterrupt():
             return Failure("interrupted", "interrupted", "", INTERRUPTED)
@@ -142,7 +157,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def tell(failure: Failure, form: Form) -> None:
-    """A failure as every command tells it: in lines on stderr, or as one problem document on stdout."""
+    """Report a failure: as lines on stderr, or as one problem document on stdout."""
     if form is Form.json:
         print_json(failure.as_problem())
         return

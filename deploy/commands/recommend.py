@@ -1,4 +1,4 @@
-"""`oskolok recommend USER`: one request, as a table."""
+"""`oskolok recommend USER`: send one request and print the answer as a table."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import typer
 
 from cluster.errors import ConfigError
 from deploy.commands.common import (
+    BasketOption,
     ConfigOption,
+    ExcludeOption,
+    FilterOption,
     Form,
     FormOption,
+    PlaylistOption,
     SetOption,
+    TimeoutOption,
     UrlOption,
     VerboseOption,
+    ViewedOption,
     client,
     out,
     print_json,
@@ -25,7 +31,7 @@ from deploy.commands.slate_text import funnel, shortage, slate_table, sources_ta
 
 
 class Explain(StrEnum):
-    """How much of its way to the slate an answer tells."""
+    """How much an answer explains."""
 
     none = "none"
     funnel = "funnel"
@@ -33,24 +39,24 @@ class Explain(StrEnum):
 
 
 def recommend(
-    user: Annotated[str, typer.Argument(help="The user's id. A stranger gets what sells best.")],
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items.")] = 10,
-    filter: Annotated[
-        list[str] | None,
-        typer.Option("--filter", help="Such as 'brand in (a, b)', '1 <= price < 4', 'on_sale or brand != x'. Repeatable."),
+    user: Annotated[str, typer.Argument(help="The user's id. An unknown user gets bestsellers.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items to return.")] = 10,
+    filter: FilterOption = None,
+    exclude: ExcludeOption = None,
+    basket: BasketOption = None,
+    viewed: ViewedOption = None,
+    playlist: PlaylistOption = None,
+    timeout_ms: TimeoutOption = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Repeat the random draws of exploration with this seed.")] = None,
+    pin: Annotated[
+        list[str] | None, typer.Option("--pin", help="Put an item at a position, as ITEM=POSITION. May be repeated.")
     ] = None,
-    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="An item id not to return. Repeatable.")] = None,
-    basket: Annotated[list[str] | None, typer.Option("--basket", help="An item id in the basket. Repeatable.")] = None,
-    viewed: Annotated[
-        list[str] | None, typer.Option("--viewed", help="An item id viewed in this session. Repeatable, newest first.")
-    ] = None,
-    playlist: Annotated[list[str] | None, typer.Option("--playlist", help="A playlist to propose from. Repeatable.")] = None,
-    timeout_ms: Annotated[int | None, typer.Option("--timeout-ms", help="The request's time budget.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Repeats the random draws of exploration.")] = None,
-    pin: Annotated[list[str] | None, typer.Option("--pin", help="An item at a place, as ITEM=POSITION. Repeatable.")] = None,
     explain: Annotated[
         Explain,
-        typer.Option("--explain", help="funnel: what each source found and each stage let through. full: kept for replay."),
+        typer.Option(
+            "--explain",
+            help="funnel: show what each source proposed and each stage let through. full: also keep the request for replay.",
+        ),
     ] = Explain.none,
     url: UrlOption = "",
     config: ConfigOption = None,
@@ -60,7 +66,7 @@ def recommend(
 ) -> None:
     """Ask the running cluster for recommendations.
 
-    Five items for user 42; only what one store sells, and what each stage did; a stranger with something in the basket:
+    Five items for user 42; only items of one store, with what each stage did; an unknown user with an item in the basket:
 
     $ oskolok recommend 42 -k 5
     $ oskolok recommend 42 --filter 'stores in (367)' --explain funnel
@@ -87,7 +93,7 @@ def recommend(
     if answer.get("explain"):
         out.print(sources_table(answer))
     if explain is Explain.full and not answer["explain"].get("kept", True):
-        out.print("[dim]not kept for replay: more requests ask for it than observability.replay_asked_per_s allows[/]")
+        out.print("[dim]not kept for replay: observability.replay_asked_per_s allows no more requests at the moment[/]")
     out.print(f"[dim]{funnel(answer)}[/]")
     out.print(f"[dim]{summary(answer)}[/]")
 
@@ -99,7 +105,7 @@ def _pin(text: str) -> dict[str, Any]:
     """
     item, _, position = text.rpartition("=")
     if not item or not position.isdecimal():
-        raise ConfigError(f"--pin {text!r} is not ITEM=POSITION", help="such as --pin 1082185=4, places counted from 1")
+        raise ConfigError(f"--pin {text!r} is not ITEM=POSITION", help="such as --pin 1082185=4; positions count from 1")
     return {"item_id": item, "position": int(position)}
 
 
@@ -114,7 +120,7 @@ def wish(
     playlist: list[str] | None,
     timeout_ms: int | None,
 ) -> dict[str, Any]:
-    """The body that these options say. Raises ConfigError for a filter that cannot be read."""
+    """The request body for these options. Raises ConfigError for a filter that cannot be read."""
     body: dict[str, Any] = {"user_id": user, "k": k}
     if filter:
         body["filter"] = parse_filter(filter)

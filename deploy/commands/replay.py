@@ -1,4 +1,4 @@
-"""`oskolok replay FILE`: kept requests made again, and what is different on another generation or configuration."""
+"""`oskolok replay FILE`: answers kept requests again, and shows what another generation or configuration would change."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ _SIGNS = {"came": "+", "went": "-", "moved": "~"}
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="A log below <storage.path>/replay, or a folder of them.")],
+    file: Annotated[Path, typer.Argument(help="A log below <storage.path>/replay, or a folder of logs.")],
     generation: Annotated[
-        str, typer.Option("--generation", help="Another generation: its id beside the log's own, or its folder.")
+        str, typer.Option("--generation", help="Use another generation: an id in the same storage, or a folder.")
     ] = "",
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", help="Another configuration; else the one the requests were answered under."),
+        typer.Option("--config", "-c", help="Use another configuration. Default: the one each request was answered with."),
     ] = None,
     set: SetOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many requests.")] = 1_000,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Replay this many requests at most.")] = 1_000,
     format: FormOption = Form.human,
 ) -> None:
-    """Make kept requests again in this process, without a cluster.
+    """Answer kept requests again in this process, without a cluster.
 
-    On the generation and configuration that answered, every slate must come out the same, bit for bit; if one does not, the
-    exit code is 1. What had failed when it was answered fails again, and is named. With --generation, --config or --set: which
-    items came, went and moved, and the stage that did it.
-    `observability.replay_sample` says how many requests are kept; `observability.replay_asked_per_s`, how many of those with
-    `recommend --explain full`.
+    With the generation and configuration that answered, every slate must come out the same, bit for bit; otherwise the exit
+    code is 1. What failed then fails again, and is named. With --generation, --config or --set, the output lists the items
+    that came, went and moved, and the stage that caused it.
+
+    `observability.replay_sample` sets the share of requests that are kept, and `observability.replay_asked_per_s` how many of
+    those with `recommend --explain full`.
 
     $ oskolok replay var/oskolok/replay/1764046800000-71.parquet
     $ oskolok replay var/oskolok/replay --set slate.cap_by=department --set slate.cap=1
@@ -137,17 +138,17 @@ def _summary(found: Sequence[Difference], *, is_repeat: bool) -> str:
     """
     n_same = sum(one.equal for one in found)
     n_excused = sum(bool(one.excuse) and not one.equal for one in found) if is_repeat else 0
-    what = f"{len(found)} request{'s' if len(found) != 1 else ''}{'' if is_repeat else ' under other terms'}"
+    what = f"{len(found)} request{'s' if len(found) != 1 else ''}{'' if is_repeat else ' with other settings'}"
     excused = f", {n_excused} cannot be repeated" if n_excused else ""
     return f"{what}: {n_same} the same, {len(found) - n_same - n_excused} differ{excused}"
 
 
 def _agreement(one: Difference) -> str:
     if one.n_agreeing is None:
-        return f"; {one.n_candidates} candidates found anew"
+        return f"; {one.n_candidates} candidates retrieved again"
     if one.n_agreeing == one.n_candidates:
-        return f"; retrieval finds the same {one.n_candidates} candidates"
-    return f"; retrieval finds {one.n_agreeing} of the {one.n_candidates} candidates again"
+        return f"; retrieval returns the same {one.n_candidates} candidates"
+    return f"; retrieval returns {one.n_agreeing} of the {one.n_candidates} candidates again"
 
 
 def _line(changed: Changed) -> str:

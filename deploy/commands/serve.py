@@ -1,4 +1,4 @@
-"""`oskolok serve`: bring the cluster up, say where it is, stay until told to stop, leave nothing behind."""
+"""`oskolok serve`: start the cluster, print its addresses, serve until a signal, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def serve(config: ConfigOption = None, set: SetOption = None) -> None:
-    """Start the cluster on this machine, or on the Ray cluster it is part of, and serve until Ctrl-C."""
+    """Start the cluster and serve until Ctrl-C.
+
+    With ray.address = "" (the default) the cluster runs on this machine; with "auto", on the Ray cluster that this machine is
+    part of. The current generation below storage.path is served; `oskolok build` publishes one.
+    """
     found = configuration(config, set).config
     with running(found):
         out.print(addresses(found))
@@ -26,14 +30,14 @@ def serve(config: ConfigOption = None, set: SetOption = None) -> None:
 
 @contextmanager
 def running(config: Config) -> Iterator[Launcher]:
-    """A started cluster, stopped at the end whatever happens. What of it can be reached from outside is said."""
+    """A started cluster, stopped at the end whatever happens. Warns of every port that other machines can reach."""
     from deploy.runtime.launcher import Launcher
 
     launcher = Launcher(config, tell)
     try:
         launcher.start()
         for one in launcher.exposed():
-            err.print(f"[yellow]warning:[/] {one.command} listens on {one.address}:{one.port}, beyond this machine")
+            err.print(f"[yellow]warning:[/] {one.command} listens on {one.address}:{one.port}: other machines can reach it")
         yield launcher
     finally:
         with deaf_to_signals():

@@ -32,14 +32,14 @@ _POLL_S = 0.5
 
 
 def status(
-    wait: Annotated[float, typer.Option("--wait", min=0, help="Wait up to this many seconds until every part is ready.")] = 0,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Wait up to this many seconds for every part to be ready.")] = 0,
     url: UrlOption = "",
     config: ConfigOption = None,
     set: SetOption = None,
     format: FormOption = Form.human,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show shards, rankers and their states. Exit code 0 if requests are answered, 3 if not yet."""
+    """Show shards, rankers and their states. The exit code is 0 if requests are answered, 3 if not yet."""
     used = client(url, config, set)
     try:
         found = _found(used, time.monotonic() + wait)
@@ -83,7 +83,7 @@ def _print(found: Mapping[str, Any], url: str) -> None:
             if part["detail"] and part["health"] != "ready":
                 out.print(f"  {part['name']}: {part['detail']}", markup=False)
         if (published := found.get("published", "")) not in ("", topology["spec"]["id"]):
-            out.print(f"generation {published} was published and is served from the next start on", markup=False)
+            out.print(f"generation {published} is published and will be served after the next start", markup=False)
     if ranking := found["ranking"]:
         out.print(f"ranking: {RankingSpec(**ranking).line}", markup=False)
     for check in found["checks"]:

@@ -1,4 +1,4 @@
-"""`oskolok stop`: end a cluster from elsewhere than its `oskolok serve`, which may have died."""
+"""`oskolok stop`: end a cluster from another terminal, even if its `oskolok serve` has died."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STOPPED_WITHIN_S = 60.0
 
 
 def stop(config: ConfigOption = None, set: SetOption = None) -> None:
-    """End the cluster that serves storage.path on this machine, or the one in ray.namespace of the Ray at ray.address."""
+    """End the cluster that serves storage.path on this machine or, if ray.address is set, the one in ray.namespace there."""
     found = configuration(config, set).config
     ended = _stop_here(found) if found.ray.address == "" else _stop_there(found)
     out.print(f"stopped {found.cluster.name}" if ended else "no cluster was running", markup=False)

@@ -1,16 +1,28 @@
-"""`oskolok train-rankers`: light and heavy models fitted anew for a generation that is there."""
+"""`oskolok train-rankers`: fits new light and heavy models for an existing generation."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from deploy.commands.build import Bars
-from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
+from deploy.commands.common import (
+    WITH_FILES,
+    ConfigOption,
+    EventsOption,
+    Form,
+    FormOption,
+    ItemsOption,
+    PlaylistsOption,
+    SetOption,
+    UsersOption,
+    configuration,
+    out,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from cluster.spec import RankingSpec
@@ -18,21 +30,21 @@ if TYPE_CHECKING:
 
 
 def train_rankers(
-    items: Annotated[Path, typer.Option("--items", help="The catalogue: a Parquet file, or a folder of them.")],
-    events: Annotated[Path, typer.Option("--events", help="The log of events, likewise.")],
-    users: Annotated[Path | None, typer.Option("--users", help="What is known of users beside the log, optional.")] = None,
-    playlists: Annotated[Path | None, typer.Option("--playlists", help="Named lists of items, optional.")] = None,
-    generation: Annotated[str, typer.Option("--generation", help="Whose models; the current one if left out.")] = "",
+    items: ItemsOption,
+    events: EventsOption,
+    users: UsersOption = None,
+    playlists: PlaylistsOption = None,
+    generation: Annotated[str, typer.Option("--generation", help="The generation to refit. Default: the current one.")] = "",
     config: ConfigOption = None,
     set: SetOption = None,
     format: FormOption = Form.human,
 ) -> None:
-    """Fit the light and the heavy model anew and publish them with the shards and users of a generation that is there.
+    """Refit the light and the heavy model, and publish them with the shards and users of an existing generation.
 
-    They learn at moments of the log's past, from the candidates that retrieval would have found then and what was bought
-    after; users of a later moment choose the loss and the number of trees, and judge. What a build left below
-    <storage.path>/build is reused: with the same files and a change of [train.ranker] only what depends on it is done again.
-    The new generation is the current one: `oskolok serve` takes it when it starts.
+    The models learn at past moments of the log: from the candidates that retrieval would have proposed then, and from what
+    users bought afterwards. Users of a later moment choose the loss and the number of trees, and judge the models. What a
+    build left below <storage.path>/build is reused: with the same files and changes in [train.ranker], only what depends on
+    them is recomputed. The new generation becomes the current one; `oskolok serve` serves it from its next start.
 
     $ oskolok train-rankers --items items.parquet --events events.parquet --set train.ranker.n_trees=500
     """

@@ -1,4 +1,4 @@
-"""`oskolok why`: why an item is recommended to a user, or why it is not."""
+"""`oskolok why`: explains why an item is recommended to a user, or why not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import typer
 from rich.text import Text
 
 from deploy.commands.common import (
+    BasketOption,
     ConfigOption,
+    ExcludeOption,
+    FilterOption,
     Form,
     FormOption,
+    PlaylistOption,
     SetOption,
+    TimeoutOption,
     UrlOption,
     VerboseOption,
+    ViewedOption,
     client,
     out,
     print_json,
@@ -26,29 +32,25 @@ from deploy.commands.why_text import headline, sentences, standings_table
 
 def why(
     user: Annotated[str, typer.Option("--user", "-u", help="The user's id.")],
-    item: Annotated[str, typer.Option("--item", "-i", help="The item's id; any item of the catalogue.")],
+    item: Annotated[str, typer.Option("--item", "-i", help="The item's id. Any item of the catalogue.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items the answer would have.")] = 10,
-    filter: Annotated[
-        list[str] | None,
-        typer.Option("--filter", help="Such as 'brand in (a, b)', 'price <= 4', 'not category = x'. Repeatable."),
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option("--exclude", help="An item id not to return. Repeatable.")] = None,
-    basket: Annotated[list[str] | None, typer.Option("--basket", help="An item id in the basket. Repeatable.")] = None,
-    viewed: Annotated[
-        list[str] | None, typer.Option("--viewed", help="An item id viewed in this session. Repeatable, newest first.")
-    ] = None,
-    playlist: Annotated[list[str] | None, typer.Option("--playlist", help="A playlist to propose from. Repeatable.")] = None,
-    timeout_ms: Annotated[int | None, typer.Option("--timeout-ms", help="The time budget.")] = None,
+    filter: FilterOption = None,
+    exclude: ExcludeOption = None,
+    basket: BasketOption = None,
+    viewed: ViewedOption = None,
+    playlist: PlaylistOption = None,
+    timeout_ms: TimeoutOption = None,
     url: UrlOption = "",
     config: ConfigOption = None,
     set: SetOption = None,
     format: FormOption = Form.human,
     verbose: VerboseOption = False,
 ) -> None:
-    """Ask the running cluster what becomes of one item in a user's recommendations.
+    """Ask the running cluster what happens to one item in a user's recommendations.
 
-    Whether it may be shown and which condition keeps it out, its exact rank in every source, what the merge and both models
-    make of it, and which rule of the slate decides. For items that no source found, what would happen if one had.
+    The output says whether the item may be shown, and which condition of the filter keeps it out. It gives the item's exact
+    rank in every source, its rank after the merge and in both models, and the rule of the slate that decides. For an item that
+    no source proposed, it says what would happen if a source had.
 
     $ oskolok why --user 42 --item 1082185
     $ oskolok why -u 42 -i 1082185 --filter 'stores in (367)' --basket 981760

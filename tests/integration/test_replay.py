@@ -28,7 +28,7 @@ def test_an_answer_is_kept_and_comes_out_the_same(cluster: Cluster) -> None:
 
     replay = [sys.executable, "-m", "deploy.cli", "replay", str(file)]
     said = subprocess.run(replay, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert said.startswith("user user-0003, k 7: the same, bit for bit; retrieval finds the same ")
+    assert said.startswith("user user-0003, k 7: the same, bit for bit; retrieval returns the same ")
     assert said.endswith("1 request: 1 the same, 0 differ\n")
     metrics = cluster.get("/metrics").body.decode()
     assert 'oskolok_replay_requests_total{outcome="kept"}' in metrics

@@ -183,7 +183,7 @@ def test_status(server: Server, capsys: pytest.CaptureFixture[str], state: str, 
     assert state in said
     assert ("shard-1" in said) is (state != "STARTING")
     assert ("ranking: light serves; heavy adds nothing" in said) is (state != "STARTING")
-    assert ("generation g2 was published and is served from the next start on" in said) is (state != "STARTING")
+    assert ("generation g2 is published and will be served after the next start" in said) is (state != "STARTING")
     assert "[~]shards 3/4" in said
 
 

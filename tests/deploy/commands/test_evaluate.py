@@ -68,7 +68,9 @@ def test_a_table_with_the_union_last_and_pictures(
 def test_a_source_that_beats_the_union_is_told_with_what_to_set() -> None:
     hits, held_out = beaten_union()
     found = Evaluation(Terms(depth=100), hits, held_out, activity=np.zeros(40, np.int64), n_eligible=20)
-    said = "note: tops alone finds .750 @100, the union .250: give it more weight, such as --set merge.weights.tops=3"
+    said = (
+        "note: recall@100 of tops alone is .750, of the union .250: give tops more weight, such as --set merge.weights.tops=3"
+    )
     assert evaluate._notes(found) == [said]
 
 

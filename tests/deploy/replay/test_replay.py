@@ -172,14 +172,14 @@ def test_the_command(
     assert run(["replay", str(folder)]) == 0
     said = capsys.readouterr().out
     assert said.endswith("8 requests: 8 the same, 0 differ\n")
-    assert f"user {USERS[0]}, k 8: the same, bit for bit; retrieval finds the same" in said
+    assert f"user {USERS[0]}, k 8: the same, bit for bit; retrieval returns the same" in said
 
     first = str(sorted(folder.glob("*.parquet"))[0])
     changed = ["replay", first, "--limit", "1", "--set", "slate.cap_by=category", "--set", "slate.cap=1"]
     assert run(changed) == 0
     said = capsys.readouterr().out
     assert "  cap.category gave way at 3 of 8 places: no candidate kept it\n" in said  # there are five categories
-    assert "slate: cap.category" in said and said.endswith("1 request under other terms: 0 the same, 1 differ\n")
+    assert "slate: cap.category" in said and said.endswith("1 request with other settings: 0 the same, 1 differ\n")
     assert run([*changed, "--format", "json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert told["equal"] is False and told["user_id"] == USERS[0]
