@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import chain
@@ -42,6 +41,7 @@ STRATEGIES = ("exact", "exact_fallback", "hnsw", "hnsw_overfetch", "empty")
 STATES = ("loading", "ready", "dead")
 PHASES = ("queue", "light", "heavy")
 KEPT = ("kept", "dropped")
+_STATUS_CODES = tuple(map(str, (200, *sorted({kind.status for kind in KINDS.values()}))))
 
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015),
@@ -65,92 +65,97 @@ class Metrics:
     """The counters, and an `Observer` (router/observer.py) that keeps them. One event loop only."""
 
     def __init__(self) -> None:
-        made = self._made = Instruments()
-        self.http_requests = made.counters(
-            "oskolok_http_requests_total", "HTTP requests by route template and status code.", "route", "method", "code"
+        self.instruments = Instruments()
+        counters, gauges, spreads = self.instruments.counters, self.instruments.gauges, self.instruments.spreads
+        self.http_requests = counters(
+            "oskolok_http_requests_total",
+            "HTTP requests by route template and status code.",
+            route=("/v1/recommend",),
+            method=("POST",),
+            code=_STATUS_CODES,
         )
-        self.http_seconds = made.spreads(
-            "oskolok_http_request_duration_seconds", "Time from first byte in to last byte out.", _SECONDS, "route"
+        self.http_seconds = spreads(
+            "oskolok_http_request_duration_seconds", "Time from first byte in to last byte out.", _SECONDS, route=ROUTES
         )
-        self.http_in_flight = made.gauges("oskolok_http_requests_in_flight", "HTTP requests now being served.")
-        self.rejected = made.counters("oskolok_requests_rejected_total", "Requests answered with a problem, by code.", "reason")
-        self.outcomes = made.counters(
+        self.http_in_flight = gauges("oskolok_http_requests_in_flight", "HTTP requests now being served.")
+        self.rejected = counters("oskolok_requests_rejected_total", "Requests answered with a problem, by code.", reason=KINDS)
+        self.outcomes = counters(
             "oskolok_recommend_requests_total",
             "Requests to recommend; degraded counts faults, not strangers.",
-            "outcome",
+            outcome=OUTCOMES,
         )
-        self.degraded = made.counters(
-            "oskolok_degraded_requests_total", "Answers with a degradation; one may count under several.", "reason"
+        self.degraded = counters(
+            "oskolok_degraded_requests_total", "Answers with a degradation; one may count under several.", reason=DEGRADATIONS
         )
-        self.coverage = made.spreads("oskolok_coverage_ratio", "Share of the items that were searched, per answer.", _RATIOS)
-        self.inexact = made.counters("oskolok_inexact_merges_total", "Answers whose exact sources are not certified complete.")
-        self.stage_seconds = made.spreads(
-            "oskolok_stage_duration_seconds", "Time spent in one stage of a request.", _SECONDS, "stage"
+        self.coverage = spreads("oskolok_coverage_ratio", "Share of the items that were searched, per answer.", _RATIOS)
+        self.inexact = counters("oskolok_inexact_merges_total", "Answers whose exact sources are not certified complete.")
+        self.stage_seconds = spreads(
+            "oskolok_stage_duration_seconds", "Time spent in one stage of a request.", _SECONDS, stage=STAGES
         )
-        self.stage_in = made.counters("oskolok_stage_candidates_in_total", "Candidates entering a stage.", "stage")
-        self.stage_out = made.counters("oskolok_stage_candidates_out_total", "Candidates leaving a stage.", "stage")
-        self.removed = made.counters("oskolok_candidates_removed_total", "Candidates removed, by reason.", "filter")
-        self.slate_items = made.counters(
-            "oskolok_slate_items_total", "Items returned, once for each source that proposed them.", "source"
+        self.stage_in = counters("oskolok_stage_candidates_in_total", "Candidates entering a stage.", stage=STAGES)
+        self.stage_out = counters("oskolok_stage_candidates_out_total", "Candidates leaving a stage.", stage=STAGES)
+        self.removed = counters("oskolok_candidates_removed_total", "Candidates removed, by reason.", filter=REMOVALS)
+        self.slate_items = counters(
+            "oskolok_slate_items_total", "Items returned, once for each source that proposed them.", source=()
         )
-        self.source_expected = made.counters("oskolok_source_expected_total", "Shard answers expected per source.", "source")
-        self.source_answered = made.counters("oskolok_source_answered_total", "Shard answers received per source.", "source")
-        self.shard_requests = made.counters(
-            "oskolok_shard_requests_total", "Queries to shards, by outcome.", "shard", "outcome"
+        self.source_expected = counters("oskolok_source_expected_total", "Shard answers expected per source.", source=())
+        self.source_answered = counters("oskolok_source_answered_total", "Shard answers received per source.", source=())
+        self.shard_requests = counters("oskolok_shard_requests_total", "Queries to shards, by outcome.", shard=(), outcome=())
+        self.shard_seconds = spreads(
+            "oskolok_shard_query_duration_seconds", "Shard-side time of a query, queueing excluded.", _SECONDS, shard=()
         )
-        self.shard_seconds = made.spreads(
-            "oskolok_shard_query_duration_seconds", "Shard-side time of a query, queueing excluded.", _SECONDS, "shard"
+        self.shard_queue_seconds = spreads(
+            "oskolok_shard_queue_duration_seconds", "Time a query waited inside a shard.", _SECONDS, shard=()
         )
-        self.shard_queue_seconds = made.spreads(
-            "oskolok_shard_queue_duration_seconds", "Time a query waited inside a shard.", _SECONDS, "shard"
+        self.pass_ratio = spreads(
+            "oskolok_filter_pass_ratio", "Share of a shard that filter and exclusions let through.", _RATIOS, shard=()
         )
-        self.pass_ratio = made.spreads(
-            "oskolok_filter_pass_ratio", "Share of a shard that filter and exclusions let through.", _RATIOS, "shard"
+        self.source_seconds = spreads(
+            "oskolok_source_duration_seconds", "Time of one source inside a shard.", _SECONDS, shard=(), source=()
         )
-        self.source_seconds = made.spreads(
-            "oskolok_source_duration_seconds", "Time of one source inside a shard.", _SECONDS, "shard", "source"
+        self.source_hits = counters("oskolok_source_hits_total", "Hits returned by a source.", shard=(), source=())
+        self.decisions = counters(
+            "oskolok_planner_decisions_total", "How a source found its hits.", shard=(), source=(), strategy=()
         )
-        self.source_hits = made.counters("oskolok_source_hits_total", "Hits returned by a source.", "shard", "source")
-        self.decisions = made.counters(
-            "oskolok_planner_decisions_total", "How a source found its hits.", "shard", "source", "strategy"
-        )
-        self.heavy_quality = made.gauges(
+        self.heavy_quality = gauges(
             "oskolok_heavy_quality", "Share of ranker.heavy.n_heavy that the load lets the heavy model order; 1 is all."
         )
-        self.heavy_candidates = made.counters("oskolok_heavy_candidates_total", "Candidates that the heavy model ordered.")
-        self.heavy_withheld = made.counters(
+        self.heavy_candidates = counters("oskolok_heavy_candidates_total", "Candidates that the heavy model ordered.")
+        self.heavy_withheld = counters(
             "oskolok_heavy_withheld_total", "Candidates that the heavy model should have ordered and did not."
         )
-        self.ranker_seconds = made.spreads(
+        self.ranker_seconds = spreads(
             "oskolok_ranker_duration_seconds",
             "Time of a request in a ranker: waiting, in the light model, and in the heavy call it shared.",
             _SECONDS,
-            "phase",
+            phase=PHASES,
         )
-        self.shard_replicas = made.gauges("oskolok_shard_replicas", "Replicas of a shard by state.", "shard", "state")
-        self.ranker_replicas = made.gauges("oskolok_ranker_replicas", "Rankers by state.", "state")
-        self.topology_version = made.gauges("oskolok_topology_version", "Version of the topology this router uses.")
-        self.generation = made.gauges(
-            "oskolok_active_generation_info", "The generation this router serves; always 1.", "generation"
+        self.shard_replicas = gauges("oskolok_shard_replicas", "Replicas of a shard by state.", shard=(), state=())
+        self.ranker_replicas = gauges("oskolok_ranker_replicas", "Rankers by state.", state=STATES)
+        self.topology_version = gauges("oskolok_topology_version", "Version of the topology this router uses.")
+        self.generation = gauges(
+            "oskolok_active_generation_info", "The generation this router serves; always 1.", generation=()
         )
-        self.replay = made.counters(
-            "oskolok_replay_requests_total", "Requests chosen for replay, on disk or lost for want of time or room.", "outcome"
+        self.replay = counters(
+            "oskolok_replay_requests_total",
+            "Requests chosen for replay, on disk or lost for want of time or room.",
+            outcome=KEPT,
         )
+        self.heavy_quality[()].value = 1
         self._keeper: Keeper | None = None
-        build = made.gauges(
-            "oskolok_build_info", "Version of the running code; always 1.", "version", "ray_version", "python_version"
+        build = gauges(
+            "oskolok_build_info", "Version of the running code; always 1.", version=(), ray_version=(), python_version=()
         )
         build[version("oskolok"), version("ray"), platform.python_version()].value = 1
         self._of_stage = lru_cache(_KEPT)(self._series_of_stage)  # what each reply adds to is looked up once, not each time
         self._of_shard = lru_cache(_KEPT)(self._series_of_shard)
         self._of_hits = lru_cache(_KEPT)(self._series_of_hits)
-        self._create_known()
 
     def text(self) -> bytes:
         """The exposition format that Prometheus scrapes."""
         if (keeper := self._keeper) is not None:
             self.replay["kept"].value, self.replay["dropped"].value = keeper.n_kept, keeper.n_dropped
-        return bytes(generate_latest(self._made.registry))
+        return bytes(generate_latest(self.instruments.registry))
 
     def watch(self, keeper: Keeper) -> None:
         """Show what it counts."""
@@ -245,46 +250,18 @@ class Metrics:
             self.decisions[name, source, strategy],
         )
 
-    def _create_known(self) -> None:
-        for route in ROUTES:
-            _ = self.http_seconds[route]
-        for code in (200, *sorted({kind.status for kind in KINDS.values()})):
-            _ = self.http_requests["/v1/recommend", "POST", str(code)]
-        for unlabelled in (self.http_in_flight, self.coverage, self.inexact, self.topology_version):
-            _ = unlabelled[()]
-        _touch(self.rejected, KINDS)
-        _touch(self.outcomes, OUTCOMES)
-        _touch(self.degraded, DEGRADATIONS)
-        _touch(self.removed, REMOVALS)
-        for family in (self.stage_seconds, self.stage_in, self.stage_out):
-            _touch(family, STAGES)
-        _touch(self.ranker_replicas, STATES)
-        for heavy in (self.heavy_candidates, self.heavy_withheld):
-            _ = heavy[()]
-        self.heavy_quality[()].value = 1
-        _touch(self.ranker_seconds, PHASES)
-        _touch(self.replay, KEPT)
-
     def _create(self, spec: GenerationSpec) -> None:
+        """What is known of labels once the generation is: its shards and its sources."""
         names = [source.name for source in spec.sources]
-        for family in (self.slate_items, self.source_expected, self.source_answered):
-            _touch(family, names)
-        for shard in map(str, range(spec.n_shards)):
-            for by_shard in (self.shard_seconds, self.shard_queue_seconds, self.pass_ratio):
-                _ = by_shard[shard]
-            for outcome in ("ok", "timeout", "failed", "loading"):
-                _ = self.shard_requests[shard, outcome]
-            for source in spec.sources:
-                _ = self.source_seconds[shard, source.name]
-                _ = self.source_hits[shard, source.name]
-                if source.kind == "ann":
-                    for strategy in STRATEGIES:
-                        _ = self.decisions[shard, source.name, strategy]
-
-
-def _touch(family: object, labels: Iterable[str]) -> None:
-    for label in labels:
-        _ = family[label]  # type: ignore[index]
+        shards = [str(shard) for shard in range(spec.n_shards)]
+        for by_source in (self.slate_items, self.source_expected, self.source_answered):
+            by_source.create(names)
+        for by_shard in (self.shard_seconds, self.shard_queue_seconds, self.pass_ratio):
+            by_shard.create(shards)
+        self.shard_requests.create(shards, ("ok", "timeout", "failed", "loading"))
+        self.source_seconds.create(shards, names)
+        self.source_hits.create(shards, names)
+        self.decisions.create(shards, [source.name for source in spec.sources if source.kind == "ann"], STRATEGIES)
 
 
 def _outcome(error: BaseException) -> str:

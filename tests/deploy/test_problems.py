@@ -37,7 +37,7 @@ def test_the_callers_fault_is_4xx_and_ours_5xx(cls: type[OskolokError]) -> None:
 def test_every_error_is_counted_under_one_outcome(cls: type[OskolokError]) -> None:
     metrics = Metrics()
     metrics.refused(cls("x"))
-    counted = {labels[0]: cell.value for labels, cell in metrics.outcomes.cells.items() if cell.value}
+    counted = {labels[0]: cell.value for labels, cell in metrics.outcomes.series.items() if cell.value}
     assert list(counted.values()) == [1]
     assert set(counted) <= set(OUTCOMES)
 

@@ -53,7 +53,7 @@ class World:
         return self.run(lambda c: c.get(path, **more))[0]
 
     def metric(self, name: str, **labels: str) -> float:
-        for family in self.metrics._made.registry.collect():
+        for family in self.metrics.instruments.registry.collect():
             for sample in family.samples:
                 if sample.name == name and sample.labels == labels:
                     return sample.value

@@ -10,6 +10,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.coverage import MissingShard
@@ -121,20 +122,20 @@ def test_topology_gauges_follow_the_topology() -> None:
 
 
 def test_names_follow_the_rules() -> None:
-    for family in Metrics()._made.families:
+    for family in Metrics().instruments.families:
         assert re.fullmatch(r"oskolok_[a-z_]+", family.name), family.name
         assert family.help.endswith(".") and family.help[0].isupper(), family.name
-        counts = type(family).__name__ == "Counters"
+        counts = family.metric is CounterMetricFamily
         assert family.name.endswith("_total") is counts, family.name
-        if type(family).__name__ == "Spreads":
+        if family.metric is HistogramMetricFamily:
             assert family.name.endswith(("_seconds", "_ratio")), family.name
 
 
 def test_a_histogram_is_cumulative_and_closed() -> None:
-    made = Instruments()
-    spread = made.spreads("oskolok_x_seconds", "X.", (1.0, 2.0), "a")
+    instruments = Instruments()
+    spread = instruments.spreads("oskolok_x_seconds", "X.", (1.0, 2.0), a=())
     for value in (0.5, 1.0, 1.5, 99.0):
         spread["b"].add(value)
-    (family,) = made.collect()
+    (family,) = instruments.collect()
     values = {s.labels.get("le", s.name): s.value for s in family.samples}
     assert values == {"1": 2, "2": 3, "+Inf": 4, "oskolok_x_seconds_count": 4, "oskolok_x_seconds_sum": 102.0}
