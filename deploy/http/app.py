@@ -22,7 +22,7 @@ from deploy.http.backend import Backend
 from deploy.http.body import Disconnected, format_of, read_body
 from deploy.http.compression import gzipped
 from deploy.http.edge import REQUEST_ID
-from deploy.http.pages import build_shell
+from deploy.http.pages import create_pages
 from deploy.http.schema import Format, to_json
 from deploy.metrics.router_metrics import ROUTES
 from deploy.problems import Refused, headers_of, problem_of
@@ -37,7 +37,7 @@ log = logging.getLogger("oskolok.http")
 
 def create_app(backend: Backend, config: Config) -> ASGIApp:
     """The whole application over some backend. `deploy.http.edge.Edge` belongs around it; under Serve it already is."""
-    app = Application(backend, config, build_shell(backend, config))
+    app = Application(backend, config, create_pages(backend, config))
     if not (origins := config.http.cors_origins):
         return app
     return CORSMiddleware(
@@ -52,18 +52,18 @@ def create_app(backend: Backend, config: Config) -> ASGIApp:
 class Application:
     """ASGI."""
 
-    def __init__(self, backend: Backend, config: Config, shell: FastAPI) -> None:
+    def __init__(self, backend: Backend, config: Config, pages: FastAPI) -> None:
         answers = Answers(backend.router, backend.inquirer, config, refused=backend.metrics.refused)
         self._metrics = backend.metrics
         self._in_flight = backend.metrics.http_in_flight[()]
         self._bytes_max = config.limits.body_bytes
         self._body_timeout_s = config.deadline.max_ms / 1000
-        self._shell = shell
+        self._pages = pages
         self._hot = {"/v1/recommend": answers.recommend, "/v1/recommend/batch": answers.batch, "/v1/why": answers.why}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._shell(scope, receive, send)
+            await self._pages(scope, receive, send)
             return
         began = time.perf_counter()
         path, method = scope["path"], scope["method"]
@@ -77,7 +77,7 @@ class Application:
             if handler is not None:
                 status = await self._answer(handler, scope, receive, send)
             else:
-                status = await self._ask_shell(scope, receive, send)
+                status = await self._serve_page(scope, receive, send)
         finally:
             self._in_flight.value -= 1
             route = path if path in ROUTES else "other"
@@ -120,7 +120,7 @@ class Application:
                 self._metrics.refused(error)
             raise
 
-    async def _ask_shell(self, scope: Scope, receive: Receive, send: Send) -> int:
+    async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> int:
         """HEAD, with which load balancers probe, is answered as GET without its body."""
         status = 499
         head = scope["method"] == "HEAD"
@@ -133,7 +133,7 @@ class Application:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._shell({**scope, "method": "GET"} if head else scope, receive, noting_status)
+        await self._pages({**scope, "method": "GET"} if head else scope, receive, noting_status)
         return status
 
 

@@ -38,13 +38,13 @@ VERBOSE = {
 }
 
 
-def document(shell: FastAPI, config: Config, example: Example) -> dict[str, Any]:
+def document(pages: FastAPI, config: Config, example: Example) -> dict[str, Any]:
     """The whole API."""
     found = get_openapi(
-        title="Oskolok",
-        version=shell.version,
+        title=pages.title,
+        version=pages.version,
         summary="Sharded retrieval and ranking for recommenders",
-        routes=shell.routes,
+        routes=pages.routes,
     )
     of, schemas = msgspec.json.schema_components(_BODIES, schema_hook=_foreign, ref_template=_REF)
     refs = dict(zip(_BODIES, of, strict=True))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import platform
-from importlib.metadata import version
+from importlib import metadata
 from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
@@ -37,12 +37,18 @@ _EXAMPLE_MS = 500
 log = logging.getLogger("oskolok.http")
 
 
-def build_shell(backend: Backend, config: Config) -> FastAPI:
+def create_pages(backend: Backend, config: Config) -> FastAPI:
     """The routes beside the hot ones, whose paths are here only to refuse other methods."""
-    shell = FastAPI(
-        title="Oskolok", version=version("oskolok"), docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    pages = FastAPI(
+        title="Oskolok",
+        version=metadata.version("oskolok"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
-    shell.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN, compresslevel=LEVEL)
+    pages.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN, compresslevel=LEVEL)
     was_ready = False
 
     async def now() -> Readiness:
@@ -56,13 +62,12 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
         was_ready = found.ready
         return found
 
-    @shell.get("/livez", operation_id="livez", response_class=PlainTextResponse, summary="Is this process's event loop alive?")
+    @pages.get("/livez", response_class=PlainTextResponse, summary="Is this process's event loop alive?")
     async def livez() -> str:
         return "ok\n"
 
-    @shell.get(
+    @pages.get(
         "/readyz",
-        operation_id="readyz",
         response_class=PlainTextResponse,
         summary="May this router be sent requests?",
         responses={503: {"description": "Not yet", "content": {"text/plain": {"schema": {"type": "string"}}}}},
@@ -73,23 +78,21 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
         text = found.text() if "verbose" in request.query_params else ("ok\n" if found.ready else "not ready\n")
         return PlainTextResponse(text, status_code=200 if found.ready else 503)
 
-    @shell.get(
-        "/metrics", operation_id="metrics", response_class=PlainTextResponse, summary="Prometheus metrics of this router"
-    )
+    @pages.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics of this router")
     async def metrics() -> Response:
         return Response(backend.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @shell.get("/version", operation_id="version", summary="What is running")
-    async def version_() -> dict[str, str]:
+    @pages.get("/version", summary="What is running")
+    async def version() -> dict[str, str]:
         view = backend.view_of()
         return {
-            "version": version("oskolok"),
+            "version": metadata.version("oskolok"),
             "generation": view.topology.spec.id if view else "",
-            "ray": version("ray"),
+            "ray": metadata.version("ray"),
             "python": platform.python_version(),
         }
 
-    @shell.get("/v1/cluster", operation_id="cluster", summary="Shards, rankers and their states, as this router knows them")
+    @pages.get("/v1/cluster", summary="Shards, rankers and their states, as this router knows them")
     async def cluster() -> Response:
         found = await now()
         view = backend.view_of()
@@ -103,26 +106,26 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
         )
         return Response(to_json(body), media_type="application/json")
 
-    @shell.get("/openapi.json", include_in_schema=False)
+    @pages.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
-        return Response(to_json(document(shell, config, await _example(backend))), media_type="application/json")
+        return Response(to_json(document(pages, config, await _example(backend))), media_type="application/json")
 
-    @shell.get("/", include_in_schema=False)
+    @pages.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("docs")
 
-    @shell.get("/docs", include_in_schema=False)
+    @pages.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         page = files("deploy").joinpath("static/docs.html").read_text(encoding="utf-8")
         return HTMLResponse(page, headers={"content-security-policy": "default-src 'self' 'unsafe-inline'"})
 
-    @shell.api_route("/v1/recommend", methods=["POST"], include_in_schema=False)
-    @shell.api_route("/v1/recommend/batch", methods=["POST"], include_in_schema=False)
-    @shell.api_route("/v1/why", methods=["POST"], include_in_schema=False)
+    @pages.api_route("/v1/recommend", methods=["POST"], include_in_schema=False)
+    @pages.api_route("/v1/recommend/batch", methods=["POST"], include_in_schema=False)
+    @pages.api_route("/v1/why", methods=["POST"], include_in_schema=False)
     async def hot() -> None:
-        raise AssertionError("hot routes are answered before the shell is asked")
+        raise AssertionError("hot routes are answered before these pages are asked")
 
-    @shell.exception_handler(HTTPException)
+    @pages.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
         path = request.url.path
         if error.status_code == 405:
@@ -132,12 +135,12 @@ def build_shell(backend: Backend, config: Config) -> FastAPI:
             refused = Refused("not-found", f"there is nothing at {path[:200]}")
         return _problem(request, refused)
 
-    @shell.exception_handler(Exception)
+    @pages.exception_handler(Exception)
     async def on_exception(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return _problem(request, error)
 
-    return shell
+    return pages
 
 
 async def _example(backend: Backend) -> Example:
