@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.config.sections import Config
-from cluster.config.sources import PLAYLIST
+from cluster.config.sources import ALS, CONTENT, PLAYLIST, TWO_TOWER
 from cluster.spec import SourceSpec
 from cluster.types import UserRecord
 from router.users.user_tower import UserTower
@@ -33,7 +33,7 @@ from train.vectors.als import Factors, in_eigenbasis
 from train.vectors.als_resume import fit_resumable
 from train.vectors.cold_items import place_cold_items
 from train.vectors.confidence import confidences
-from train.vectors.spaces import ALS, CONTENT, TWO_TOWER, SpaceVectors, als_space, content_space
+from train.vectors.spaces import SpaceVectors, als_space, content_space
 from train.vectors.two_tower import TwoTower
 
 

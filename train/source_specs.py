@@ -8,36 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cluster.config.section import Section
 from cluster.config.sections import Config
-from cluster.config.sources import ITEM_LISTS, PLAYLIST, TOPS_SOURCE, TopsKind
+from cluster.config.sources import ITEM_LISTS, SOURCES, TOPS_SOURCES, ItemListSource, SourceSection, TopsKind
 from cluster.errors import ConfigError
 from cluster.spec import SourceSpec
 from train.input.catalogue import Catalogue
 from train.input.event_log import EventLog
 from train.lists.item_tables import content_weights
 from train.lists.tops import possible_kinds
-from train.vectors.spaces import ALS, CONTENT, TWO_TOWER
-from train.vectors.two_tower import require_torch
 
 _PURCHASES = "a log with purchases"
 
 
 def source_specs(config: Config, catalogue: Catalogue, log: EventLog, *, playlists: bool) -> tuple[SourceSpec, ...]:
     """The sources in the order in which they are listed everywhere. Raises ConfigError for one asked for without its input."""
+    attribute = config.sources.quorum.attribute
+    needs = {  # source -> whether the input has what it needs, and what that is; the others need purchases
+        "playlists": (playlists, "a table of playlists"),
+        "content": (catalogue.content is not None, "catalog.vector_column"),
+        "viewed": (True, ""),  # a request may tell of views that no log has
+        "quorum": (bool(attribute) and log.has_purchases, _PURCHASES if attribute else "sources.quorum.attribute"),
+    }
+
+    def has(source: SourceSpec) -> bool:
+        section = config.sources.of(source)
+        assert section is not None, f"{source.name} has no section"
+        possible, needed = needs.get(source.name, (log.has_purchases, _PURCHASES))
+        return _is_wanted(section, possible, f"sources.{source.name}", needed)
+
+    *others, quorum = SOURCES
     return (
-        *_tops(config, log),
-        *_playlists(config, playlists),
-        *_spaces(config, catalogue, log),
-        *_seeds(config, log),
+        *(TOPS_SOURCES[kind] for kind in tops_kinds(config, log)),
+        *filter(has, others),
         *_item_lists(config, catalogue, log),
-        *_quorum(config, log),
+        *filter(has, [quorum]),
     )
-
-
-def _tops(config: Config, log: EventLog) -> Iterator[SourceSpec]:
-    for kind in tops_kinds(config, log):
-        yield SourceSpec(TOPS_SOURCE[kind], "tops", exact=True, promises_k=True, lists=kind)
 
 
 def tops_kinds(config: Config, log: EventLog) -> tuple[TopsKind, ...]:
@@ -46,32 +51,6 @@ def tops_kinds(config: Config, log: EventLog) -> tuple[TopsKind, ...]:
     if not section.enabled:
         return ()
     return possible_kinds(log, config.events, asked=section.kinds if "kinds" in section.model_fields_set else ())
-
-
-def _playlists(config: Config, given: bool) -> Iterator[SourceSpec]:
-    if _wanted(config.sources.playlists, given, "sources.playlists", "a table of playlists"):
-        yield SourceSpec("playlists", "tops", exact=True, promises_k=False, lists=PLAYLIST)
-
-
-def _spaces(config: Config, catalogue: Catalogue, log: EventLog) -> Iterator[SourceSpec]:
-    sources = config.sources
-    if _wanted(sources.ann, log.has_purchases, "sources.ann", _PURCHASES):
-        yield SourceSpec("ann", "ann", exact=False, promises_k=True, space=ALS)
-    if _wanted(sources.content, catalogue.content is not None, "sources.content", "catalog.vector_column"):
-        yield SourceSpec("content", "ann", exact=False, promises_k=True, space=CONTENT)
-    if _wanted(sources.two_tower, log.has_purchases, "sources.two_tower", _PURCHASES):
-        require_torch()
-        yield SourceSpec("two_tower", "ann", exact=False, promises_k=True, space=TWO_TOWER)
-    if _wanted(sources.score_all, log.has_purchases, "sources.score_all", _PURCHASES):
-        yield SourceSpec("score_all", "score_all", exact=True, promises_k=True, space=ALS, lists="purchases")
-
-
-def _seeds(config: Config, log: EventLog) -> Iterator[SourceSpec]:
-    sources = config.sources
-    own = (("history", sources.history, log.has_purchases), ("favourites", sources.favourites, log.has_purchases))
-    for name, section, possible in (*own, ("viewed", sources.viewed, True)):  # a request may tell of views that no log has
-        if _wanted(section, possible, f"sources.{name}", _PURCHASES):
-            yield SourceSpec(name, "seeds", exact=True, promises_k=False, seeds=name)
 
 
 def _item_lists(config: Config, catalogue: Catalogue, log: EventLog) -> Iterator[SourceSpec]:
@@ -86,16 +65,8 @@ def _item_lists(config: Config, catalogue: Catalogue, log: EventLog) -> Iterator
             raise ConfigError(f"sources.item_lists.{name}: table {section.table} needs {needed}")
 
 
-def _quorum(config: Config, log: EventLog) -> Iterator[SourceSpec]:
-    section = config.sources.quorum
-    needed = _PURCHASES if section.attribute else "sources.quorum.attribute"
-    if _wanted(section, bool(section.attribute) and log.has_purchases, "sources.quorum", needed):
-        yield SourceSpec("quorum", "quorum", exact=True, promises_k=False)
-
-
-def _wanted(section: Section, possible: bool, key: str, needed: str) -> bool:
-    """Whether an enabled source can be had. `section` has a field `enabled`."""
-    enabled = bool(getattr(section, "enabled"))  # noqa: B009
-    if enabled and not possible and "enabled" in section.model_fields_set:
+def _is_wanted(section: SourceSection | ItemListSource, possible: bool, key: str, needed: str) -> bool:
+    """Whether an enabled source can be had."""
+    if section.enabled and not possible and "enabled" in section.model_fields_set:
         raise ConfigError(f"{key}.enabled is true, and without {needed} there is no such source")
-    return enabled and possible
+    return section.enabled and possible

@@ -1,4 +1,4 @@
-"""What no single key of a configuration is to blame for: keys that are right by themselves and cannot hold together."""
+"""Keys of a configuration that are each valid and contradict each other."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from math import inf
 
 from cluster.config.sections import Config
 from cluster.config.slate import Selection
-from cluster.config.sources import TOPS_SOURCE, SourcesSection
+from cluster.config.sources import ALS, CONTENT, SOURCES, TOPS_SOURCES, TWO_TOWER
 from cluster.config.text import Key, leaves, toml_value
 
-FIXED_SOURCES = frozenset(SourcesSection.model_fields) - {"cold_users", "tops", "item_lists"} | frozenset(TOPS_SOURCE.values())
+FIXED_SOURCES = frozenset(source.name for source in (*TOPS_SOURCES.values(), *SOURCES))
 """The sources there are whatever the file says: a name each, which none of [sources.item_lists] can have."""
 
 Contradiction = tuple[Key, tuple[Key, ...], str]
@@ -22,9 +22,10 @@ _TOWERS: Key = ("sources", "two_tower", "enabled")
 
 
 def contradictions(config: Config) -> Iterator[Contradiction]:
-    """Everything that cannot hold together."""
+    """Every contradiction in a configuration."""
     yield from _limits(config)
     yield from _names(config)
+    yield from _repetitions(config)
     yield from _sources(config)
     yield from _slate(config)
 
@@ -49,7 +50,7 @@ def _limits(config: Config) -> Iterator[Contradiction]:
 
 
 def _names(config: Config) -> Iterator[Contradiction]:
-    """Keys that name what another key declares."""
+    """Keys that name something that another key must declare."""
     catalog = config.catalog
     category, texts = set(catalog.category), {*catalog.category, *catalog.categories}
     declared = [*catalog.category, *catalog.categories, *catalog.number, *catalog.boolean]
@@ -74,22 +75,31 @@ def _names(config: Config) -> Iterator[Contradiction]:
         yield ("catalog",), of_all, f"{toml_value(twice)} is declared more than once"
 
 
+def _repetitions(config: Config) -> Iterator[Contradiction]:
+    """Lists whose entries differ from each other."""
+    sources, slate = config.sources, config.slate
+    lists: tuple[tuple[Key, str, Sequence[object]], ...] = (
+        (("sources", "tops", "kinds"), "", sources.tops.kinds),
+        (("sources", "tops", "windows_days"), "", sources.tops.windows_days),
+        (("sources", "cold_users"), "", sources.cold_users),
+        (("slate", "pins"), "position ", [pin.position for pin in slate.pins]),
+        (("slate", "pins"), "item ", [pin.item_id for pin in slate.pins]),
+        (("slate", "precedence"), "", slate.precedence),
+    )
+    for key, what, values in lists:
+        for twice in _repeated(values):
+            yield key, (), f"{what}{toml_value(twice)} is listed more than once"
+
+
 def _sources(config: Config) -> Iterator[Contradiction]:
     sources = config.sources
-    for key, values in (
-        (("sources", "tops", "kinds"), sources.tops.kinds),
-        (("sources", "tops", "windows_days"), sources.tops.windows_days),
-        (("sources", "cold_users"), sources.cold_users),
-    ):
-        for value in _repeated(values):
-            yield key, (), f"{toml_value(value)} is there more than once"
-    tops = {TOPS_SOURCE[kind] for kind in sources.tops.kinds}
+    tops = {TOPS_SOURCES[kind].name for kind in sources.tops.kinds}
     for name in sources.cold_users if sources.tops.enabled else ():
         if name not in tops:
             yield (
                 ("sources", "cold_users"),
                 (("sources", "tops", "kinds"), ("sources", "tops", "enabled")),
-                f"{toml_value(name)} is no source of sources.tops.kinds",
+                f"{toml_value(name)} is not a source of sources.tops.kinds",
             )
     for name in config.merge.weights:
         if not _is_source(name, config):
@@ -97,7 +107,7 @@ def _sources(config: Config) -> Iterator[Contradiction]:
     for name, section in sources.item_lists.items():
         key = ("sources", "item_lists", name)
         if name in FIXED_SOURCES:
-            yield key, (), f"there is a source {toml_value(name)} already: take another name"
+            yield key, (), f"there already is a source {toml_value(name)}: choose another name"
         if section.enabled and section.table == "two_tower" and not sources.two_tower.enabled:
             yield (*key, "table"), (_TOWERS,), "two_tower has no items unless sources.two_tower.enabled is true"
 
@@ -112,48 +122,35 @@ def _slate(config: Config) -> Iterator[Contradiction]:
     own_limits += [(("slate", "explore", "positions"), position) for position in slate.explore.positions]
     for key, places in own_limits:
         if places > k:
-            yield key, (("limits", "k"),), f"{places} is more places than a slate can have, which is limits.k = {k}"
+            yield key, (("limits", "k"),), f"{places} is more than limits.k = {k}, the most places that a slate can have"
     for at, cap in enumerate(slate.caps):
         if 0 < cap.first < cap.max:
             yield ("slate", "caps", str(at), "max"), (), f"{cap.max} is more than its first = {cap.first} places"
-    for twice in _repeated([pin.position for pin in slate.pins]):
-        yield ("slate", "pins"), (), f"position {twice} is there more than once"
-    for twice in _repeated([pin.item_id for pin in slate.pins]):
-        yield ("slate", "pins"), (), f"item {twice!r} is there more than once"
     expected = str if config.catalog.id_type == "string" else int
     for at, pin in enumerate(slate.pins):
         if type(pin.item_id) is not expected:
-            key = ("slate", "pins", str(at), "item_id")
-            yield (
-                key,
-                (("catalog", "id_type"),),
-                f"{toml_value(pin.item_id)} is no {config.catalog.id_type}, as catalog.id_type says",
-            )
+            message = f"{toml_value(pin.item_id)} is not of catalog.id_type, which is {config.catalog.id_type}"
+            yield ("slate", "pins", str(at), "item_id"), (("catalog", "id_type"),), message
     for at, quota in enumerate(slate.quotas):
         if quota.min > quota.max:
             yield ("slate", "quotas", str(at), "min"), (), f"{quota.min} is more than its max = {quota.max}"
-    if len(set(slate.precedence)) < len(slate.precedence):
-        yield ("slate", "precedence"), (), "each of pins, caps, quotas, explore stands there once"
     if slate.explore.method != "off" and not slate.explore.positions:
-        yield (
-            ("slate", "explore", "method"),
-            (("slate", "explore", "positions"),),
-            "explores nowhere unless slate.explore.positions has places",
-        )
+        message = "has no effect without places in slate.explore.positions"
+        yield ("slate", "explore", "method"), (("slate", "explore", "positions"),), message
     spaces = {
-        "als",
-        *(("content",) if config.catalog.vector_column else ()),
-        *(("two_tower",) if config.sources.two_tower.enabled else ()),
+        ALS,
+        *((CONTENT,) if config.catalog.vector_column else ()),
+        *((TWO_TOWER,) if config.sources.two_tower.enabled else ()),
     }
     if slate.diversity.space not in spaces:
         needed = (("catalog", "vector_column"), _TOWERS)
-        shown = f"{toml_value(slate.diversity.space)} is no embedding space of this configuration"
+        shown = f"{toml_value(slate.diversity.space)} is not an embedding space of this configuration"
         yield ("slate", "diversity", "space"), needed, f"{shown}, which has {', '.join(sorted(spaces))}"
     yield from _selections(config)
 
 
 def _selections(config: Config) -> Iterator[Contradiction]:
-    """What each of the slate's rules is about: one thing, and one that there is."""
+    """Rules of the slate that do not select items by one thing, or by one that exists."""
     slate, catalog = config.slate, _columns("category", "categories", "boolean")
     of_rules: list[tuple[Key, Selection]] = []
     of_rules += [(("slate", "boosts", str(at)), boost) for at, boost in enumerate(slate.boosts)]
@@ -161,9 +158,9 @@ def _selections(config: Config) -> Iterator[Contradiction]:
     of_rules += [(("slate", "explore"), slate.explore)] if slate.explore.method != "off" else []
     texts, flags = {*config.catalog.category, *config.catalog.categories}, set(config.catalog.boolean)
     for key, rule in of_rules:
-        said = [name for name in ("source", "attribute", "stat") if getattr(rule, name)]
-        if len(said) != 1:
-            yield key, (), f"is about one of source, attribute and stat; given: {', '.join(said) or 'none'}"
+        named = [name for name in ("source", "attribute", "stat") if getattr(rule, name)]
+        if len(named) != 1:
+            yield key, (), f"must name exactly one of source, attribute and stat; given: {', '.join(named) or 'none'}"
             continue
         if rule.stat and rule.at_least == -inf and rule.at_most == inf:
             yield (*key, "stat"), (), "needs at_least or at_most"
@@ -173,12 +170,12 @@ def _selections(config: Config) -> Iterator[Contradiction]:
             continue
         if rule.attribute not in texts | flags:
             shown = toml_value(rule.attribute)
-            yield (*key, "attribute"), catalog, f"{shown} is no category, categories or boolean attribute of the catalog"
+            yield (*key, "attribute"), catalog, f"{shown} is not a category, categories or boolean attribute of the catalog"
         elif not rule.values:
             yield (*key, "attribute"), (), "needs values"
         elif any((type(value) is bool) != (rule.attribute in flags) for value in rule.values):
             of = "true and false" if rule.attribute in flags else "strings"
-            yield (*key, "values"), catalog, f"{rule.attribute} has {of} as values, given: {toml_value(rule.values)}"
+            yield (*key, "values"), catalog, f"the values of {rule.attribute} are {of}; given: {toml_value(rule.values)}"
 
 
 def _is_source(name: str, config: Config) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from cluster.config.section import Fraction, Section
+from cluster.config.section import Fraction, Section, key
 
 if TYPE_CHECKING:
     from cluster.filtering import Filter
@@ -23,12 +23,12 @@ Places = Annotated[int, Field(ge=1, le=1000)]
 class Selection(Section):
     """Which items a rule is about: of one source, with one of an attribute's values, or with a statistic within bounds."""
 
-    source: Annotated[str, Field(description="items this source proposed")] = ""
-    attribute: Annotated[str, Field(description="category, categories or boolean attribute: items with any of `values`")] = ""
-    values: Annotated[tuple[str | bool, ...], Field(max_length=500)] = ()
-    stat: Annotated[str, Field(description="item statistic, such as age_days: items with one between the bounds")] = ""
-    at_least: Annotated[float, Field(ge=-inf, allow_inf_nan=True)] = -inf
-    at_most: Annotated[float, Field(ge=-inf, allow_inf_nan=True)] = inf
+    source: str = key("", "items this source proposed")
+    attribute: str = key("", "category, categories or boolean attribute: items with any of `values`")
+    values: tuple[str | bool, ...] = key((), max_length=500)
+    stat: str = key("", "item statistic, such as age_days: items with one between the bounds")
+    at_least: float = key(-inf, ge=-inf, allow_inf_nan=True)
+    at_most: float = key(inf, ge=-inf, allow_inf_nan=True)
 
     @property
     def mark(self) -> Filter | None:
@@ -48,7 +48,7 @@ class Cap(Section):
 
     attribute: str
     max: Places
-    first: Annotated[int, Field(ge=0, le=1000, description="within this many first places; 0 = the whole slate")] = 0
+    first: int = key(0, "within this many first places; 0 = the whole slate", ge=0, le=1000)
 
 
 class Pin(Section):
@@ -61,25 +61,23 @@ class Pin(Section):
 class Boost(Selection):
     """Moves items: the value of a place is 1 / log2(place + 1); it is multiplied, then added to."""
 
-    multiply: Annotated[float, Field(gt=0, le=100)] = 1.0
-    add: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    multiply: float = key(1.0, gt=0, le=100)
+    add: float = key(0.0, ge=-10, le=10)
 
 
 class Quota(Selection):
     """How many places of a slate such items have, at least and at most. min_share is of the slate, rounded up."""
 
-    min: Annotated[int, Field(ge=0, le=1000, description="a slate with fewer places than this is made without it")] = 0
+    min: int = key(0, "a slate with fewer places than this is made without it", ge=0, le=1000)
     min_share: Fraction = 0.0
-    max: Annotated[int, Field(ge=0, le=1000)] = 1000
+    max: int = key(1000, ge=0, le=1000)
 
 
 class New(Section):
     """New items have little that speaks for them: the best-ranked of them get the last places, unless better ones have them."""
 
-    every: Annotated[int, Field(ge=0, le=1000, description="one place of so many, rounded; 0 = off")] = 20
-    days: Annotated[float, Field(gt=0, le=3650, description="listed so lately, by catalog.created_column; without it: off")] = (
-        14.0
-    )
+    every: int = key(20, "one place of so many, rounded; 0 = off", ge=0, le=1000)
+    days: float = key(14.0, "listed so lately, by catalog.created_column; without it: off", gt=0, le=3650)
 
     def n_of(self, n_places: int) -> int:
         """How many of the places are theirs."""
@@ -90,41 +88,37 @@ class Diversity(Section):
     """Items unlike those before them: maximal marginal relevance or a determinantal point process over item vectors."""
 
     method: Literal["off", "mmr", "dpp"] = "off"
-    space: Annotated[str, Field(description="embedding space whose cosine says how alike items are")] = "als"
-    relevance: Annotated[float, Field(ge=0, lt=1, description="weight of the ranking; the rest is diversity's")] = 0.7
-    depth: Annotated[int, Field(ge=2, le=500, description="the best this many are diversified")] = 100
+    space: str = key("als", "embedding space whose cosine says how alike items are")
+    relevance: float = key(0.7, "weight of the ranking; the rest is diversity's", ge=0, lt=1)
+    depth: int = key(100, "the best this many are diversified", ge=2, le=500)
 
 
 class Explore(Selection):
     """Places that try out items of the selection, such as cold ones, at random; the propensity is in an explained answer."""
 
-    method: Annotated[
-        Literal["off", "thompson", "uniform"], Field(description="thompson: by draws of each item's Beta posterior")
-    ] = "off"
-    positions: Annotated[tuple[Places, ...], Field(max_length=100, description="places of the slate, from 1")] = ()
-    share: Annotated[float, Field(gt=0, le=1, description="with this probability a place explores")] = 1.0
-    successes: Annotated[str, Field(description="item statistic; log_… is read as ln(1 + count)")] = "log_clicks"
-    trials: Annotated[str, Field(description="item statistic; log_… is read as ln(1 + count)")] = "log_views"
-    prior_successes: Annotated[float, Field(gt=0, le=1e6)] = 1.0
-    prior_failures: Annotated[float, Field(gt=0, le=1e6)] = 20.0
+    method: Literal["off", "thompson", "uniform"] = key("off", "thompson: by draws of each item's Beta posterior")
+    positions: tuple[Places, ...] = key((), "places of the slate, from 1", max_length=100)
+    share: float = key(1.0, "with this probability a place explores", gt=0, le=1)
+    successes: str = key("log_clicks", "item statistic; log_… is read as ln(1 + count)")
+    trials: str = key("log_views", "item statistic; log_… is read as ln(1 + count)")
+    prior_successes: float = key(1.0, gt=0, le=1e6)
+    prior_failures: float = key(20.0, gt=0, le=1e6)
 
 
 class SlateSection(Section):
     """Business rules on the final list."""
 
-    k_default: Annotated[int, Field(ge=1, le=1000)] = 20
-    exclude_seen: Annotated[bool, Field(description="never recommend what the user bought before")] = False
-    cap_by: Annotated[
-        str, Field(description='category attribute with at most `cap` items of a value in a slate; "" = off, more: caps')
-    ] = ""
+    k_default: int = key(20, ge=1, le=1000)
+    exclude_seen: bool = key(False, "never recommend what the user bought before")
+    cap_by: str = key("", 'category attribute with at most `cap` items of a value in a slate; "" = off, more: caps')
     cap: Places = 3
-    precedence: Annotated[
-        tuple[Family, ...], Field(description="where two rules cannot both hold, the earlier one does", min_length=4)
-    ] = ("pins", "caps", "quotas", "explore")
-    caps: Annotated[tuple[Cap, ...], Field(max_length=16, description="the most important one first")] = ()
-    pins: Annotated[tuple[Pin, ...], Field(max_length=100)] = ()
-    boosts: Annotated[tuple[Boost, ...], Field(max_length=32)] = ()
-    quotas: Annotated[tuple[Quota, ...], Field(max_length=16, description="the most important one first")] = ()
+    precedence: tuple[Family, ...] = key(
+        ("pins", "caps", "quotas", "explore"), "where two rules cannot both hold, the earlier one does", min_length=4
+    )
+    caps: tuple[Cap, ...] = key((), "the most important one first", max_length=16)
+    pins: tuple[Pin, ...] = key((), max_length=100)
+    boosts: tuple[Boost, ...] = key((), max_length=32)
+    quotas: tuple[Quota, ...] = key((), "the most important one first", max_length=16)
     new: New = New()
     diversity: Diversity = Diversity()
     explore: Explore = Explore()

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from cluster.config.section import Positive, Section
+from cluster.config.section import Positive, Section, key
+from cluster.spec import SourceSpec
 
 TopsKind = Literal["purchases", "clicks", "ctr", "pctr", "weighted_ctr", "weighted_pctr", "new", "rising"]
 SeedSet = Literal["history", "basket", "favourites", "viewed", "positives"]
@@ -19,39 +20,58 @@ TableName = Literal["ease", "npmi", "together", "content", "als", "two_tower"]
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 TOPS_KINDS: tuple[TopsKind, ...] = get_args(TopsKind)
-TOPS_SOURCE: Mapping[TopsKind, str] = {kind: "tops" if kind == "purchases" else kind for kind in TOPS_KINDS}
-"""The name of the source that proposes from each kind of top lists."""
+TOPS_SOURCES: Mapping[TopsKind, SourceSpec] = {
+    kind: SourceSpec("tops" if kind == "purchases" else kind, "tops", exact=True, promises_k=True, lists=kind)
+    for kind in TOPS_KINDS
+}
+"""The source that proposes from each kind of top lists. All are configured in [sources.tops]."""
 
 PLAYLIST = "playlist"
 """The kind of the lists that people made, as in the list's name, playlist/<name>."""
 
+ALS, CONTENT, TWO_TOWER = "als", "content", "two_tower"
+"""The embedding spaces there are."""
+
+SOURCES: tuple[SourceSpec, ...] = (
+    SourceSpec("playlists", "tops", exact=True, promises_k=False, lists=PLAYLIST),
+    SourceSpec("ann", "ann", exact=False, promises_k=True, space=ALS),
+    SourceSpec("content", "ann", exact=False, promises_k=True, space=CONTENT),
+    SourceSpec("two_tower", "ann", exact=False, promises_k=True, space=TWO_TOWER),
+    SourceSpec("score_all", "score_all", exact=True, promises_k=True, space=ALS, lists="purchases"),
+    *(SourceSpec(name, "seeds", exact=True, promises_k=False, seeds=name) for name in ("history", "favourites", "viewed")),
+    SourceSpec("quorum", "quorum", exact=True, promises_k=False),
+)
+"""The sources with a section of their own name, in the order in which they are listed everywhere: after the top lists, and
+with those of [sources.item_lists] before the last."""
+
 Budget = Annotated[int, Field(ge=1, le=10_000)]
 
 
-class TopsSource(Section):
-    """Static top lists: over windows of days, global and per value of a category attribute. k is each kind's."""
+class SourceSection(Section):
+    """enabled: whether generations are built with the source, and routers ask it.  k: candidates it may propose."""
 
     enabled: bool = True
     k: Budget = 100
-    kinds: Annotated[
-        tuple[TopsKind, ...],
-        Field(
-            min_length=1, max_length=len(TOPS_KINDS), description="each a source, `purchases` named tops; those the log allows"
-        ),
-    ] = TOPS_KINDS
-    windows_days: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)] = (7, 28, 90)
-    group_by: Annotated[str, Field(description='attribute with a list per value; "" = global lists only')] = ""
-    groups_per_user: Annotated[int, Field(ge=0, le=64)] = 5
 
 
-class AnnSource(Section):
+class TopsSource(SourceSection):
+    """Static top lists: over windows of days, global and per value of a category attribute. k is each kind's."""
+
+    kinds: tuple[TopsKind, ...] = key(
+        TOPS_KINDS, "each a source, `purchases` named tops; those the log allows", min_length=1, max_length=len(TOPS_KINDS)
+    )
+    windows_days: tuple[Positive, ...] = key((7, 28, 90), min_length=1, max_length=16)
+    group_by: str = key("", 'attribute with a list per value; "" = global lists only')
+    groups_per_user: int = key(5, ge=0, le=64)
+
+
+class AnnSource(SourceSection):
     """Nearest items to the user's vector, of the space als."""
 
-    enabled: bool = True
     k: Budget = 300
-    M: Annotated[int, Field(ge=2, le=128)] = 16
-    ef_construction: Annotated[int, Field(ge=8, le=4096)] = 200
-    recall_target: Annotated[float, Field(ge=0.5, le=1)] = 0.99
+    M: int = key(16, ge=2, le=128)
+    ef_construction: int = key(200, ge=8, le=4096)
+    recall_target: float = key(0.99, ge=0.5, le=1)
 
 
 class ContentSource(AnnSource):
@@ -67,59 +87,46 @@ class TwoTowerSource(AnnSource):
     k: Budget = 200
 
 
-class ScoreAllSource(Section):
+class ScoreAllSource(SourceSection):
     """Every eligible item, scored exactly, when there are few of them."""
 
-    enabled: bool = True
     k: Budget = 300
-    max_items: Annotated[int, Field(ge=0, description="used instead of ann when the catalogue is at most this large")] = 2_000
+    max_items: int = key(2_000, "used instead of ann when the catalogue is at most this large", ge=0)
 
 
-class HistorySource(Section):
+class HistorySource(SourceSection):
     """Bought before."""
 
-    enabled: bool = True
     k: Budget = 150
 
 
-class FavouritesSource(Section):
+class FavouritesSource(SourceSection):
     """Marked as liked."""
 
-    enabled: bool = True
-    k: Budget = 100
 
-
-class ViewedSource(Section):
+class ViewedSource(SourceSection):
     """Viewed lately: what the request says of this session, then what the user store knows."""
 
-    enabled: bool = True
     k: Budget = 50
-    half_weight_items: Annotated[
-        float, Field(gt=0, le=10_000, description="an item viewed so many items before another weighs half of it")
-    ] = 10.0
+    half_weight_items: float = key(10.0, "an item viewed so many items before another weighs half of it", gt=0, le=10_000)
 
 
-class PlaylistsSource(Section):
+class PlaylistsSource(SourceSection):
     """Named lists of items, made by people, that a request names."""
 
-    enabled: bool = True
-    k: Budget = 100
 
-
-class QuorumSource(Section):
+class QuorumSource(SourceSection):
     """What people like who like what the user likes, by category."""
 
-    enabled: bool = True
-    k: Budget = 100
-    attribute: Annotated[str, Field(description='the attribute with the categories; "" = no quorums')] = ""
+    attribute: str = key("", 'the attribute with the categories; "" = no quorums')
 
 
 class ItemListSource(Section):
     """Items that lists name beside the user's seeds: of seeds s, item i scores the sum of weight(s) * w(s, i)."""
 
     enabled: bool = True
-    table: Annotated[TableName, Field(description="whose lists")]
-    seeds: Annotated[SeedSet, Field(description="which of the user's items are looked up")]
+    table: TableName = Field(description="whose lists")
+    seeds: SeedSet = Field(description="which of the user's items are looked up")
     k: Budget = 100
 
 
@@ -137,10 +144,9 @@ ITEM_LISTS: Mapping[str, ItemListSource] = {
 class SourcesSection(Section):
     """Every k counts candidates of the whole cluster; the router divides it among the shards."""
 
-    cold_users: Annotated[
-        tuple[SourceName, ...],
-        Field(max_length=16, description="top lists that share the k of a space in which the user has no vector"),
-    ] = ("tops",)
+    cold_users: tuple[SourceName, ...] = key(
+        ("tops",), "top lists that share the k of a space in which the user has no vector", max_length=16
+    )
     tops: TopsSource = TopsSource()
     ann: AnnSource = AnnSource()
     content: ContentSource = ContentSource()
@@ -151,16 +157,27 @@ class SourcesSection(Section):
     viewed: ViewedSource = ViewedSource()
     playlists: PlaylistsSource = PlaylistsSource()
     quorum: QuorumSource = QuorumSource()
-    item_lists: Annotated[Mapping[SourceName, ItemListSource], Field(max_length=32)] = ITEM_LISTS
+    item_lists: Mapping[SourceName, ItemListSource] = key(ITEM_LISTS, max_length=32)
 
     def of_space(self, space: str) -> AnnSource:
         """The section of the source that searches an embedding space."""
-        return {"content": self.content, "two_tower": self.two_tower}.get(space, self.ann)
+        return {CONTENT: self.content, TWO_TOWER: self.two_tower}.get(space, self.ann)
 
-    @property
-    def of_seeds(self) -> Mapping[str, HistorySource | FavouritesSource | ViewedSource]:
-        """The sections of the sources that propose a user's own items, by the set of seeds that is the source's name."""
-        return {"history": self.history, "favourites": self.favourites, "viewed": self.viewed}
+    def of(self, source: SourceSpec) -> SourceSection | ItemListSource | None:
+        """The section of a generation's source; None for one that this configuration does not have."""
+        match source.kind:
+            case "tops":
+                return self.playlists if source.lists == PLAYLIST else self.tops
+            case "ann":
+                return self.of_space(source.space)
+            case "score_all":
+                return self.score_all
+            case "seeds":
+                return {"history": self.history, "favourites": self.favourites, "viewed": self.viewed}.get(source.seeds)
+            case "item_lists":
+                return self.item_lists.get(source.name)
+            case "quorum":
+                return self.quorum
 
     @model_validator(mode="before")
     @classmethod

@@ -87,26 +87,16 @@ def _made(spec: GenerationSpec, config: SourcesSection) -> Offers:
 
 
 def _offer(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> Offer | None:
-    """None for what is not enabled. A source is known by its name, so one that the configuration lost is not asked either."""
-    match source.kind:
-        case "tops" if source.lists == PLAYLIST:
-            return Offer(source, config.playlists.k) if config.playlists.enabled else None
-        case "tops":
-            return _top_lists(source, spec, config)
-        case "ann":
-            searched = config.of_space(source.space)
-            whole = any(s.kind == "score_all" and _is_whole(s, spec, config) for s in spec.sources if s.space == source.space)
-            return Offer(source, searched.k) if searched.enabled and not whole else None
-        case "score_all":
-            return Offer(source, config.score_all.k) if _is_whole(source, spec, config) else None
-        case "seeds":
-            seeds = config.of_seeds.get(source.seeds)
-            return Offer(source, seeds.k) if seeds is not None and seeds.enabled else None
-        case "item_lists":
-            lists = config.item_lists.get(source.name)
-            return Offer(source, lists.k) if lists is not None and lists.enabled else None
-        case "quorum":
-            return Offer(source, config.quorum.k) if config.quorum.enabled else None
+    """None for what is not enabled, or needless. A source that the configuration does not have any more is not asked either."""
+    section = config.of(source)
+    if section is None or not section.enabled:
+        return None
+    if source.kind == "tops" and source.lists != PLAYLIST:
+        return _top_lists(source, spec, config)
+    scored_whole = any(s.kind == "score_all" and _is_whole(s, spec, config) for s in spec.sources if s.space == source.space)
+    if (source.kind == "ann" and scored_whole) or (source.kind == "score_all" and not scored_whole):
+        return None
+    return Offer(source, section.k)
 
 
 def _is_whole(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> bool:
@@ -117,7 +107,7 @@ def _is_whole(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) 
 def _top_lists(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> Offer | None:
     """The configured windows' lists, those that the generation has."""
     tops = config.tops
-    if not tops.enabled or (source.lists and source.lists not in tops.kinds):
+    if source.lists and source.lists not in tops.kinds:
         return None
     windows = [f"{source.lists}/{days}d" if source.lists else f"{days}d" for days in tops.windows_days]
     lists = tuple((name, 1.0) for name in windows if name in spec.list_names)

@@ -13,7 +13,7 @@ import pytest
 from bench.sources import CASE, markdown
 from bench.tools.row import RESULTS, read_rows
 from cluster.config.sections import Config
-from cluster.config.sources import TOPS_SOURCE, SeedSet, TableName
+from cluster.config.sources import TOPS_SOURCES, SeedSet, TableName
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "sources.md"
@@ -44,7 +44,7 @@ def test_the_configuration_examples_load() -> None:
 
 def test_no_source_is_left_out() -> None:
     sources = Config().sources
-    named = {*TOPS_SOURCE.values(), *sources.item_lists, *get_args(SeedSet), *get_args(TableName)}
+    named = {*(source.name for source in TOPS_SOURCES.values()), *sources.item_lists, *get_args(SeedSet), *get_args(TableName)}
     named |= {name for name in type(sources).model_fields if name not in ("cold_users", "item_lists")}
     assert {name for name in named if f"`{name}`" not in TEXT} == set()
 

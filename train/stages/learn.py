@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cluster.config.sections import Config
+from cluster.config.sources import ALS, TWO_TOWER
 from cluster.partition import item_keys
 from train.input.interactions import Interactions, interactions
 from train.input.item_values import item_values
@@ -37,7 +38,6 @@ from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Source
 from train.vectors.als import Factors
 from train.vectors.als_resume import Rows
-from train.vectors.spaces import ALS, TWO_TOWER
 from train.vectors.two_tower import TwoTower, fit_two_tower
 
 _FEW = 0.05  # of the items that were bought: a table with lists for fewer is next to nothing

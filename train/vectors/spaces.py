@@ -20,8 +20,6 @@ from train.vectors.als import Factors
 from train.vectors.confidence import event_confidence
 from train.vectors.row_blocks import gram
 
-ALS, CONTENT, TWO_TOWER = "als", "content", "two_tower"
-
 Floats = NDArray[np.float32]
 
 

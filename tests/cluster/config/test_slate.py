@@ -25,7 +25,7 @@ def complaints(tmp_path: Path, text: str) -> list[str]:
 MISTAKES = [
     (
         '[slate]\ncap_by = "brand"\ncap = 300\n',
-        "line 7 slate.cap 300 is more places than a slate can have, which is limits.k = 200",
+        "line 7 slate.cap 300 is more than limits.k = 200, the most places that a slate can have",
     ),
     (
         '[[slate.caps]]\nattribute = "brand"\nmax = 2\n[[slate.caps]]\nattribute = "stores"\nmax = 2\n',
@@ -38,37 +38,37 @@ MISTAKES = [
     ('[[slate.caps]]\nattribute = "brand"\n', "line 5 slate.caps.0.max is required; allowed: 1 to 1000"),
     (
         '[[slate.pins]]\nitem_id = "a"\nposition = 900\n',
-        "line 7 slate.pins.0.position 900 is more places than a slate can have, which is limits.k = 200",
+        "line 7 slate.pins.0.position 900 is more than limits.k = 200, the most places that a slate can have",
     ),
-    ("[[slate.pins]]\nitem_id = 5\nposition = 1\n", "line 6 slate.pins.0.item_id 5 is no string, as catalog.id_type says"),
+    ("[[slate.pins]]\nitem_id = 5\nposition = 1\n", "line 6 slate.pins.0.item_id 5 is not of catalog.id_type, which is string"),
     (
         '[slate]\npins = [{item_id = "a", position = 1}, {item_id = "b", position = 1}]\n',
-        "line 6 slate.pins position 1 is there more than once",
+        "line 6 slate.pins position 1 is listed more than once",
     ),
     ('[[slate.boosts]]\nsource = "tops"\nmultiply = 0.0\n', "line 7 slate.boosts.0.multiply"),
     (
         "[[slate.boosts]]\nmultiply = 2.0\n",
-        "line 5 slate.boosts.0 is about one of source, attribute and stat; given: none",
+        "line 5 slate.boosts.0 must name exactly one of source, attribute and stat; given: none",
     ),
     (
         '[[slate.quotas]]\nsource = "new"\n[[slate.quotas]]\nsource = "tops"\nattribute = "brand"\nvalues = ["a"]\n',
-        "line 7 slate.quotas.1 is about one of source, attribute and stat; given: source, attribute",
+        "line 7 slate.quotas.1 must name exactly one of source, attribute and stat; given: source, attribute",
     ),
     (
         '[[slate.quotas]]\nattribute = "colour"\nvalues = ["red"]\n',
-        'line 6 slate.quotas.0.attribute "colour" is no category, categories or boolean attribute of the catalog',
+        'line 6 slate.quotas.0.attribute "colour" is not a category, categories or boolean attribute of the catalog',
     ),
     ('[[slate.quotas]]\nattribute = "brand"\n', "line 6 slate.quotas.0.attribute needs values"),
     (
         '[[slate.quotas]]\nattribute = "own"\nvalues = ["yes"]\n',
-        'line 7 slate.quotas.0.values own has true and false as values, given: ["yes"]',
+        'line 7 slate.quotas.0.values the values of own are true and false; given: ["yes"]',
     ),
     ('[[slate.quotas]]\nstat = "age_days"\n', "line 6 slate.quotas.0.stat needs at_least or at_most"),
     ('[[slate.quotas]]\nsource = "new"\nmin = 4\nmax = 3\n', "line 7 slate.quotas.0.min 4 is more than its max = 3"),
-    ('[slate]\nprecedence = ["caps", "caps", "pins", "quotas"]\n', "line 6 slate.precedence each of"),
+    ('[slate]\nprecedence = ["caps", "caps", "pins", "quotas"]\n', 'line 6 slate.precedence "caps" is listed more than once'),
     (
         '[slate.explore]\nmethod = "uniform"\nsource = "new"\n',
-        "line 6 slate.explore.method explores nowhere unless slate.explore.positions has places",
+        "line 6 slate.explore.method has no effect without places in slate.explore.positions",
     ),
     ('[slate.diversity]\nmethod = "mmx"\n', "line 6 slate.diversity.method should be"),
     ("[slate.diversity]\nrelevance = 1.0\n", "line 6 slate.diversity.relevance"),
