@@ -23,7 +23,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -54,7 +53,7 @@ from train.rank.metrics import per_group
 from train.rank.ranking_rows import RankingRows
 from train.split import split_log
 from train.stages import Made, Stages, fingerprint
-from train.stages.read import read
+from train.stages.read import Dataset, Inputs, open_build
 from train.worth.hits import Searchers
 from train.worth.rank_evaluation import RankTrial, rank_trial
 from train.worth.stage_plots import draw_stages
@@ -90,13 +89,10 @@ MOVIES = (
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a case is made of. now: Unix seconds, when its log is read.  n_windows: at its end, to judge in."""
+    """What a case is made of. n_windows: at the end of its log, to judge in."""
 
     config: Config
-    items: Path
-    events: Path
-    users: Path | None
-    now: float
+    inputs: Inputs
     n_windows: int = 1
 
 
@@ -111,8 +107,8 @@ def main(argv: Sequence[str]) -> None:
         if not of_this:
             continue
         data = made(bench)
-        with Stages(Path(data.config.storage.path) / "build", Lines(bench.say, time.monotonic)) as stages:
-            trials = trials_of(stages, data, n_users=bench.size(full=10_000, quick=100))
+        with open_build(data.config, data.inputs, Lines(bench.say, time.monotonic)) as (stages, dataset):
+            trials = trials_of(stages, dataset, data, n_users=bench.size(full=10_000, quick=100))
             if case in of_this:
                 worth = judged(bench, case, stages, trials, data.config)
                 if options.plots:
@@ -127,7 +123,7 @@ def complete_journey(bench: Bench, *overrides: str) -> Data:
     items, events = journey(folder, last_days=bench.size(full=0, quick=QUICK_DAYS))
     terms = bench.size(full=(f"train.ranker.losses={json.dumps(get_args(Loss))}",), quick=QUICK)
     config = load(CONFIG, overrides=[f"storage.path={folder}", ALL_STAGES, *terms, *overrides]).config
-    return Data(config, items, events, None, NOW)
+    return Data(config, Inputs(items, events, now=NOW))
 
 
 def complete_journey_new(bench: Bench) -> Data:
@@ -141,22 +137,21 @@ def ml_100k(bench: Bench) -> Data:
     films = movielens(folder / "data")
     terms = bench.size(full=(), quick=QUICK)
     config = load(None, overrides=[f"storage.path={folder}", ALL_STAGES, *MOVIES, *terms]).config
-    return Data(config, films.items, films.events, films.users, films.last_time + 1.0, bench.size(full=3, quick=1))
+    inputs = Inputs(films.items, films.events, films.users, now=films.last_time + 1.0)
+    return Data(config, inputs, bench.size(full=3, quick=1))
 
 
 JOURNEY, NEW, FILMS = "complete-journey", "complete-journey new", "ml-100k"
 CASES: Mapping[str, Callable[[Bench], Data]] = {JOURNEY: complete_journey, NEW: complete_journey_new, FILMS: ml_100k}
 
 
-def trials_of(stages: Stages, data: Data, *, n_users: int) -> list[RankTrial]:
+def trials_of(stages: Stages, dataset: Dataset, data: Data, *, n_users: int) -> list[RankTrial]:
     """One for each window to judge in, the last window first."""
     config, section = data.config, data.config.train.ranker
-    created = datetime.fromtimestamp(data.now, UTC)
-    source = read(stages, config, items=data.items, events=data.events, users=data.users, created=created)
-    first, last, window = source.report.first_time, source.report.last_time, section.label_days * DAY_S
+    first, last, window = dataset.report.first_time, dataset.report.last_time, section.label_days * DAY_S
     ends = [last - at * window for at in range(data.n_windows)]
     splits = [split_log(first, end, label_days=section.label_days, moments=section.moments) for end in ends]
-    return [rank_trial(stages, source, config, split, n_users=n_users) for split in splits]
+    return [rank_trial(stages, dataset, config, split, n_users=n_users) for split in splits]
 
 
 def judged(bench: Bench, case: str, stages: Stages, trials: Sequence[RankTrial], config: Config) -> StageWorth:

@@ -44,6 +44,7 @@ from train.input.event_log import DAY_S
 from train.progress import Lines
 from train.rank.visits import Visit
 from train.signals import Signals
+from train.stages.read import Inputs
 from train.worth.evaluation import Terms, measure, trial
 from train.worth.hits import UNION, Searchers
 from train.worth.source_plots import draw
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     config = load(CONFIG, overrides=[f"storage.path={folder}", f"sources.two_tower.enabled={towers}"]).config
     terms = Terms(n_users=bench.size(full=1_000, quick=150))
     progress = Lines(bench.say, time.monotonic)
-    with past(config, items, events, days=terms.days, progress=progress, now=NOW) as then:
+    with past(config, Inputs(items, events, now=NOW), days=terms.days, progress=progress) as then:
         n_checked = bench.size(full=60, quick=8)
         names = same_at_any_partition(then.signals, config, replace(terms, n_users=n_checked))
         bench.say(f"the same from {', '.join(map(str, SHARDS))} shards, {n_checked} users: {' '.join(names)}")

@@ -18,8 +18,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +40,7 @@ from train.rank.held_out import hold_out
 from train.rank.metrics import interval
 from train.rank.ranking_rows import sample_users
 from train.split import Split
-from train.stages import Stages
-from train.stages.read import Source, read
+from train.stages.read import Dataset, Inputs, open_build
 from train.worth.hits import Searchers
 from train.worth.rank_evaluation import RankTrial, rank_trial
 
@@ -91,27 +88,25 @@ def synthetic(bench: Bench) -> Data:
     files = add_browsing(world, folder / "data")
     terms = bench.size(full=(), quick=QUICK)
     config = load(None, overrides=[f"storage.path={folder}", *SHOP, *terms]).config
-    return Data(config, files.items, files.events, None, world.end + 1.0)
+    return Data(config, Inputs(files.items, files.events, now=world.end + 1.0))
 
 
 def measured(bench: Bench, case: str, data: Data, *, n_sessions: int) -> dict[str, Metrics]:
     """merged and served, by what they show to these sessions."""
     config = data.config
-    with Stages(Path(config.storage.path) / "build", Lines(bench.say, time.monotonic)) as stages:
-        created = datetime.fromtimestamp(data.now, UTC)
-        source = read(stages, config, items=data.items, events=data.events, users=None, created=created)
-        split = moments_of(stages, source, config)
-        trial = rank_trial(stages, source, config, split, n_users=1)
+    with open_build(config, data.inputs, Lines(bench.say, time.monotonic)) as (stages, dataset):
+        split = moments_of(stages, dataset, config)
+        trial = rank_trial(stages, dataset, config, split, n_users=1)
     drawn = made_up if case == CONTENT else real
-    sessions = list(drawn(source, split, n_max=n_sessions, seed=config.train.seed))
-    shown = [orders(session, trial, source, config) for session in sessions]
-    kinds, _ = source.catalogue.codes("category")
-    return {name: worth(sessions, [order[name] for order in shown], source, kinds) for name in ("merged", "served")}
+    sessions = list(drawn(dataset, split, n_max=n_sessions, seed=config.train.seed))
+    shown = [orders(session, trial, dataset, config) for session in sessions]
+    kinds, _ = dataset.catalogue.codes("category")
+    return {name: worth(sessions, [order[name] for order in shown], dataset, kinds) for name in ("merged", "served")}
 
 
-def real(source: Source, split: Split, *, n_max: int, seed: int) -> Iterator[Session]:
+def real(dataset: Dataset, split: Split, *, n_max: int, seed: int) -> Iterator[Session]:
     """Of households who buy more than a basket at their first visit of the judging window."""
-    log, catalogue = source.log, source.catalogue
+    log, catalogue = dataset.log, dataset.catalogue
     users = sample_users(log, after=split.judging, days=split.label_days, n_max=2 * n_max, seed=seed)
     terms = {"days": split.label_days, "new_days": 1, "basket_items": VISIT_MAX, "seed": seed}
     visits = hold_out(log, users, after=split.judging, **terms)
@@ -121,18 +116,18 @@ def real(source: Source, split: Split, *, n_max: int, seed: int) -> Iterator[Ses
         yield Session(bought[:BASKET], np.sort(catalogue.keys[bought[BASKET:]]), float(visits.asked_at[at]))
 
 
-def made_up(source: Source, split: Split, *, n_max: int, seed: int) -> Iterator[Session]:
+def made_up(dataset: Dataset, split: Split, *, n_max: int, seed: int) -> Iterator[Session]:
     """Three items of one category, any of them."""
-    kinds, names = source.catalogue.codes("category")
+    kinds, names = dataset.catalogue.codes("category")
     rng = np.random.default_rng(seed)
     for kind in rng.integers(0, len(names), n_max):
         basket = rng.choice(np.flatnonzero(kinds == kind), BASKET, replace=False).astype(np.int32)
         yield Session(basket, NO_KEYS, float(split.judging))
 
 
-def orders(session: Session, trial: RankTrial, source: Source, config: Config) -> dict[str, Keys]:
+def orders(session: Session, trial: RankTrial, dataset: Dataset, config: Config) -> dict[str, Keys]:
     """Item keys, best first, before and after the models that serve."""
-    spec, catalogue = trial.shard.spec, source.catalogue
+    spec, catalogue = trial.shard.spec, dataset.catalogue
     basket = tuple(catalogue.ids[int(row)].as_py() for row in session.basket)
     request = Request(user_id="a stranger", k=K, basket=basket, asked_at=session.asked_at)
     searchers = Searchers((trial.shard,), spec, config, trial.tower)
@@ -149,12 +144,12 @@ def orders(session: Session, trial: RankTrial, source: Source, config: Config) -
     return {"merged": candidates.keys, "served": candidates.keys[served]}
 
 
-def worth(sessions: Sequence[Session], shown: Sequence[Keys], source: Source, kinds: NDArray[np.int32]) -> dict[str, float]:
+def worth(sessions: Sequence[Session], shown: Sequence[Keys], dataset: Dataset, kinds: NDArray[np.int32]) -> dict[str, float]:
     """recall@20 with its interval, where something is to be found; related_share."""
     related, recalls = [], []
     for session, order in zip(sessions, shown, strict=True):
         first = order[:K]
-        related.append(np.isin(kinds[source.catalogue.rows_of(first)], kinds[session.basket]).mean())
+        related.append(np.isin(kinds[dataset.catalogue.rows_of(first)], kinds[session.basket]).mean())
         if len(session.wanted):
             recalls.append(np.isin(session.wanted, first).mean())
     metrics = {"related_share": float(np.mean(related)), "n_sessions": float(len(sessions))}

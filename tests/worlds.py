@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster.config.sections import Config
 from deploy.demo.synthetic import World, write_world
-from train.build import Built, build
+from train.build import Built, Inputs, build
 from train.progress import Progress
 
 TINY = World(n_users=80, n_items=150, n_categories=5, n_days=70)
@@ -54,4 +54,4 @@ def build_tiny(
     items, events = folder / "items.parquet", folder / "events.parquet"
     if not items.exists():
         write_world(world, folder)
-    return build(config or tiny_config(folder / "store"), items, events, progress=progress, now=now)
+    return build(config or tiny_config(folder / "store"), Inputs(items, events, now=now), progress=progress)

@@ -8,97 +8,81 @@ give the same bytes, but for the seconds it took.
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 from cluster.config.sections import Config
-from train.progress import Progress, Quiet
+from train.progress import Progress
 from train.split import Split, split_log
 from train.stages import Made, Stages
 from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
 from train.stages.rank import NothingToRankBy, RankingData, fit_models, unranked
-from train.stages.read import Source, read
+from train.stages.read import Dataset, Inputs, open_build
 from train.stages.rows import candidate_rows, columns_of, logged_requests
 from train.stages.shards import write_shards
 
-__all__ = ["REPORT_FILE", "BuildReport", "Built", "build"]
+__all__ = ["REPORT_FILE", "BuildReport", "Built", "Inputs", "build"]
 
 JUDGING = "judging"
 
 
-def build(
-    config: Config,
-    items: Path,
-    events: Path | None = None,
-    *,
-    users: Path | None = None,
-    playlists: Path | None = None,
-    progress: Progress | None = None,
-    now: float | None = None,
-) -> Built:
+def build(config: Config, inputs: Inputs, progress: Progress | None = None) -> Built:
     """Build a generation and make it the current one of `config.storage.path`.
 
-    items, events, users, playlists: Parquet files or folders of them, all but the first optional, with the columns that
-    [catalog], [events], [user_table] and [playlists] name; without events, items are proposed by their content vectors. now:
-    Unix seconds, the clock if None; later events are dropped. Raises ConfigError for what is wrong with the input,
-    GenerationError if another build is at work there.
+    Raises ConfigError for what is wrong with the inputs, GenerationError if another build is at work there.
     """
-    created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
-    with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
-        source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
-        split = moments_of(stages, source, config)
+    with open_build(config, inputs, progress) as (stages, dataset):
+        split = moments_of(stages, dataset, config)
 
-        data = ranking_data(stages, source, config, split)
+        data = ranking_data(stages, dataset, config, split)
         ranking = unranked(stages, data) if isinstance(data, NothingToRankBy) else fit_models(stages, config, data).ranking
 
-        learned = learn(stages, source, config, moment="serving", as_of=split.end)
+        learned = learn(stages, dataset, config, moment="serving", as_of=split.end)
         with stages.anew("signals") as told:
-            signals = signals_of(source, learned, config)
+            signals = signals_of(dataset, learned, config)
             told(Made(signals.summary, len(signals.catalogue)))
         shards = write_shards(stages, signals, config, learned)
-        findings = Findings(source.report, split, ranking.quality)
-        return publish(stages, signals, config, learned, shards=shards, ranking=ranking, findings=findings, created=created)
+        findings = Findings(dataset.report, split, ranking.quality, inputs.created)
+        return publish(stages, signals, config, learned, shards=shards, ranking=ranking, findings=findings)
 
 
-def moments_of(stages: Stages, source: Source, config: Config) -> Split:
+def moments_of(stages: Stages, dataset: Dataset, config: Config) -> Split:
     """Where the log is cut."""
     section = config.train.ranker
     with stages.anew("split") as told:
-        report = source.report
+        report = dataset.report
         split = split_log(report.first_time, report.last_time, label_days=section.label_days, moments=section.moments)
         learns, judged, end = " and ".join(map(_day, split.training)), _day(split.judging), _day(split.end)
         moments = f"ranking learns at {learns}, is judged at {judged}, the log ends {end}"
-        told(Made(_unrankable(source, split) or moments, len(split.training) + 2))
+        told(Made(_unrankable(dataset, split) or moments, len(split.training) + 2))
     return split
 
 
-def ranking_data(stages: Stages, source: Source, config: Config, split: Split) -> RankingData | NothingToRankBy:
+def ranking_data(stages: Stages, dataset: Dataset, config: Config, split: Split) -> RankingData | NothingToRankBy:
     """Rows to learn from, of each training moment and of logged requests, and rows to judge by, of twice the users; or why the
     log has none that could tell a good order from a bad one.
     """
-    if why := _unrankable(source, split):
+    if why := _unrankable(dataset, split):
         return NothingToRankBy(why)
     section = config.train.ranker
     learning = []
     for at, moment in enumerate(split.training, 1):
-        past = learn(stages, source, config, moment=f"training-{at}", as_of=moment)
+        past = learn(stages, dataset, config, moment=f"training-{at}", as_of=moment)
         sampled = section.sampled_negatives
         rows = candidate_rows(
-            stages, source, config, past, n_users=section.n_users, sampled_negatives=sampled, strangers=section.stranger_share
+            stages, dataset, config, past, n_users=section.n_users, sampled_negatives=sampled, strangers=section.stranger_share
         )
         learning.append(rows)
     if section.logged:
-        learning.append(logged_requests(stages, source, config, columns_of(*learning), until=split.judging))
-    later = learn(stages, source, config, moment=JUDGING, as_of=split.judging)
-    judging = candidate_rows(stages, source, config, later, n_users=2 * section.n_users)
+        learning.append(logged_requests(stages, dataset, config, columns_of(*learning), until=split.judging))
+    later = learn(stages, dataset, config, moment=JUDGING, as_of=split.judging)
+    judging = candidate_rows(stages, dataset, config, later, n_users=2 * section.n_users)
     return RankingData(learning, judging).checked()
 
 
-def _unrankable(source: Source, split: Split) -> str:
+def _unrankable(dataset: Dataset, split: Split) -> str:
     """Why no models can be fitted and judged, in a line; "" if the log may do."""
-    return split.too_short if source.log.has_purchases else "the log has no purchases"
+    return split.too_short if dataset.log.has_purchases else "the log has no purchases"
 
 
 def _day(moment: int) -> str:

@@ -9,7 +9,6 @@ item is on sale, are those of its file, for the candidates and for the truth ali
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,9 +28,9 @@ from train.input.attribute_columns import attribute_specs
 from train.input.event_log import DAY_S
 from train.progress import Progress, Quiet
 from train.signals import Signals
-from train.stages import Made, Stages
+from train.stages import Made
 from train.stages.learn import learn, signals_of
-from train.stages.read import Source, read
+from train.stages.read import Dataset, Inputs, open_build
 from train.stages.shards import SNAPSHOT, entry_of, write_shards
 from train.worth.evaluation import Evaluation, Terms, measure
 from train.worth.hits import Searchers
@@ -47,27 +46,17 @@ class Past:
     searchers: Searchers
 
 
-def evaluate(
-    config: Config,
-    items: Path,
-    events: Path,
-    terms: Terms,
-    *,
-    users: Path | None = None,
-    playlists: Path | None = None,
-    progress: Progress | None = None,
-    now: float | None = None,
-) -> Evaluation:
+def evaluate(config: Config, inputs: Inputs, terms: Terms, *, progress: Progress | None = None) -> Evaluation:
     """Hold out the last `terms.days` of the log and measure what the sources and their union would have found of it.
 
-    items, events, users, playlists, now: as for `train.build.build`, whose outputs are used again; those made here stay until
-    the next build. Raises ConfigError for what is wrong with the input, UnknownFilterField or InvalidQuery for a filter that
-    the catalogue cannot answer, GenerationError if a build is at work there.
+    Outputs of builds are used again; those made here stay until the next build. Raises ConfigError for what is wrong with the
+    inputs, UnknownFilterField or InvalidQuery for a filter that the catalogue cannot answer, GenerationError if a build is at
+    work there.
     """
     check(terms.filter, config)
-    told = progress or Quiet()
-    with past(config, items, events, users=users, playlists=playlists, days=terms.days, progress=told, now=now) as then:
-        return measure(then.signals, then.searchers, terms, progress=told)
+    progress = progress or Quiet()
+    with past(config, inputs, days=terms.days, progress=progress) as then:
+        return measure(then.signals, then.searchers, terms, progress=progress)
 
 
 def check(filter: Filter, config: Config) -> None:
@@ -79,36 +68,23 @@ def check(filter: Filter, config: Config) -> None:
 
 
 @contextmanager
-def past(
-    config: Config,
-    items: Path,
-    events: Path,
-    *,
-    days: int,
-    progress: Progress,
-    users: Path | None = None,
-    playlists: Path | None = None,
-    now: float | None = None,
-) -> Iterator[Past]:
+def past(config: Config, inputs: Inputs, *, days: int, progress: Progress) -> Iterator[Past]:
     """The generation as it would have been `days` before the log's end. Its files go when the block is left."""
-    storage = Path(config.storage.path)
-    created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
-    with Stages(storage / "build", progress) as stages:
-        source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
-        as_of = _moment(source, days)
-        learned = learn(stages, source, config, moment=MOMENT, as_of=as_of)
+    with open_build(config, inputs, progress) as (stages, dataset):
+        as_of = _moment(dataset, days)
+        learned = learn(stages, dataset, config, moment=MOMENT, as_of=as_of)
         with stages.anew("signals") as told:
-            signals = signals_of(source, learned, config)
+            signals = signals_of(dataset, learned, config)
             told(Made(f"as of {datetime.fromtimestamp(as_of, UTC):%Y-%m-%d}; {signals.summary}", len(signals.catalogue)))
         folders = write_shards(stages, signals, config, learned)
-        with _published(signals, config, folders, storage / MOMENT) as generation:
+        with _published(signals, config, folders, Path(config.storage.path) / MOMENT) as generation:
             spec = generation.spec
             shards = [Shard.load(generation, shard) for shard in range(spec.n_shards)]
             yield Past(signals, Searchers(shards, spec, config, signals.tower))
 
 
-def _moment(source: Source, days: int) -> int:
-    report = source.report
+def _moment(dataset: Dataset, days: int) -> int:
+    report = dataset.report
     moment = report.last_time - days * DAY_S
     if moment <= report.first_time:
         covered = (report.last_time - report.first_time) / DAY_S

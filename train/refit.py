@@ -8,9 +8,6 @@ published as one more generation. The stages are those of a build and lie where 
 from __future__ import annotations
 
 import shutil
-import time
-from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
@@ -20,11 +17,11 @@ from cluster.generation import Generation, GenerationWriter, current_id, generat
 from cluster.spec import FeatureSchema
 from cluster.user_records import USERS_FILE, read_users, write_users
 from train.build import moments_of, ranking_data
-from train.progress import Progress, Quiet
+from train.progress import Progress
 from train.stages import Made, Stages
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, still_held
 from train.stages.rank import Ranking, RankingData, fit_models
-from train.stages.read import read
+from train.stages.read import Inputs, open_build
 from train.stages.rows import columns_of
 
 _REPLACED = ("models/light.", "models/heavy.", "models/card.", REPORT_FILE, USERS_FILE)
@@ -33,33 +30,20 @@ _REPLACED = ("models/light.", "models/heavy.", "models/card.", REPORT_FILE, USER
 _SHOWN = 3
 
 
-def refit(
-    config: Config,
-    items: Path,
-    events: Path,
-    *,
-    users: Path | None = None,
-    playlists: Path | None = None,
-    base: str = "",
-    progress: Progress | None = None,
-    now: float | None = None,
-) -> Built:
+def refit(config: Config, inputs: Inputs, *, base: str = "", progress: Progress | None = None) -> Built:
     """Fit light and heavy models as a build would, and publish them with everything else of `base`, the current one if "".
 
-    items, events, users, playlists, now: as for `train.build.build`. Raises GenerationMissing without such a generation,
-    ConfigError for what is wrong with the input, makes other features than the generation has or has nothing to rank by,
-    GenerationError if a build is at work there.
+    Raises GenerationMissing without such a generation, ConfigError for inputs that are wrong, make other features than the
+    generation has or have nothing to rank by, GenerationError if a build is at work there.
     """
-    created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
     generation = _opened(config, base)
-    with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
-        source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
-        split = moments_of(stages, source, config)
-        data = RankingData.required(ranking_data(stages, source, config, split))
+    with open_build(config, inputs, progress) as (stages, dataset):
+        split = moments_of(stages, dataset, config)
+        data = RankingData.required(ranking_data(stages, dataset, config, split))
         _require_same(columns_of(*data.learning, data.judging), generation.spec.features, generation.id)
         ranking = fit_models(stages, config, data).ranking
-        findings = Findings(source.report, split, ranking.quality)
-        return _publish(stages, config, generation, ranking=ranking, findings=findings, created=created)
+        findings = Findings(dataset.report, split, ranking.quality, inputs.created)
+        return _publish(stages, config, generation, ranking=ranking, findings=findings)
 
 
 def _opened(config: Config, base: str) -> Generation:
@@ -86,20 +70,10 @@ def _some(names: set[str]) -> str:
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
-def _publish(
-    stages: Stages,
-    config: Config,
-    base: Generation,
-    *,
-    ranking: Ranking,
-    findings: Findings,
-    created: datetime,
-) -> Built:
+def _publish(stages: Stages, config: Config, base: Generation, *, ranking: Ranking, findings: Findings) -> Built:
     """Every file is verified as it is copied. Outputs of stages stay: the next build reuses those of what serves."""
     kept = [name for name in base.manifest.files if not name.startswith(_REPLACED)]
-    spec = msgspec.structs.replace(
-        base.spec, id=f"{created:%Y%m%d-%H%M%S}", created=f"{created:%Y-%m-%dT%H:%M:%SZ}", rankings=ranking.rankings
-    )
+    spec = msgspec.structs.replace(base.spec, id=findings.generation, created=findings.created_at, rankings=ranking.rankings)
     with base.verified(REPORT_FILE) as file:
         before = msgspec.json.decode(file.read_bytes(), type=BuildReport)
     with stages.anew("publish", len(kept)) as told, GenerationWriter(config.storage.path, spec.id) as writer:

@@ -48,9 +48,8 @@ def build(
 
     $ oskolok build --items items.parquet --events events.parquet
     """
-    made = build_generation(
-        configuration(config, set, checks=WITH_FILES).config, items, events, users=users, playlists=playlists
-    )
+    loaded = configuration(config, set, checks=WITH_FILES).config
+    made = build_generation(loaded, items, events, users=users, playlists=playlists)
     if format is Form.json:
         print_json({"generation": made.generation, "report": made.report})
     else:
@@ -70,12 +69,13 @@ def build_generation(
     config: Config, items: Path, events: Path | None = None, *, users: Path | None = None, playlists: Path | None = None
 ) -> Made:
     """Run the build with bars on stderr, or a line a stage where that is no terminal; then what was odd about the input."""
+    from train.build import Inputs
     from train.build import build as run_build
 
     logging.getLogger("catboost").setLevel(logging.WARNING)
     bars = Bars()
     with bars.shown:
-        built = run_build(config, items, events, users=users, playlists=playlists, progress=bars)
+        built = run_build(config, Inputs(items, events, users, playlists), progress=bars)
     for table in built.report.input.tables:
         if table.dropped or table.noted:
             err.print("\n".join(f"  {line}" for line in table.lines()), markup=False, highlight=False)

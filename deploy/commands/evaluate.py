@@ -31,6 +31,7 @@ from deploy.commands.filter_text import parse_filter
 if TYPE_CHECKING:
     from cluster.config.sections import Config
     from cluster.filtering import Filter
+    from train.stages.read import Inputs
     from train.worth.evaluation import Evaluation, Terms
     from train.worth.stage_worth import StageWorth
 
@@ -85,21 +86,23 @@ def evaluate(
     """
     from train.evaluate import evaluate as run_evaluate
     from train.pictures import can_draw
+    from train.stages.read import Inputs
     from train.worth.evaluation import Terms
     from train.worth.source_plots import draw
 
     if plots is not None and not can_draw():
         raise ConfigError("--plots needs matplotlib: pip install 'oskolok[bench]'")
     loaded = configuration(config, set).config
+    inputs = Inputs(items, events, users, playlists)
     if stages:
         if filter:
             raise ConfigError("--stages measures all items and takes no --filter; leave one of them out")
-        _stages(loaded, items, events, users, playlists, n_users=sample, plots=plots, format=format)
+        _stages(loaded, inputs, n_users=sample, plots=plots, format=format)
         return
     terms = Terms(days=days, n_users=sample, basket_items=basket, filter=_filter(filter or [], loaded))
     bars = Bars()
     with bars.shown:
-        found = run_evaluate(loaded, items, events, terms, users=users, playlists=playlists, progress=bars)
+        found = run_evaluate(loaded, inputs, terms, progress=bars)
     drawn = draw(found, plots or Path(loaded.storage.path) / "evaluation-plots") if can_draw() else []
     if format is Form.json:
         print_json(_as_json(found, terms, drawn))
@@ -115,24 +118,14 @@ def evaluate(
         err.print("[dim]plots need matplotlib: pip install 'oskolok[bench]'[/]", markup=True)
 
 
-def _stages(
-    config: Config,
-    items: Path,
-    events: Path,
-    users: Path | None,
-    playlists: Path | None,
-    *,
-    n_users: int,
-    plots: Path | None,
-    format: Form,
-) -> None:
+def _stages(config: Config, inputs: Inputs, *, n_users: int, plots: Path | None, format: Form) -> None:
     from train.pictures import can_draw
     from train.worth.rank_evaluation import evaluate_stages
     from train.worth.stage_plots import draw_stages
 
     bars = Bars()
     with bars.shown:
-        worth = evaluate_stages(config, items, events, users=users, playlists=playlists, n_users=n_users, progress=bars)
+        worth = evaluate_stages(config, inputs, n_users=n_users, progress=bars)
     drawn = [draw_stages(worth, plots or Path(config.storage.path) / "evaluation-plots")] if can_draw() else []
     if format is Form.json:
         told = {"users": worth.n_users, "requests": worth.n_requests, "n_heavy": worth.n_heavy, "chosen": worth.chosen}

@@ -50,12 +50,13 @@ def train_rankers(
     """
     from cluster.ranking import ranking_of
     from train.refit import refit
+    from train.stages.read import Inputs
 
     logging.getLogger("catboost").setLevel(logging.WARNING)
     loaded = configuration(config, set, checks=WITH_FILES).config
     bars = Bars()
     with bars.shown:
-        built = refit(loaded, items, events, users=users, playlists=playlists, base=generation, progress=bars)
+        built = refit(loaded, Inputs(items, events, users, playlists), base=generation, progress=bars)
     if format is Form.json:
         print_json({"generation": built.spec.id, "report": msgspec.to_builtins(built.report)})
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,9 +18,8 @@ from cluster.config.sections import Config
 from deploy.demo.synthetic import write_world
 from tests.worlds import NOW, TINY, tiny_config
 from train.build import moments_of
-from train.progress import Quiet
 from train.stages import Stages
-from train.stages.read import read
+from train.stages.read import Inputs, open_build
 from train.worth.rank_evaluation import RankTrial, rank_trial
 from train.worth.stage_worth import measure_stages
 
@@ -37,9 +35,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def made(config: Config) -> Iterator[tuple[Stages, RankTrial]]:
     folder = Path(config.storage.path)
     items, events = write_world(TINY, folder)
-    with Stages(folder / "build", Quiet()) as stages:
-        source = read(stages, config, items=items, events=events, created=datetime.fromtimestamp(NOW, UTC))
-        yield stages, rank_trial(stages, source, config, moments_of(stages, source, config), n_users=100)
+    with open_build(config, Inputs(items, events, now=NOW)) as (stages, dataset):
+        yield stages, rank_trial(stages, dataset, config, moments_of(stages, dataset, config), n_users=100)
 
 
 def test_labels_dealt_out_anew_teach_nothing(made: tuple[Stages, RankTrial], config: Config) -> None:

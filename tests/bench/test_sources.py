@@ -15,6 +15,7 @@ from tests.worlds import NOW, TINY, tiny_config
 from train.evaluate import Past, past
 from train.progress import Quiet
 from train.signals import Signals
+from train.stages.read import Inputs
 from train.worth.evaluation import Terms
 from train.worth.hits import Searchers
 
@@ -30,7 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def then(config: Config) -> Past:
     folder = Path(config.storage.path).parent
     items, events = write_world(TINY, folder)
-    with past(config, items, events, days=TERMS.days, progress=Quiet(), now=NOW) as made:
+    with past(config, Inputs(items, events, now=NOW), days=TERMS.days, progress=Quiet()) as made:
         return made
 
 

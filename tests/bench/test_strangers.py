@@ -18,6 +18,7 @@ from cluster.types import NO_KEYS
 from deploy.demo.synthetic import World, write_world
 from deploy.demo.synthetic_browsing import add_browsing
 from train.input.catalogue import Catalogue, read_catalogue
+from train.stages.read import Inputs
 
 
 def catalogue(folder: Path) -> Catalogue:
@@ -61,7 +62,7 @@ def test_related_items_lead_because_sessions_are_placed(tmp_path: Path) -> None:
         measured(
             Bench("strangers", quick=True),
             CONTENT,
-            Data(config, files.items, files.events, None, world.end + 1.0),
+            Data(config, Inputs(files.items, files.events, now=world.end + 1.0)),
             n_sessions=20,
         )
         for config in (placed, cold)

@@ -15,7 +15,7 @@ from train.progress import Quiet
 from train.signals import Signals
 from train.stages import Stages
 from train.stages.learn import learn, signals_of
-from train.stages.read import Source
+from train.stages.read import Dataset
 
 _NOTHING = TableReport("", 0, 0, {}, {}, {})
 
@@ -29,6 +29,6 @@ def read_world(world: World, config: Config, folder: Path, *, now: float) -> tup
 
 
 def signals_at(catalogue: Catalogue, log: EventLog, config: Config, *, as_of: int) -> Signals:
-    source = Source("world", catalogue, log, InputReport(_NOTHING, _NOTHING, log.n_users, 0, 0, 0))
+    dataset = Dataset("world", catalogue, log, InputReport(_NOTHING, _NOTHING, log.n_users, 0, 0, 0))
     with TemporaryDirectory() as folder, Stages(Path(folder), Quiet()) as stages:
-        return signals_of(source, learn(stages, source, config, moment="past", as_of=as_of), config)
+        return signals_of(dataset, learn(stages, dataset, config, moment="past", as_of=as_of), config)

@@ -27,7 +27,7 @@ from router.router import Router
 from router.sections import RouterSections
 from shard.shard import Shard
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
-from train.build import REPORT_FILE, BuildReport, build
+from train.build import REPORT_FILE, BuildReport, Inputs, build
 from train.input.event_log import DAY_S
 from train.progress import Quiet
 from train.rank.card import CARD_FILE, ModelCard
@@ -183,7 +183,7 @@ def test_tables_of_users_and_playlists_reach_the_slate(tmp_path: Path) -> None:
     picnic = ["item-0005", "item-0003", "item-0009"]
     pq.write_table(pa.table({"name": ["picnic"] * 3, "item_id": picnic, "position": [1.0, 2.0, 3.0]}), playlists)
     config = tiny_config(tmp_path / "store", user_table={"category": ("category",)})
-    built = build(config, items, events, users=users, playlists=playlists, now=NOW)
+    built = build(config, Inputs(items, events, users, playlists, now=NOW))
     assert built.report.n_users == TINY.n_users + 1
     assert built.report.input.users is not None and built.report.input.users.n_kept == 1
     generation = Generation.open(generation_path(tmp_path / "store", built.spec.id))
@@ -223,7 +223,7 @@ def test_dirty_input_is_dropped_counted_and_harmless(tmp_path: Path) -> None:
 def test_a_wrong_input_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     items, events = write_world(TINY, tmp_path)
     with pytest.raises(ConfigError, match=r"nowhere\.parquet: no such file"):
-        build(tiny_config(tmp_path / "store"), items, tmp_path / "nowhere.parquet", now=NOW)
+        build(tiny_config(tmp_path / "store"), Inputs(items, tmp_path / "nowhere.parquet", now=NOW))
     pq.write_table(pq.read_table(events).drop_columns("user_id"), events)
     with pytest.raises(ConfigError, match="no column 'user_id'"):
         build_tiny(tmp_path)

@@ -27,7 +27,7 @@ from router.router import Router
 from router.sections import RouterSections
 from shard.shard import Shard
 from tests.worlds import NOW
-from train.build import REPORT_FILE, BuildReport, build
+from train.build import REPORT_FILE, BuildReport, Inputs, build
 from train.input.event_log import DAY_S
 from train.refit import refit
 
@@ -90,7 +90,7 @@ def built(folder: Path, config: Config, events: Sequence[Event] | None) -> Gener
     items = folder / "items.parquet"
     if not items.exists():
         write_items(folder, 20)
-    made = build(config, items, None if events is None else write_events(folder, events), now=NOW)
+    made = build(config, Inputs(items, None if events is None else write_events(folder, events), now=NOW))
     return Generation.open(generation_path(folder / "store", made.spec.id))
 
 
@@ -137,7 +137,7 @@ def test_rankers_cannot_be_trained_on_a_short_log(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     built(tmp_path, config, SUMS)
     with pytest.raises(ConfigError, match=r"no ranking models: the log covers 0\.0 days"):
-        refit(config, tmp_path / "items.parquet", tmp_path / "events.parquet", now=NOW + 1)
+        refit(config, Inputs(tmp_path / "items.parquet", tmp_path / "events.parquet", now=NOW + 1))
 
 
 def vectors_of(n: int, *, n_zero: int = 0) -> list[list[float] | None]:

@@ -15,7 +15,7 @@ from ranker.ranker import Ranker
 from router.request import Request
 from tests.train.test_build import Stages, recommend
 from tests.worlds import NOW, build_tiny, tiny_config
-from train.build import REPORT_FILE, BuildReport
+from train.build import REPORT_FILE, BuildReport, Inputs
 from train.rank.card import CARD_FILE, ModelCard
 from train.refit import refit
 
@@ -41,6 +41,10 @@ def config_of(folder: Path, **sections: dict[str, object]) -> Config:
     return made.model_copy(update={"storage": made.storage.model_copy(update={"keep_generations": 100})})
 
 
+def inputs_of(folder: Path, now: float) -> Inputs:
+    return Inputs(folder / "items.parquet", folder / "events.parquet", now=now)
+
+
 def with_ranker(folder: Path, **keys: object) -> Config:
     train = config_of(folder).model_dump()["train"]
     return config_of(folder, train=train | {"ranker": train["ranker"] | keys})
@@ -53,7 +57,7 @@ def opened(folder: Path, generation: str) -> Generation:
 def test_the_models_are_new_and_all_else_is_what_it_was(folder: Path) -> None:
     base, told = base_of(folder), Stages()
     config = with_ranker(folder, losses=("Logloss",), n_trees=7, depth=2)
-    built = refit(config, folder / "items.parquet", folder / "events.parquet", base=base, progress=told, now=NOW + 1)
+    built = refit(config, inputs_of(folder, NOW + 1), base=base, progress=told)
     assert built.spec.id == current_id(folder / "store") != base and built.report.models_for == base
 
     before, after = opened(folder, base), opened(folder, built.spec.id)
@@ -81,10 +85,7 @@ def test_the_models_are_new_and_all_else_is_what_it_was(folder: Path) -> None:
 
 
 def test_the_next_build_finds_what_serves_where_it_was(folder: Path) -> None:
-    refit(
-        with_ranker(folder, losses=("Logloss",), n_trees=3), folder / "items.parquet", folder / "events.parquet",
-        base=base_of(folder), now=NOW + 2,
-    )  # fmt: skip
+    refit(with_ranker(folder, losses=("Logloss",), n_trees=3), inputs_of(folder, NOW + 2), base=base_of(folder))
     again = Stages()
     build_tiny(folder, now=NOW + 3, progress=again, config=config_of(folder))
     assert again.ends["als-serving"] == again.ends["rows-judging"] == again.ends["heavy-YetiRank"] == "reused"
@@ -93,7 +94,7 @@ def test_the_next_build_finds_what_serves_where_it_was(folder: Path) -> None:
 def test_what_is_not_there_any_more_is_made_again_and_is_the_same(folder: Path) -> None:
     base = base_of(folder)
     (folder / "store" / "build").rename(folder / "store" / "gone")
-    built = refit(config_of(folder), folder / "items.parquet", folder / "events.parquet", base=base, now=NOW + 4)
+    built = refit(config_of(folder), inputs_of(folder, NOW + 4), base=base)
     before, after = opened(folder, base), opened(folder, built.spec.id)
     assert {name: after.manifest.files[name] for name in MODELS} == {name: before.manifest.files[name] for name in MODELS}
     Ranker.load(after)
@@ -111,15 +112,15 @@ def test_other_features_are_refused(folder: Path, keys: dict[str, dict[str, obje
     config = config_of(folder, **{name: plain[name] | section for name, section in keys.items()})
     n_before = len(generation_ids(folder / "store"))
     with pytest.raises(ConfigError, match=words):
-        refit(config, folder / "items.parquet", folder / "events.parquet", base=base_of(folder), now=NOW + 9)
+        refit(config, inputs_of(folder, NOW + 9), base=base_of(folder))
     assert len(generation_ids(folder / "store")) == n_before
 
 
 def test_a_generation_that_is_not_there_is_told(tmp_path: Path, folder: Path) -> None:
-    files = (folder / "items.parquet", folder / "events.parquet")
+    inputs = inputs_of(folder, NOW)
     with pytest.raises(GenerationMissing, match="no generation was published below"):
-        refit(tiny_config(tmp_path), *files, now=NOW)
+        refit(tiny_config(tmp_path), inputs)
     with pytest.raises(GenerationMissing, match="no generation 19700101-000000"):
-        refit(config_of(folder), *files, base="19700101-000000", now=NOW)
+        refit(config_of(folder), inputs, base="19700101-000000")
     with pytest.raises(GenerationError, match="published already"):
-        refit(config_of(folder), *files, base=base_of(folder), now=NOW)
+        refit(config_of(folder), inputs, base=base_of(folder))

@@ -1,6 +1,6 @@
 """The stages of a build, a file each, in the order of `train/build.py`, and how their outputs are kept (`outputs.py`).
 
-read.py       two Parquet inputs as a catalogue and a log
+read.py       the Parquet inputs as a catalogue, a log, users and playlists
 learn.py      what is fitted to the log as of a moment: vectors, item-item tables, quorum
 rows.py       candidates of past moments, and which of them were bought
 rank.py       the models that learn to order them, which of them serve, and their card

@@ -35,7 +35,7 @@ from train.lists.quorum import QuorumSettings, load_quorum, quorum, save_quorum
 from train.signals import Fitted, Signals, fit_vectors, load_factors, make_signals, save_factors
 from train.source_specs import source_specs
 from train.stages.outputs import Made, Stages, plain
-from train.stages.read import Source
+from train.stages.read import Dataset
 from train.vectors.als import Factors
 from train.vectors.als_resume import Rows
 from train.vectors.two_tower import TwoTower, fit_two_tower
@@ -64,10 +64,10 @@ class Learned:
         return [self.as_of, *(part.name for part in parts if part is not None)]
 
 
-def learn(stages: Stages, source: Source, config: Config, *, moment: str, as_of: int) -> Learned:
+def learn(stages: Stages, dataset: Dataset, config: Config, *, moment: str, as_of: int) -> Learned:
     """Fit everything that some source of the generation needs. Raises ConfigError for a source the input does not allow."""
-    lesson = _Lesson(stages, source, config, moment, as_of)
-    specs = source_specs(config, source.catalogue, source.log, playlists=source.playlists is not None)
+    lesson = _Lesson(stages, dataset, config, moment, as_of)
+    specs = source_specs(config, dataset.catalogue, dataset.log, playlists=dataset.playlists is not None)
     vectors = lesson.vectors()
     two_tower = lesson.two_tower() if any(spec.space == TWO_TOWER for spec in specs) else None
     spaces = {ALS: vectors, TWO_TOWER: two_tower}
@@ -76,7 +76,7 @@ def learn(stages: Stages, source: Source, config: Config, *, moment: str, as_of:
     return Learned(moment, as_of, vectors, tables, two_tower, lesson.quorum() if wants_quorum else None)
 
 
-def signals_of(source: Source, learned: Learned, config: Config) -> Signals:
+def signals_of(dataset: Dataset, learned: Learned, config: Config) -> Signals:
     """Everything known as of the moment: what was fitted, and what is only counted."""
     fitted = Fitted(
         load_factors(learned.vectors),
@@ -85,13 +85,13 @@ def signals_of(source: Source, learned: Learned, config: Config) -> Signals:
         None if learned.quorum is None else load_quorum(learned.quorum),
     )
     return make_signals(
-        source.log,
-        source.catalogue,
+        dataset.log,
+        dataset.catalogue,
         fitted,
         config,
         as_of=learned.as_of,
-        declared=source.users,
-        playlists=source.playlists,
+        declared=dataset.users,
+        playlists=dataset.playlists,
     )
 
 
@@ -100,25 +100,25 @@ class _Lesson:
     """One moment's stages, which share what they count."""
 
     stages: Stages
-    source: Source
+    dataset: Dataset
     config: Config
     moment: str
     as_of: int
 
     @cached_property
     def pairs(self) -> Interactions:
-        return interactions(self.source.log, as_of=self.as_of, half_life_days=self.config.train.half_life_days)
+        return interactions(self.dataset.log, as_of=self.as_of, half_life_days=self.config.train.half_life_days)
 
     def vectors(self) -> Path:
-        train, source, stages = self.config.train, self.source, self.stages
+        train, dataset, stages = self.config.train, self.dataset, self.stages
         warm, name = train.als.warm_sweeps, f"als-{self.moment}"
 
         def make(folder: Path) -> Made:
             rows = self.rows()
             start = self.start(rows, name) if warm else None
             factors = fit_vectors(
-                source.log,
-                source.catalogue,
+                dataset.log,
+                dataset.catalogue,
                 self.config,
                 as_of=self.as_of,
                 on_sweep=stages.progress.advance,
@@ -132,13 +132,13 @@ class _Lesson:
             return Made(f"{how}, {n_users:,} users × {n_items:,} items × {train.als.dim}", n_items)
 
         settings = train.als.model_dump(mode="json", exclude={"warm_sweeps"})
-        inputs = [source.name, self.as_of, settings, train.half_life_days, train.seed, self.config.catalog.category]
+        inputs = [dataset.name, self.as_of, settings, train.half_life_days, train.seed, self.config.catalog.category]
         inputs.append("eigenbasis")  # what an older version kept is in other coordinates
         return stages.run(name, inputs=[*inputs, warm] if warm else inputs, total=warm or train.als.n_sweeps, make=make)
 
     def rows(self) -> Rows:
         """Of the log's users and the catalogue's items."""
-        return Rows(self.as_of, item_keys(self.source.log.user_ids.to_pylist()), self.source.catalogue.keys)
+        return Rows(self.as_of, item_keys(self.dataset.log.user_ids.to_pylist()), self.dataset.catalogue.keys)
 
     def start(self, rows: Rows, name: str) -> Factors | None:
         """The vectors of an earlier build, if there are any of as many dimensions that know nothing of what comes later."""
@@ -149,20 +149,20 @@ class _Lesson:
         return None
 
     def two_tower(self) -> Path:
-        config, source = self.config, self.source
+        config, dataset = self.config, self.dataset
         section, progress = config.train.two_tower, self.stages.progress
         windows, attributes = config.sources.tops.windows_days, config.catalog.category
 
         def make(folder: Path) -> Made:
             towers = fit_two_tower(
-                source.log,
-                source.catalogue,
+                dataset.log,
+                dataset.catalogue,
                 section,
                 as_of=self.as_of,
                 half_life_days=config.train.half_life_days,
                 windows_days=windows,
                 attributes=attributes,
-                declared=source.users,
+                declared=dataset.users,
                 seed=config.train.seed,
                 on_epoch=progress.advance,
             )
@@ -170,28 +170,28 @@ class _Lesson:
             told = f"{len(towers.recalls)} epochs, recall@100 {max(towers.recalls):.3f} of users it did not learn from"
             return Made(told, len(towers.items))
 
-        inputs = [source.name, self.as_of, plain(section), config.train.half_life_days, windows, attributes, config.train.seed]
+        inputs = [dataset.name, self.as_of, plain(section), config.train.half_life_days, windows, attributes, config.train.seed]
         return self.stages.run(f"two_tower-{self.moment}", inputs=inputs, total=section.n_epochs_max, make=make)
 
     def table(self, name: str, space: Path | None) -> Path:
         """space: where the vectors of the space of that name lie, if there is one."""
-        train, source = self.config.train, self.source
+        train, dataset = self.config.train, self.dataset
         near = f"train.near.consumers_min = {train.near.consumers_min}"
         match name:
             case "ease":
                 return self._kept(name, [plain(train.ease)], lambda: ease_table(self.pairs, train.ease))
             case "npmi":
                 limit = f"train.npmi.support_min = {train.npmi.support_min}"
-                compute = partial(npmi_table, source.log, train.npmi, as_of=self.as_of)
+                compute = partial(npmi_table, dataset.log, train.npmi, as_of=self.as_of)
                 return self._kept(name, [plain(train.npmi)], compute, limit=limit)
             case "together":
-                compute = partial(together_table, source.log, train.together, as_of=self.as_of)
+                compute = partial(together_table, dataset.log, train.together, as_of=self.as_of)
                 return self._kept(name, [plain(train.together)], compute)
             case "content":
                 likeness = self.likeness()
                 inputs = [likeness.name, train.half_life_days]
                 return self._kept(
-                    name, inputs, lambda: content_table(load_lists(likeness), source.catalogue, self.pairs, self.config)
+                    name, inputs, lambda: content_table(load_lists(likeness), dataset.catalogue, self.pairs, self.config)
                 )
             case "als" if space is not None:
                 inputs = [plain(train.near), space.name]
@@ -207,14 +207,14 @@ class _Lesson:
 
     def likeness(self) -> Path:
         """Of content: what moments have in common, unless there are so many items that each chooses its own."""
-        config, source = self.config, self.source
-        sources = content_sources(source.log, self.pairs, config.train.content)
+        config, dataset = self.config, self.dataset
+        sources = content_sources(dataset.log, self.pairs, config.train.content)
 
         def make(folder: Path) -> Made:
-            return _saved(content_likeness(source.catalogue, sources, config), folder)
+            return _saved(content_likeness(dataset.catalogue, sources, config), folder)
 
         chosen = hashlib.sha256(np.packbits(sources).tobytes()).hexdigest()
-        inputs = [source.name, plain(config.train.content), plain(config.catalog), chosen]
+        inputs = [dataset.name, plain(config.train.content), plain(config.catalog), chosen]
         return self.stages.run("content-likeness", inputs=inputs, total=0, make=make)
 
     def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists], *, limit: str = "") -> Path:
@@ -229,20 +229,20 @@ class _Lesson:
             return Made(f"{made.summary}; {note}", made.n_rows)
 
         return self.stages.run(
-            f"{name}-lists-{self.moment}", inputs=[self.source.name, self.as_of, *inputs], total=0, make=make
+            f"{name}-lists-{self.moment}", inputs=[self.dataset.name, self.as_of, *inputs], total=0, make=make
         )
 
     def quorum(self) -> Path:
         section, attribute = self.config.train.quorum, self.config.sources.quorum.attribute
 
         def make(folder: Path) -> Made:
-            pairs, values = self.pairs, item_values(self.source.catalogue, attribute)
+            pairs, values = self.pairs, item_values(self.dataset.catalogue, attribute)
             settings = QuorumSettings(section.gamma, section.consumers_prior, section.categories_max)
             made = quorum(pairs.matrix(pairs.weights), values, settings)
             save_quorum(made, folder)
             return Made(f"{made.tf.nnz:,} entries in {len(made.values):,} categories", made.tf.nnz)
 
-        inputs = [self.source.name, self.as_of, plain(section), attribute, self.config.train.half_life_days]
+        inputs = [self.dataset.name, self.as_of, plain(section), attribute, self.config.train.half_life_days]
         return self.stages.run(f"quorum-{self.moment}", inputs=inputs, total=0, make=make)
 
 

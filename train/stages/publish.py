@@ -54,11 +54,22 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the stages before found out, for the report."""
+    """What the stages before found out, for the report. created: when the generation is created, UTC."""
 
     input: InputReport
     split: Split
     quality: Quality
+    created: datetime
+
+    @property
+    def generation(self) -> str:
+        """The id of the generation to be."""
+        return f"{self.created:%Y%m%d-%H%M%S}"
+
+    @property
+    def created_at(self) -> str:
+        """RFC 3339."""
+        return f"{self.created:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def publish(
@@ -70,18 +81,16 @@ def publish(
     shards: list[Path],
     ranking: Ranking,
     findings: Findings,
-    created: datetime,
 ) -> Built:
     """Raises GenerationError if the generation is there already. Older ones, and outputs this build did not use, go."""
-    n_shards = config.cluster.n_shards
-    generation = f"{created:%Y%m%d-%H%M%S}"
+    n_shards, generation = config.cluster.n_shards, findings.generation
     with stages.anew("publish", n_shards + 2) as told:
         entries = [entry_of(folder) for folder in shards]
         spec = describe(
             signals,
             config,
             generation=generation,
-            created=f"{created:%Y-%m-%dT%H:%M:%SZ}",
+            created=findings.created_at,
             shard_items=[entry["n_items"] for entry in entries],
             rankings=ranking.rankings,
         )

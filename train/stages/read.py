@@ -1,9 +1,12 @@
-"""Stage "read": the Parquet inputs as a catalogue, a log and what else is given, on disk, and what was wrong with them."""
+"""Where every build begins: the folder of its stages, and stage "read", which turns the Parquet inputs into a data set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -18,14 +21,33 @@ from train.input.parquet import ParquetTable
 from train.input.report import InputReport, TableReport
 from train.input.user_table import UserTable, read_users
 from train.lists.playlists import Playlists, read_playlists
+from train.progress import Progress, Quiet
 from train.stages.outputs import Made, Stages, fingerprint, plain
 
 _CATALOGUE, _LOG, _REPORT = "catalogue.arrow", "log", "report.json"
 _USERS, _PLAYLISTS = "users.arrow", "playlists.arrow"
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a build reads: each a Parquet file or a folder of them, with the columns that [catalog], [events], [user_table] and
+    [playlists] name. Without events, items are proposed by their content vectors. now: Unix seconds; later events are dropped.
+    """
+
+    items: Path
+    events: Path | None = None
+    users: Path | None = None
+    playlists: Path | None = None
+    now: float = field(default_factory=time.time)
+
+    @property
+    def created(self) -> datetime:
+        """`now` as the moment a generation is created, UTC."""
+        return datetime.fromtimestamp(self.now, UTC)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class Dataset:
     """What was read. name: of the stage's output, which stands for all of it in the inputs of later stages."""
 
     name: str
@@ -36,32 +58,33 @@ class Source:
     playlists: Playlists | None = None
 
 
-def read(
-    stages: Stages,
-    config: Config,
-    *,
-    items: Path,
-    events: Path | None,
-    users: Path | None = None,
-    playlists: Path | None = None,
-    created: datetime,
-) -> Source:
-    """Raises ConfigError for what is wrong with the input, and if there are neither purchases nor content vectors to recommend
-    by. created: later events are dropped; where nothing was ever bought, it is the moment that everything is as of.
+@contextmanager
+def open_build(config: Config, inputs: Inputs, progress: Progress | None = None) -> Iterator[tuple[Stages, Dataset]]:
+    """The stages below `config.storage.path`, where outputs of earlier builds are used again, and the data set of the inputs.
+
+    Raises ConfigError for what is wrong with the inputs, GenerationError while another build is at work there.
     """
-    limit = config.limits.id_length
+    with Stages(Path(config.storage.path) / "build", progress or Quiet()) as stages:
+        yield stages, read(stages, config, inputs)
+
+
+def read(stages: Stages, config: Config, inputs: Inputs) -> Dataset:
+    """Raises ConfigError for what is wrong with the inputs, and if there are neither purchases nor content vectors to recommend
+    by. Where nothing was ever bought, everything is as of `inputs.now`.
+    """
+    limit, events = config.limits.id_length, inputs.events
 
     def make(folder: Path) -> Made:
-        catalogue, items_report = read_catalogue(items, config.catalog, id_length_max=limit)
+        catalogue, items_report = read_catalogue(inputs.items, config.catalog, id_length_max=limit)
         catalogue.save(folder / _CATALOGUE)
-        known, users_report = _users(users, config, folder)
+        known, users_report = _users(inputs.users, config, folder)
         (folder / _LOG).mkdir()
         log, events_report = read_events(
             events,
             config.events,
             catalogue,
             folder / _LOG,
-            now=created.timestamp(),
+            now=inputs.now,
             user_id_length_max=limit,
             also_users=known,
             on_rows=stages.progress.advance,
@@ -76,7 +99,7 @@ def read(
             last_time=last,
             n_events={str(kind): n for kind, n in log.count_by_kind().items()},
             users=users_report,
-            playlists=_playlists(playlists, config, catalogue, folder),
+            playlists=_playlists(inputs.playlists, config, catalogue, folder),
         )
         (folder / _REPORT).write_bytes(msgspec.json.encode(report))
         n_events = ", ".join(f"{n:,} {kind}s" for kind, n in report.n_events.items()) or "no events"
@@ -84,10 +107,12 @@ def read(
         return Made(f"{counts}, {report.n_dropped:,} rows dropped", events_report.n_kept)
 
     sections = (config.catalog, config.events, config.user_table, config.playlists)
-    paths = (items, events, users, playlists)
-    inputs = [[path and fingerprint(path) for path in paths], [plain(section) for section in sections], limit, "payload"]
+    paths = (inputs.items, events, inputs.users, inputs.playlists)
+    files = [path and fingerprint(path) for path in paths]
     n_rows = ParquetTable(events, ()).count_rows() if events else 0
-    folder = stages.run("read", inputs=inputs, total=n_rows, make=make)
+    folder = stages.run(
+        "read", inputs=[files, [plain(section) for section in sections], limit, "payload"], total=n_rows, make=make
+    )
     catalogue = Catalogue.load(folder / _CATALOGUE, config.catalog)
     log = EventLog.open(folder / _LOG, len(catalogue))
     report = msgspec.json.decode((folder / _REPORT).read_bytes(), type=InputReport)
@@ -96,15 +121,15 @@ def read(
             said = "has no rows" if events else "is missing (--events)"
             lacking = f"the log {said} and the items have no content vectors (catalog.vector_column)"
             raise ConfigError(f"{lacking}: a build needs one of the two")
-        now = int(created.timestamp())
+        now = int(inputs.now)
         report = msgspec.structs.replace(report, first_time=now, last_time=now)
-    return Source(
+    return Dataset(
         folder.name,
         catalogue,
         log,
         report,
-        UserTable.load(folder / _USERS, config.user_table) if users else None,
-        Playlists.load(folder / _PLAYLISTS) if playlists else None,
+        UserTable.load(folder / _USERS, config.user_table) if inputs.users else None,
+        Playlists.load(folder / _PLAYLISTS) if inputs.playlists else None,
     )
 
 

@@ -17,14 +17,14 @@ from train.rank.ranking_rows import ranking_rows, sample_users
 from train.rank.visits import past_visits, stranger_visits
 from train.stages.learn import Learned, signals_of
 from train.stages.outputs import Made, Stages, plain
-from train.stages.read import Source
+from train.stages.read import Dataset
 
 _COLUMNS = "columns.json"
 
 
 def candidate_rows(
     stages: Stages,
-    source: Source,
+    dataset: Dataset,
     config: Config,
     learned: Learned,
     *,
@@ -39,10 +39,10 @@ def candidate_rows(
     section, moment = config.train.ranker, learned.moment
 
     def make(folder: Path) -> Made:
-        signals = signals_of(source, learned, config)
-        spec = describe(signals, config, generation=moment, created="", shard_items=(len(source.catalogue),))
+        signals = signals_of(dataset, learned, config)
+        spec = describe(signals, config, generation=moment, created="", shard_items=(len(dataset.catalogue),))
         shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-        users = sample_users(source.log, after=learned.as_of, days=section.label_days, n_max=n_users, seed=config.train.seed)
+        users = sample_users(dataset.log, after=learned.as_of, days=section.label_days, n_max=n_users, seed=config.train.seed)
         again = users[np.random.default_rng(config.train.seed).random(len(users)) < strangers]
         unknown, sessions = stranger_visits(signals, config, users=again, label_days=section.label_days)
         rows = ranking_rows(
@@ -75,7 +75,7 @@ def candidate_rows(
     return stages.run(f"rows-{moment}", inputs=inputs, total=n_users, make=make)
 
 
-def logged_requests(stages: Stages, source: Source, config: Config, columns: tuple[str, ...], *, until: int) -> Path:
+def logged_requests(stages: Stages, dataset: Dataset, config: Config, columns: tuple[str, ...], *, until: int) -> Path:
     """Rows out of the requests in train.ranker.logged whose labels are all known by `until`, Unix seconds, newest first."""
     section = config.train.ranker
     logs = logs_below(Path(section.logged))
@@ -83,8 +83,8 @@ def logged_requests(stages: Stages, source: Source, config: Config, columns: tup
     def make(folder: Path) -> Made:
         found = logged_rows(
             newest_first(logs),
-            source.log,
-            source.catalogue,
+            dataset.log,
+            dataset.catalogue,
             columns,
             label_days=section.label_days,
             until=until,
@@ -95,7 +95,7 @@ def logged_requests(stages: Stages, source: Source, config: Config, columns: tup
         (folder / _COLUMNS).write_bytes(msgspec.json.encode(columns))
         return Made(found.line(), len(found.rows.labels))
 
-    inputs = [hashes_of(logs), source.name, columns, section.label_days, section.n_users, until]
+    inputs = [hashes_of(logs), dataset.name, columns, section.label_days, section.n_users, until]
     return stages.run("rows-logged", inputs=inputs, total=0, make=make)
 
 

@@ -7,10 +7,8 @@ fitted to rows which end before it, but its signals know the whole log.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +31,7 @@ from train.split import Split
 from train.stages import Stages
 from train.stages.learn import learn, signals_of
 from train.stages.rank import RankingData, RankModels, fit_models
-from train.stages.read import Source, read
+from train.stages.read import Dataset, Inputs, open_build
 from train.worth.stage_worth import Asked, StageModels, StageWorth, measure_stages
 
 
@@ -82,40 +80,28 @@ class RankTrial:
         )
 
 
-def evaluate_stages(
-    config: Config,
-    items: Path,
-    events: Path,
-    *,
-    users: Path | None = None,
-    playlists: Path | None = None,
-    n_users: int = 1_000,
-    progress: Progress | None = None,
-    now: float | None = None,
-) -> StageWorth:
+def evaluate_stages(config: Config, inputs: Inputs, *, n_users: int = 1_000, progress: Progress | None = None) -> StageWorth:
     """What merge, light model, heavy models and slate are worth on the end of the log, asked by at most n_users.
 
-    items, events, users, playlists, now: as for `train.build.build`, with which the outputs of stages are shared. Raises
-    ConfigError for what is wrong with the input, GenerationError if a build is at work there.
+    Shares the outputs of stages with builds. Raises ConfigError for what is wrong with the inputs, GenerationError if a build
+    is at work there.
     """
     told = progress or Quiet()
-    created = datetime.fromtimestamp(time.time() if now is None else now, UTC)
-    with Stages(Path(config.storage.path) / "build", told) as stages:
-        source = read(stages, config, items=items, events=events, users=users, playlists=playlists, created=created)
-        trial = rank_trial(stages, source, config, moments_of(stages, source, config), n_users=n_users)
+    with open_build(config, inputs, told) as (stages, dataset):
+        trial = rank_trial(stages, dataset, config, moments_of(stages, dataset, config), n_users=n_users)
         told.begin("evaluate", len(trial.visits))
         worth = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking, on_visit=told.advance)
         told.end(f"{worth.n_users:,} users")
     return worth
 
 
-def rank_trial(stages: Stages, source: Source, config: Config, split: Split, *, n_users: int) -> RankTrial:
+def rank_trial(stages: Stages, dataset: Dataset, config: Config, split: Split, *, n_users: int) -> RankTrial:
     """Fit the models and make ready what judges them: the first n_users of the log that have a say."""
-    data = RankingData.required(ranking_data(stages, source, config, split))
+    data = RankingData.required(ranking_data(stages, dataset, config, split))
     models = fit_models(stages, config, data)
-    signals = signals_of(source, learn(stages, source, config, moment=JUDGING, as_of=split.judging), config)
+    signals = signals_of(dataset, learn(stages, dataset, config, moment=JUDGING, as_of=split.judging), config)
     spec = describe(
-        signals, config, generation=JUDGING, created="", shard_items=(len(source.catalogue),), rankings=models.card.rankings
+        signals, config, generation=JUDGING, created="", shard_items=(len(dataset.catalogue),), rankings=models.card.rankings
     )
     shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
     users = np.load(data.judging / "users.npy")[:n_users]

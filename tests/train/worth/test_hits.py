@@ -22,6 +22,7 @@ from train.describe import describe
 from train.evaluate import Past, evaluate, past
 from train.progress import Quiet
 from train.searchable import Searchable
+from train.stages.read import Inputs
 from train.worth.evaluation import Evaluation, Terms, measure
 from train.worth.hits import Searchers
 
@@ -33,7 +34,7 @@ STORE = Filter(must=(Condition("stores", "eq", ("store-1",)),), must_not=(Condit
 def then(tmp_path_factory: pytest.TempPathFactory) -> Past:
     folder = tmp_path_factory.mktemp("evaluation")
     items, events = write_world(TINY, folder)
-    with past(tiny_config(folder / "store"), items, events, days=TERMS.days, progress=Quiet(), now=NOW) as made:
+    with past(tiny_config(folder / "store"), Inputs(items, events, now=NOW), days=TERMS.days, progress=Quiet()) as made:
         return made  # what it mapped outlives its files
 
 
@@ -124,6 +125,7 @@ def test_a_broken_promise_is_caught(then: Past, spoil: type[Unfiltered], words: 
 def test_an_evaluation_leaves_no_generation_behind_and_reuses_what_it_made(tmp_path: Path) -> None:
     items, events = write_world(TINY, tmp_path)
     config = tiny_config(tmp_path / "store")
-    first = evaluate(config, items, events, TERMS, now=NOW)
+    inputs = Inputs(items, events, now=NOW)
+    first = evaluate(config, inputs, TERMS)
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["build"]
-    assert np.array_equal(first.hits.ranks, evaluate(config, items, events, TERMS, now=NOW).hits.ranks)
+    assert np.array_equal(first.hits.ranks, evaluate(config, inputs, TERMS).hits.ranks)

@@ -9,6 +9,7 @@ import pytest
 from deploy.demo.synthetic import write_world
 from tests.worlds import NOW, TINY, tiny_config
 from train.pictures import can_draw
+from train.stages.read import Inputs
 from train.worth.rank_evaluation import evaluate_stages
 from train.worth.stage_plots import draw_stages
 from train.worth.stage_worth import StageWorth
@@ -32,7 +33,7 @@ def measured(folder: Path, **sections: dict[str, object]) -> StageWorth:
     ranker = {"label_days": 10, "n_users": 60, "n_trees": 20, "depth": 4, "losses": LOSSES, "stranger_share": 0.0}
     train = tiny_config(folder).model_dump()["train"] | {"ranker": ranker}
     config = tiny_config(folder / "store", train=train, slate={"cap_by": "category", "cap": 2, "k_default": 8}, **sections)
-    return evaluate_stages(config, folder / "items.parquet", folder / "events.parquet", now=NOW)
+    return evaluate_stages(config, Inputs(folder / "items.parquet", folder / "events.parquet", now=NOW))
 
 
 def test_all_stages_are_there_and_told_apart(worth: StageWorth) -> None:
