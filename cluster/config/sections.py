@@ -1,7 +1,7 @@
-"""Every knob of the system: frozen models with defaults, units in the names, and the allowed ranges.
+"""Every configuration key: frozen models with defaults, units in the names, and allowed ranges.
 
-One file, `oskolok.toml`, fills them (`cluster/config/file.py` reads it and reports every mistake at once). Each part of the
-system is handed its own section and never the whole; nothing below `deploy/` reads the environment.
+The values come from `oskolok.toml` (`cluster/config/file.py` reads it and reports every mistake at once). Each part of the
+system gets its own section and never the whole; only `deploy/` reads the environment.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from cluster.spec import HeavyKind
 
 
 class ClusterSection(Section):
-    """Who takes part."""
+    """How many processes of each kind there are."""
 
     name: str = key("oskolok", pattern=r"^[a-z0-9-]{1,32}$")
-    n_shards: int = key(4, "disjoint parts of the items; fixed at build", ge=1, le=1024)
+    n_shards: int = key(4, "disjoint parts of the items; fixed by the build", ge=1, le=1024)
     n_rankers: int = key(2, ge=0, le=256)
     n_routers: int = key(1, "Serve replicas that answer HTTP", ge=1, le=64)
 
 
 class StorageSection(Section):
-    """Where generations and secrets lie."""
+    """Where generations and secrets are stored."""
 
     path: str = key("var/oskolok", min_length=1)
-    keep_generations: Positive = key(3, "The newest; one that is being served stays too")
+    keep_generations: Positive = key(3, "the newest; a generation being served is kept too")
 
 
 class CatalogSection(Section):
-    """Columns of items.parquet. Attributes can be filtered on; any column can be shown as an item's payload."""
+    """Columns of items.parquet. Requests can filter on attributes; any column can be part of an item's payload."""
 
     id_column: str = "item_id"
     id_type: Literal["string", "int64"] = "string"
@@ -50,27 +50,27 @@ class CatalogSection(Section):
     number: tuple[str, ...] = ()
     boolean: tuple[str, ...] = ()
     payload: tuple[str, ...] = key((), "any columns, shown with each item; empty = every single-valued attribute")
-    created_column: str = key("", 'since when the item is there; "" = since its first event')
+    created_column: str = key("", 'when the item was listed; "" = its first event')
     vector_column: str = key("", 'content vectors, all of one length; "" = none')
 
 
 class EventsSection(Section):
-    """Columns of events.parquet, and which of its event types mean what."""
+    """Columns of events.parquet, and the meaning of its event types."""
 
     user_column: str = "user_id"
     item_column: str = "item_id"
     time_column: str = "timestamp"
     weight_column: str = key("", '"" = every event weighs 1')
-    context_column: str = key("", 'the basket or session of an event; "" = a user\'s events at one time')
+    context_column: str = key("", 'basket or session of an event; "" = a user\'s events at the same time')
     type_column: str = key("", '"" = every event is a purchase, the target')
     view_types: tuple[str, ...] = ("view", "impression")
     click_types: tuple[str, ...] = ("click",)
-    purchase_types: tuple[str, ...] = key(("purchase",), "the target action, whatever it is called here")
+    purchase_types: tuple[str, ...] = key(("purchase",), "the target action, whatever your log calls it")
     favourite_types: tuple[str, ...] = ("favourite", "favorite")
 
 
 class UserTableSection(Section):
-    """Columns of users.parquet, an optional table of what is known of users beside the log."""
+    """Columns of users.parquet, an optional table of user attributes."""
 
     id_column: str = "user_id"
     category: tuple[str, ...] = ()
@@ -84,18 +84,18 @@ class PlaylistsSection(Section):
 
     name_column: str = "name"
     item_column: str = "item_id"
-    position_column: str = key("position", "a number; the smallest stands first")
+    position_column: str = key("position", "a number; the smallest comes first")
 
 
 class UsersSection(Section):
-    """The user store, and what it keeps of a user."""
+    """The user store, and what it keeps about a user."""
 
     store: str = key("", "lmdb:///path | redis://host:6379/0 | rediss:// | valkey://; empty = LMDB below storage.path")
     timeout_ms: TimeoutMs = 20
     history_max_items: int = key(500, ge=1, le=10_000)
     profile_max_values: int = key(64, "strongest values kept per profile attribute", ge=1, le=1_000)
-    session_items: int = key(20, "of basket and views, what places a user who has no vector; 0 = none", ge=0, le=100)
-    view_weight: float = key(0.3, "what an item viewed counts in that, one in the basket is 1", gt=0, le=1)
+    session_items: int = key(20, "items of basket and views that give a user without a vector one; 0 = none", ge=0, le=100)
+    view_weight: float = key(0.3, "weight of a viewed item in that vector; an item in the basket has 1", gt=0, le=1)
     map_size_bytes: int = key(16 << 30, ge=1 << 20, le=1 << 44)
     pool_max_conns: int = key(32, ge=1, le=1024)
 
@@ -105,15 +105,13 @@ class MergeSection(Section):
 
     rrf_rank_constant: float = key(60.0, "k of reciprocal rank fusion", gt=0, le=1000)
     weights: Mapping[SourceName, Annotated[float, Field(gt=0, le=1000)]] = key(
-        {"completes_basket": 0.2}, "source -> how much its ranks count in the fusion; 1 if not named"
+        {"completes_basket": 0.2}, "source -> weight of its ranks in the fusion; 1 if not named"
     )
-    session_tops: float = key(
-        0.25, "times the weight of top lists where a user is placed by basket and views alone", gt=0, le=1
-    )
+    session_tops: float = key(0.25, "factor on the weights of top lists for users known by basket and views alone", gt=0, le=1)
     session_weights: Mapping[SourceName, Annotated[float, Field(gt=0, le=1000)]] = key(
-        {}, "source -> the same where a user is placed by basket and views alone; its weight if not named"
+        {}, "source -> weight for users known by basket and views alone; merge.weights if not named"
     )
-    exact_probability: float = key(0.9999, "that no shard must be asked twice, which sets the rows a shard sends", ge=0.5, lt=1)
+    exact_probability: float = key(0.9999, "probability that no shard is asked twice; sets the rows each sends", ge=0.5, lt=1)
     n_light: int = key(400, "merged candidates that reach the light model", ge=1, le=10_000)
 
 
@@ -121,20 +119,20 @@ Serves = Literal["auto", True, False]
 
 
 class LightSection(Section):
-    enabled: Serves = key("auto", '"auto" = if the build\'s judge found that it orders better than the merge')
+    enabled: Serves = key("auto", '"auto" = if the build\'s judge says that it orders better than the merge')
 
 
 class HeavySection(Section):
-    """Under load fewer than n_heavy are asked for, so that `percentile` of the calls to rankers take target_ms at most."""
+    """Under load, fewer than n_heavy candidates are sent, so that `percentile` % of ranking calls take target_ms at most."""
 
-    enabled: Serves = key("auto", '"auto" = if the build\'s judge found that it orders better than what serves without it')
-    model: HeavyKind = key("catboost", "which of the generation's: the trees of the build, or train.ranker.onnx_file")
+    enabled: Serves = key("auto", '"auto" = if the build\'s judge says that it orders better than what serves without it')
+    model: HeavyKind = key("catboost", "the generation's model that serves: the build's trees, or train.ranker.onnx_file")
     n_heavy: int = key(100, "candidates that reach the heavy model", ge=1, le=10_000)
-    adaptive: bool = key(True, "false = n_heavy whatever the load")
-    n_heavy_min: int = key(10, "never fewer than these, however high the load", ge=1, le=10_000)
+    adaptive: bool = key(True, "false = always n_heavy, whatever the load")
+    n_heavy_min: int = key(10, "lower bound under any load", ge=1, le=10_000)
     target_ms: TimeoutMs = 30
     percentile: float = key(95.0, ge=50, le=99.9)
-    step: float = key(0.002, "share of n_heavy that a call in time wins back", gt=0, le=0.1)
+    step: float = key(0.002, "share of n_heavy that a call in time adds", gt=0, le=0.1)
 
 
 class RankerSection(Section):
@@ -147,7 +145,7 @@ class RankerSection(Section):
 
 
 class DeadlineSection(Section):
-    """One budget per request. Shares are of what is left when the stage begins."""
+    """The time budget of a request. A share is of the time left when the stage begins."""
 
     default_ms: TimeoutMs = 200
     max_ms: TimeoutMs = 2_000
@@ -157,14 +155,14 @@ class DeadlineSection(Section):
 
 
 class AdmissionSection(Section):
-    """What one router takes on at once; beyond it, 429."""
+    """How many requests a router answers at once; beyond that, 429."""
 
     max_in_flight: int = key(64, ge=1, le=100_000)
     retry_after_s: int = key(1, ge=1, le=3600)
 
 
 class LimitsSection(Section):
-    """Over a limit a request is refused, never cut."""
+    """A request over a limit is refused, never cut."""
 
     k: int = key(200, ge=1, le=1_000)
     batch_requests: int = key(64, ge=1, le=1_024)
@@ -190,36 +188,36 @@ class TransportSection(Section):
 
 
 class HttpSection(Section):
-    """Where routers answer. Browsers may call them from pages of `cors_origins` only."""
+    """The address of the HTTP API. Browsers may call it only from pages of `cors_origins`."""
 
     host: str = "127.0.0.1"
     port: int = key(8000, ge=1, le=65_535)
-    cors_origins: tuple[str, ...] = key((), 'such as "https://shop.example"; "*" = any; empty = no page of another origin')
+    cors_origins: tuple[str, ...] = key((), 'such as "https://shop.example"; "*" = any origin; empty = no other origin')
 
 
 class RaySection(Section):
-    """The control plane. `address`: "" starts a local Ray, "auto" joins the cluster this machine is part of."""
+    """The control plane. `address`: "" starts a local Ray, "auto" joins the Ray cluster that this machine is part of."""
 
     address: str = ""
     namespace: str = key("oskolok", min_length=1)
     num_cpus_per_actor: float = key(0.1, ge=0, le=1024)
     heal_interval_ms: int = key(250, ge=50, le=60_000)
-    spread: bool = key(True, "place shards on as many nodes as there are")
+    spread: bool = key(True, "spread shards over all nodes")
 
 
 class ObservabilitySection(Section):
-    """What is told of requests. Replay logs lie in <storage.path>/replay; `oskolok replay` reads them."""
+    """What is logged about requests. Replay logs are in <storage.path>/replay; `oskolok replay` reads them."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    replay_sample: Fraction = key(0.0, "share of requests kept for replay, beside those that ask for it")
-    replay_asked_per_s: float = key(1.0, "of requests with explain = full, how many a router keeps; 0 = none", ge=0, le=1_000)
+    replay_sample: Fraction = key(0.0, "share of requests kept for replay, besides those that ask for it")
+    replay_asked_per_s: float = key(1.0, "requests with explain = full kept by each router; 0 = none", ge=0, le=1_000)
     replay_bytes_max: int = key(
-        256 << 20, "of all replay logs, a quarter for explain = full; the oldest are deleted", ge=1 << 20, le=1 << 44
+        256 << 20, "size of all replay logs, a quarter for explain = full; the oldest are deleted", ge=1 << 20, le=1 << 44
     )
 
 
 class Config(Section):
-    """The whole file."""
+    """The whole configuration file."""
 
     config_version: Literal[1] = 1
     cluster: ClusterSection = ClusterSection()

@@ -1,6 +1,6 @@
-"""The slate's part of the configuration: which rules the final list keeps, in which order of importance.
+"""The section [slate]: the rules of the final list, and their order of importance.
 
-What the rules do is `router/slate/`'s business; what contradicts the rest of a file, `cluster/config/contradictions.py`'s.
+`router/slate/` applies the rules; `cluster/config/contradictions.py` finds those that contradict the rest of a file.
 """
 
 from __future__ import annotations
@@ -21,84 +21,84 @@ Places = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Selection(Section):
-    """Which items a rule is about: of one source, with one of an attribute's values, or with a statistic within bounds."""
+    """The items of a rule: those of a source, with one of an attribute's values, or with a statistic within bounds."""
 
-    source: str = key("", "items this source proposed")
+    source: str = key("", "items that this source proposed")
     attribute: str = key("", "category, categories or boolean attribute: items with any of `values`")
     values: tuple[str | bool, ...] = key((), max_length=500)
-    stat: str = key("", "item statistic, such as age_days: items with one between the bounds")
+    stat: str = key("", "item statistic, such as age_days: items with a value within the bounds")
     at_least: float = key(-inf, ge=-inf, allow_inf_nan=True)
     at_most: float = key(inf, ge=-inf, allow_inf_nan=True)
 
     @property
     def mark(self) -> Filter | None:
-        """The filter that a shard is asked about, None if the router can tell by itself."""
+        """The filter that shards evaluate for the rule, None if the router can decide by itself."""
         from cluster.filtering import Condition, Filter  # with it comes numpy, which verbs that only read a file do without
 
         return Filter(must=(Condition(self.attribute, "in", self.values),)) if self.attribute else None
 
     @property
     def what(self) -> str:
-        """The selection in a word, as it names a rule in counts."""
+        """The selection in a word, for the names of rules in counts."""
         return self.source or self.attribute or self.stat
 
 
 class Cap(Section):
-    """At most `max` items of one value of a category attribute, in the whole slate or in its first places."""
+    """At most `max` items per value of a category attribute, in the whole slate or in its first positions."""
 
     attribute: str
     max: Places
-    first: int = key(0, "within this many first places; 0 = the whole slate", ge=0, le=1000)
+    first: int = key(0, "only in this many first positions; 0 = the whole slate", ge=0, le=1000)
 
 
 class Pin(Section):
-    """An item at a place, counted from 1, whenever it may be shown."""
+    """An item at a position, counted from 1, whenever it may be shown."""
 
     item_id: str | int
     position: Places
 
 
 class Boost(Selection):
-    """Moves items: the value of a place is 1 / log2(place + 1); it is multiplied, then added to."""
+    """Moves items: the value of a place, 1 / log2(place + 1), is multiplied by `multiply`, then `add` is added."""
 
     multiply: float = key(1.0, gt=0, le=100)
     add: float = key(0.0, ge=-10, le=10)
 
 
 class Quota(Selection):
-    """How many places of a slate such items have, at least and at most. min_share is of the slate, rounded up."""
+    """How many positions of a slate the items take, at least and at most. min_share is of the slate, rounded up."""
 
-    min: int = key(0, "a slate with fewer places than this is made without it", ge=0, le=1000)
+    min: int = key(0, "ignored in a slate with fewer positions", ge=0, le=1000)
     min_share: Fraction = 0.0
     max: int = key(1000, ge=0, le=1000)
 
 
 class New(Section):
-    """New items have little that speaks for them: the best-ranked of them get the last places, unless better ones have them."""
+    """Reserves the last positions for the best-ranked new items, unless as many stand higher: little data speaks for them."""
 
-    every: int = key(20, "one place of so many, rounded; 0 = off", ge=0, le=1000)
-    days: float = key(14.0, "listed so lately, by catalog.created_column; without it: off", gt=0, le=3650)
+    every: int = key(20, "one position in this many, rounded; 0 = off", ge=0, le=1000)
+    days: float = key(14.0, "age of a new item at most, by catalog.created_column; without it: off", gt=0, le=3650)
 
     def n_of(self, n_places: int) -> int:
-        """How many of the places are theirs."""
+        """How many of the positions are reserved for new items."""
         return (2 * n_places + self.every) // (2 * self.every) if self.every else 0
 
 
 class Diversity(Section):
-    """Items unlike those before them: maximal marginal relevance or a determinantal point process over item vectors."""
+    """Prefers items unlike those before them: maximal marginal relevance or a determinantal point process on item vectors."""
 
     method: Literal["off", "mmr", "dpp"] = "off"
-    space: str = key("als", "embedding space whose cosine says how alike items are")
-    relevance: float = key(0.7, "weight of the ranking; the rest is diversity's", ge=0, lt=1)
-    depth: int = key(100, "the best this many are diversified", ge=2, le=500)
+    space: str = key("als", "embedding space whose cosine measures how alike items are")
+    relevance: float = key(0.7, "weight of the ranking; diversity has the rest", ge=0, lt=1)
+    depth: int = key(100, "number of best candidates to diversify", ge=2, le=500)
 
 
 class Explore(Selection):
-    """Places that try out items of the selection, such as cold ones, at random; the propensity is in an explained answer."""
+    """Positions that show random items of the selection, such as cold ones; an explained answer has the propensity."""
 
     method: Literal["off", "thompson", "uniform"] = key("off", "thompson: by draws of each item's Beta posterior")
-    positions: tuple[Places, ...] = key((), "places of the slate, from 1", max_length=100)
-    share: float = key(1.0, "with this probability a place explores", gt=0, le=1)
+    positions: tuple[Places, ...] = key((), "positions of the slate, from 1", max_length=100)
+    share: float = key(1.0, "probability that a position explores", gt=0, le=1)
     successes: str = key("log_clicks", "item statistic; log_… is read as ln(1 + count)")
     trials: str = key("log_views", "item statistic; log_… is read as ln(1 + count)")
     prior_successes: float = key(1.0, gt=0, le=1e6)
@@ -110,15 +110,15 @@ class SlateSection(Section):
 
     k_default: int = key(20, ge=1, le=1000)
     exclude_seen: bool = key(False, "never recommend what the user bought before")
-    cap_by: str = key("", 'category attribute with at most `cap` items of a value in a slate; "" = off, more: caps')
+    cap_by: str = key("", 'category attribute with at most `cap` items per value in a slate; "" = off; for more use caps')
     cap: Places = 3
     precedence: tuple[Family, ...] = key(
-        ("pins", "caps", "quotas", "explore"), "where two rules cannot both hold, the earlier one does", min_length=4
+        ("pins", "caps", "quotas", "explore"), "if two rules conflict, the earlier one holds", min_length=4
     )
-    caps: tuple[Cap, ...] = key((), "the most important one first", max_length=16)
+    caps: tuple[Cap, ...] = key((), "the most important first", max_length=16)
     pins: tuple[Pin, ...] = key((), max_length=100)
     boosts: tuple[Boost, ...] = key((), max_length=32)
-    quotas: tuple[Quota, ...] = key((), "the most important one first", max_length=16)
+    quotas: tuple[Quota, ...] = key((), "the most important first", max_length=16)
     new: New = New()
     diversity: Diversity = Diversity()
     explore: Explore = Explore()
@@ -130,14 +130,14 @@ class SlateSection(Section):
 
     @cached_property
     def only_cap(self) -> int:
-        """The one cap over the whole slate, if there is no rule but it; else 0."""
+        """`max` of the cap over the whole slate if that is the only rule, else 0."""
         others = self.pins or self.selections or self.diversity.method != "off"
         one = len(self.all_caps) == 1 and self.all_caps[0].first == 0
         return self.all_caps[0].max if one and not others else 0
 
     @cached_property
     def selections(self) -> tuple[Selection, ...]:
-        """Of every rule that has one."""
+        """The selections of all rules that have one."""
         return (*self.boosts, *self.quotas, *((self.explore,) if self.explore.method != "off" else ()))
 
     @cached_property

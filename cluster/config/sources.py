@@ -1,7 +1,7 @@
-"""Which candidate sources there are and how many candidates each may propose: the configuration's [sources].
+"""The section [sources]: the candidate sources, and how many candidates each may propose.
 
-The build makes what is enabled here and what the input allows; the router asks what is enabled here and what the generation
-has. How a source is computed is [train]'s (`cluster/config/train.py`).
+A build makes the sources that are enabled and that the input allows; the router asks those that are enabled and that the
+generation has. The section [train] says how a source is computed (`cluster/config/train.py`).
 """
 
 from __future__ import annotations
@@ -55,10 +55,13 @@ class SourceSection(Section):
 
 
 class TopsSource(SourceSection):
-    """Static top lists: over windows of days, global and per value of a category attribute. k is each kind's."""
+    """Static top lists over windows of days, global and per value of a category attribute. Each kind has its own k."""
 
     kinds: tuple[TopsKind, ...] = key(
-        TOPS_KINDS, "each a source, `purchases` named tops; those the log allows", min_length=1, max_length=len(TOPS_KINDS)
+        TOPS_KINDS,
+        "each is a source if the log allows it; that of `purchases` is tops",
+        min_length=1,
+        max_length=len(TOPS_KINDS),
     )
     windows_days: tuple[Positive, ...] = key((7, 28, 90), min_length=1, max_length=16)
     group_by: str = key("", 'attribute with a list per value; "" = global lists only')
@@ -66,7 +69,7 @@ class TopsSource(SourceSection):
 
 
 class AnnSource(SourceSection):
-    """Nearest items to the user's vector, of the space als."""
+    """Nearest items to the user's vector in the space als."""
 
     k: Budget = 300
     M: int = key(16, ge=2, le=128)
@@ -75,7 +78,7 @@ class AnnSource(SourceSection):
 
 
 class ContentSource(AnnSource):
-    """Nearest items to the user's taste in content vectors, if the catalogue has them."""
+    """Nearest items to the user's vector in the space of content vectors, if the catalogue has them."""
 
     k: Budget = 100
 
@@ -88,45 +91,45 @@ class TwoTowerSource(AnnSource):
 
 
 class ScoreAllSource(SourceSection):
-    """Every eligible item, scored exactly, when there are few of them."""
+    """Every eligible item, scored exactly, for small catalogues."""
 
     k: Budget = 300
-    max_items: int = key(2_000, "used instead of ann when the catalogue is at most this large", ge=0)
+    max_items: int = key(2_000, "replaces ann if the catalogue has at most this many items", ge=0)
 
 
 class HistorySource(SourceSection):
-    """Bought before."""
+    """Items that the user bought before."""
 
     k: Budget = 150
 
 
 class FavouritesSource(SourceSection):
-    """Marked as liked."""
+    """Items that the user marked as liked, or buys again and again."""
 
 
 class ViewedSource(SourceSection):
-    """Viewed lately: what the request says of this session, then what the user store knows."""
+    """Items viewed lately: in this session, as the request says, then before it, as the user store knows."""
 
     k: Budget = 50
-    half_weight_items: float = key(10.0, "an item viewed so many items before another weighs half of it", gt=0, le=10_000)
+    half_weight_items: float = key(10.0, "an item viewed this many items before another weighs half as much", gt=0, le=10_000)
 
 
 class PlaylistsSource(SourceSection):
-    """Named lists of items, made by people, that a request names."""
+    """Items of the lists that a request names; people make these lists."""
 
 
 class QuorumSource(SourceSection):
-    """What people like who like what the user likes, by category."""
+    """Items liked by people who like the same categories as the user."""
 
-    attribute: str = key("", 'the attribute with the categories; "" = no quorums')
+    attribute: str = key("", 'attribute with the categories; "" = no quorum')
 
 
 class ItemListSource(Section):
-    """Items that lists name beside the user's seeds: of seeds s, item i scores the sum of weight(s) * w(s, i)."""
+    """Items that follow from the user's seeds s by an item-item table w: item i scores the sum of weight(s) * w(s, i)."""
 
     enabled: bool = True
-    table: TableName = Field(description="whose lists")
-    seeds: SeedSet = Field(description="which of the user's items are looked up")
+    table: TableName = Field(description="the item-item table")
+    seeds: SeedSet = Field(description="the user's items to look up in it")
     k: Budget = 100
 
 
@@ -138,14 +141,14 @@ ITEM_LISTS: Mapping[str, ItemListSource] = {
     "similar": ItemListSource(table="content", seeds="positives"),
     "near_basket": ItemListSource(table="als", seeds="basket"),
 }
-"""The item-list sources there are unless the file says otherwise."""
+"""The item-list sources that exist by default."""
 
 
 class SourcesSection(Section):
-    """Every k counts candidates of the whole cluster; the router divides it among the shards."""
+    """Candidate sources. Every k counts candidates of the whole cluster; the router divides it among the shards."""
 
     cold_users: tuple[SourceName, ...] = key(
-        ("tops",), "top lists that share the k of a space in which the user has no vector", max_length=16
+        ("tops",), "top lists that share the k of a space where the user has no vector", max_length=16
     )
     tops: TopsSource = TopsSource()
     ann: AnnSource = AnnSource()
