@@ -15,14 +15,14 @@ RESERVE_US = 500.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """calls: positions of the requests of each call, in the order to make them.  late: those that get no heavy order."""
 
     calls: tuple[tuple[int, ...], ...]
     late: tuple[int, ...]
 
 
-def plan_calls(remaining_us: Sequence[float], n_rows: Sequence[int], cost: Cost) -> Plan:
+def plan_calls(remaining_us: Sequence[float], n_rows: Sequence[int], cost: Cost) -> BatchPlan:
     """Divide requests, aligned by position, into calls by earliest deadline first.
 
     Each call takes in requests for as long as the most hurried one in it, the first, is still answered in time, with
@@ -49,4 +49,4 @@ def plan_calls(remaining_us: Sequence[float], n_rows: Sequence[int], cost: Cost)
         members, rows = [at], n_rows[at]
     if members:
         calls.append(tuple(members))
-    return Plan(tuple(calls), tuple(late))
+    return BatchPlan(tuple(calls), tuple(late))

@@ -13,7 +13,7 @@ from cluster.order import best_first
 from cluster.partition import item_keys, shard_of
 from cluster.spec import GenerationSpec
 from shard.columns import ShardColumns
-from shard.filter.attributes import CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
+from shard.filter.attributes import CategoriesColumn, CategoryColumn, Column, NumberColumn
 from shard.tables.item_table import ItemTable
 from shard.tables.lists import RankedLists
 
@@ -28,7 +28,7 @@ def check_columns(columns: ShardColumns, spec: GenerationSpec, shard: int) -> No
         _require(bool((item_keys(columns.item_ids.to_pylist()) == columns.keys).all()), "an item's key is not its id's")
     for attribute in spec.attributes:
         column = columns.attributes.get(attribute.name)
-        _require(column is not None and kind_of(column) == attribute.kind, f"{attribute.name} is no {attribute.kind}")
+        _require(column is not None and column.kind == attribute.kind, f"{attribute.name} is no {attribute.kind}")
         if column is not None:
             _check_column(column, attribute.name)
     for name, stat in columns.stats.items():

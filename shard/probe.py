@@ -7,6 +7,7 @@ questions of people, not for traffic: 23,000 items under ten sources take some 1
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,21 @@ from cluster.spec import GenerationSpec
 from cluster.types import NO_FLOATS, NO_ROWS, Ask, Floats, Keys, Query, Rows
 from shard.filter.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column
 from shard.filter.eligible import Eligible, Mask
-from shard.sources import Source
+from shard.sources import CandidateSource
 from shard.spaces.space import Space
+
+_ELSEWHERE = -1
+
+
+class Standing(NamedTuple):
+    """By source: the item's score, how many eligible items of this shard stand before it, how many eligible ones it holds.
+
+    A source that does not hold the item is in `held` alone.
+    """
+
+    scores: dict[str, float]
+    before: dict[str, int]
+    held: dict[str, int]
 
 
 class Probe:
@@ -32,7 +46,7 @@ class Probe:
         *,
         keys: Keys,
         spaces: Mapping[str, Space],
-        sources: Mapping[str, Source],
+        sources: Mapping[str, CandidateSource],
         spec: GenerationSpec,
     ) -> None:
         self._query = query
@@ -43,48 +57,40 @@ class Probe:
         self._sources = sources
         self._spec = spec
 
-    def own(self, row: int) -> tuple[dict[str, float], dict[str, int], dict[str, int]]:
-        """For an item of this shard: its score in each source that holds it; how many eligible others stand before it there;
-        how many eligible ones each source holds.
-        """
-        eligible = _with(self._eligible, row)
-        is_extra = not bool(self._eligible.keep(np.array([row]))[0])
-        scores: dict[str, float] = {}
-        before: dict[str, int] = {}
-        held: dict[str, int] = {}
+    def own(self, row: int) -> Standing:
+        """How an item of this shard stands here."""
+        return self._standing(_with(self._eligible, row), {}, row, is_extra=not self._eligible.keep(np.array([row]))[0])
+
+    def among(self, scores: Mapping[str, float]) -> Standing:
+        """How an item of another shard that has these scores stands among the items of this one."""
+        return self._standing(self._eligible, scores, _ELSEWHERE, is_extra=False)
+
+    def _standing(self, eligible: Eligible, scores: Mapping[str, float], row: int, *, is_extra: bool) -> Standing:
+        """is_extra: whether the row is among the eligible ones only to be looked at."""
+        standing = Standing(dict(scores), {}, {})
         for ask in self._query.asks:
             rows, values = self._all(ask, eligible)
             at = np.flatnonzero(rows == row)
-            held[ask.source] = len(rows) - (len(at) if is_extra else 0)
+            standing.held[ask.source] = len(rows) - (len(at) if is_extra else 0)
             if len(at):
-                scores[ask.source] = float(values[at[0]])
-                before[ask.source] = self._before(rows, values, scores[ask.source])
-        return scores, before, held
-
-    def among(self, scores: Mapping[str, float]) -> tuple[dict[str, int], dict[str, int]]:
-        """For an item of another shard that has these scores: how many stand before it here, how many each source holds."""
-        before: dict[str, int] = {}
-        held: dict[str, int] = {}
-        for ask in self._query.asks:
-            rows, values = self._all(ask, self._eligible)
-            held[ask.source] = len(rows)
-            if ask.source in scores:
-                before[ask.source] = self._before(rows, values, scores[ask.source])
-        return before, held
+                standing.scores[ask.source] = float(values[at[0]])
+            if ask.source in standing.scores:
+                standing.before[ask.source] = self._before(rows, values, standing.scores[ask.source])
+        return standing
 
     def _all(self, ask: Ask, eligible: Eligible) -> tuple[Rows, Floats]:
         """Every eligible row that the source holds, and its score; in any order."""
-        source, told = self._sources.get(ask.source), self._spec.source(ask.source)
-        if source is None or told is None:
+        source, spec = self._sources.get(ask.source), self._spec.source(ask.source)
+        if source is None or spec is None:
             raise InvalidQuery(f"no source {ask.source!r}", field="source", allowed=", ".join(self._sources))
-        if told.kind == "ann":
-            vector = self._query.vectors.get(told.space)
+        if spec.kind == "ann":
+            vector = self._query.vectors.get(spec.space)
             rows = eligible.rows()
             if vector is None or len(rows) == 0:
                 return NO_ROWS, NO_FLOATS
-            return rows, self._spaces[told.space].scores(vector, rows)
-        found = source.retrieve(self._query, ask, eligible, eligible.count)
-        return found.rows, found.scores
+            return rows, self._spaces[spec.space].scores(vector, rows)
+        best = source.retrieve(self._query, ask, eligible, eligible.count)
+        return best.rows, best.scores
 
     def _before(self, rows: Rows, scores: Floats, score: float) -> int:
         """How many stand before an item of this score in canonical order."""

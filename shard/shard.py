@@ -22,18 +22,18 @@ from cluster.partition import item_keys
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Ask, FetchQuery, FetchReply, Keys, Query, Rows, ShardReply, SourceHits
+from shard.best_rows import BestRows
 from shard.columns import ShardColumns
 from shard.filter.attributes import CategoryColumn
 from shard.filter.eligible import Eligible
 from shard.filter.filters import CACHE_BYTES_MAX, Filters
-from shard.found import Found
 from shard.integrity import check_columns
 from shard.match import MatchFeatures
 from shard.payload import Payloads
 from shard.probe import Probe, values_of
 from shard.snapshot import read_snapshot
 from shard.sources import make_sources
-from shard.sources.source import Source
+from shard.sources.source import CandidateSource
 from shard.spaces.space import Space
 from shard.tables.row_sets import located, united
 
@@ -173,7 +173,7 @@ class Shard:
             asked, query.key, eligible, keys=self.columns.keys, spaces=self.spaces, sources=self.sources, spec=self.spec
         )
         if len(at) == 0:
-            before, held = probe.among(query.scores)
+            _, before, held = probe.among(query.scores)
             return ProbeReply(self.generation, self.shard, None, before, held, _us_since(began))
         row, rows = int(at[0]), at.astype(np.int32)
         scores, before, held = probe.own(row)
@@ -201,7 +201,7 @@ class Shard:
         rows = located(keys, exclude)[0].astype(np.int32)  # ascending and unique as the keys are
         return Eligible(mask, rows if mask.everything else rows[mask.bits.take(rows)])
 
-    def _found(self, query: Query, ask: Ask, eligible: Eligible) -> tuple[Found, float]:
+    def _found(self, query: Query, ask: Ask, eligible: Eligible) -> tuple[BestRows, float]:
         """One hit more than asked for, if there is one, and how long finding took, in microseconds."""
         began = time.perf_counter()
         source = self.sources.get(ask.source)
@@ -211,7 +211,7 @@ class Shard:
         require_finite(found.scores, ask.source)
         return found, _us_since(began)
 
-    def _capped(self, source: Source, query: Query, ask: Ask, eligible: Eligible) -> Found:
+    def _capped(self, source: CandidateSource, query: Query, ask: Ask, eligible: Eligible) -> BestRows:
         """The best of what the cap leaves, one more than asked for: from ever more of the source until they are enough."""
         n = 2 * (ask.k + 1)
         while True:
@@ -219,10 +219,10 @@ class Shard:
             groups = self._groups(query.group_by[0], found.rows)
             kept = np.flatnonzero(within_cap(groups, query.cap))[: ask.k + 1]
             if len(kept) > ask.k or len(found) < n:
-                return Found(found.rows[kept], found.scores[kept], found.strategy)
+                return BestRows(found.rows[kept], found.scores[kept], found.strategy)
             n *= 4
 
-    def _hits(self, ask: Ask, found: Found, took_us: float, members: Rows) -> SourceHits:
+    def _hits(self, ask: Ask, found: BestRows, took_us: float, members: Rows) -> SourceHits:
         more = len(found) > ask.k
         return SourceHits(
             source=ask.source,

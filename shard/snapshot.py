@@ -150,37 +150,34 @@ def _items_table(columns: ShardColumns) -> pa.Table:
 
 
 def _lists_table(lists: RankedLists) -> pa.Table:
-    offsets = pa.array(lists.indptr)
-    return pa.table(
-        {
-            "name": pa.array(lists.names, pa.string()),
-            "rows": pa.LargeListArray.from_arrays(offsets, pa.array(lists.rows)),
-            "scores": pa.LargeListArray.from_arrays(offsets, pa.array(lists.scores)),
-        }
-    )
+    names = pa.array(lists.names, pa.string())
+    return pa.table({"name": names, **_as_lists(lists.indptr, rows=lists.rows, scores=lists.scores)})
 
 
 def _lists(table: pa.Table) -> RankedLists:
-    rows, scores = only_chunk(table["rows"]), only_chunk(table["scores"])
-    indptr = rows.offsets.to_numpy() if len(rows) else np.zeros(1, np.int64)
-    return RankedLists(tuple(table["name"].to_pylist()), indptr, rows.flatten().to_numpy(), scores.flatten().to_numpy())
+    return RankedLists(tuple(table["name"].to_pylist()), *_from_lists(table, "rows", "scores"))
 
 
 def _item_table_table(table: ItemTable) -> pa.Table:
-    offsets = pa.array(table.starts)
-    return pa.table(
-        {
-            "seed": pa.array(table.seed_keys),
-            "rows": pa.LargeListArray.from_arrays(offsets, pa.array(table.rows)),
-            "weights": pa.LargeListArray.from_arrays(offsets, pa.array(table.weights)),
-        }
-    )
+    seeds = pa.array(table.seed_keys)
+    return pa.table({"seed": seeds, **_as_lists(table.starts, rows=table.rows, weights=table.weights)})
 
 
 def _item_table(table: pa.Table) -> ItemTable:
-    rows, weights = only_chunk(table["rows"]), only_chunk(table["weights"])
-    starts = rows.offsets.to_numpy() if len(rows) else np.zeros(1, np.int64)
-    return ItemTable(_numpy(table, "seed"), starts, rows.flatten().to_numpy(), weights.flatten().to_numpy())
+    return ItemTable(_numpy(table, "seed"), *_from_lists(table, "rows", "weights"))
+
+
+def _as_lists(indptr: NDArray[np.int64], **columns: NDArray[Any]) -> dict[str, pa.Array]:
+    """Columns of lists with the same bounds."""
+    offsets = pa.array(indptr)
+    return {name: pa.LargeListArray.from_arrays(offsets, pa.array(values)) for name, values in columns.items()}
+
+
+def _from_lists(table: pa.Table, *names: str) -> tuple[NDArray[Any], ...]:
+    """The bounds that some columns of lists have in common, (n + 1,) int64, and the values of each column."""
+    columns = [only_chunk(table[name]) for name in names]
+    indptr = columns[0].offsets.to_numpy() if len(columns[0]) else np.zeros(1, np.int64)
+    return (indptr, *(column.flatten().to_numpy() for column in columns))
 
 
 def _vectors(file: VerifiedFile, space: SpaceSpec, n_rows: int) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from cluster.spec import AttributeKind
 from cluster.types import Rows
+from shard.csr import slices
 
 Codes = NDArray[np.int32]
 
@@ -23,6 +25,7 @@ Codes = NDArray[np.int32]
 class CategoryColumn:
     """One string an item. values: distinct, ascending.  codes: (n,) int32 positions in values, -1 where missing."""
 
+    kind: ClassVar[AttributeKind] = "category"
     values: tuple[str, ...]
     codes: Codes
 
@@ -43,6 +46,7 @@ class CategoriesColumn:
     codes: (entries,) int32, positions in values; those of row i are codes[indptr[i]:indptr[i + 1]], distinct.
     """
 
+    kind: ClassVar[AttributeKind] = "categories"
     values: tuple[str, ...]
     indptr: NDArray[np.int64]
     codes: Codes
@@ -64,6 +68,7 @@ class CategoriesColumn:
 class NumberColumn:
     """values: (n,) float64, finite, NaN where missing."""
 
+    kind: ClassVar[AttributeKind] = "number"
     values: NDArray[np.float64]
 
     def __post_init__(self) -> None:
@@ -80,6 +85,7 @@ class NumberColumn:
 class BooleanColumn:
     """values, present: (n,) bool. Where not present, the value is False and means nothing."""
 
+    kind: ClassVar[AttributeKind] = "boolean"
     values: NDArray[np.bool_]
     present: NDArray[np.bool_]
 
@@ -119,26 +125,6 @@ def column_to_arrow(column: Column) -> pa.Array:
     if isinstance(column, NumberColumn):
         return pa.array(column.values, mask=np.isnan(column.values))
     return pa.array(column.values, mask=~column.present)
-
-
-def kind_of(column: Column) -> AttributeKind:
-    if isinstance(column, CategoryColumn):
-        return "category"
-    if isinstance(column, CategoriesColumn):
-        return "categories"
-    return "number" if isinstance(column, NumberColumn) else "boolean"
-
-
-def slices(indptr: NDArray[np.int64], at: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of some rows of a CSR: the positions of all their entries, row by row, and the indptr of these rows alone.
-
-    >>> slices(np.array([0, 2, 2, 5]), np.array([2, 0]))
-    (array([2, 3, 4, 0, 1]), array([0, 3, 5]))
-    """
-    starts, lengths = indptr[at], indptr[at + 1] - indptr[at]
-    new = np.zeros(len(at) + 1, np.int64)
-    np.cumsum(lengths, out=new[1:])
-    return np.arange(new[-1]) + np.repeat(starts - new[:-1], lengths), new
 
 
 def _only_used(values: tuple[str, ...], codes: Codes) -> tuple[tuple[str, ...], Codes]:

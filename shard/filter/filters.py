@@ -23,7 +23,7 @@ from cluster.errors import SchemaMismatch
 from cluster.filtering import EVERYTHING, Condition, Filter, Op, check_filter, each_test, failing, passing
 from cluster.spec import GenerationSpec
 from cluster.types import Rows, UnknownValue
-from shard.filter.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column, NumberColumn, kind_of
+from shard.filter.attributes import BooleanColumn, CategoriesColumn, CategoryColumn, Column, NumberColumn
 from shard.filter.eligible import Mask
 
 Bits = NDArray[np.bool_]
@@ -64,7 +64,7 @@ class Filters:
         """Raises SchemaMismatch where an attribute of the spec is missing or of another kind."""
         for attribute in spec.attributes:
             column = attributes.get(attribute.name)
-            if column is None or kind_of(column) != attribute.kind:
+            if column is None or column.kind != attribute.kind:
                 raise SchemaMismatch(f"attribute {attribute.name} is not stored as {attribute.kind}")
         self.everything = Mask(np.ones(n_rows, np.bool_))
         self.version = version

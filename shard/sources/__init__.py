@@ -9,25 +9,25 @@ from cluster.errors import SchemaMismatch
 from cluster.spec import GenerationSpec, SourceSpec
 from shard.columns import ShardColumns
 from shard.sources.ann import Ann
-from shard.sources.item_lists import ItemLists
+from shard.sources.item_lists import ItemTableSource
 from shard.sources.quorum import Quorum
 from shard.sources.score_all import ScoreAll
 from shard.sources.seeds import SeedItems
-from shard.sources.source import Source
+from shard.sources.source import CandidateSource
 from shard.sources.tops import Tops
 from shard.spaces.space import Space
 
 T = TypeVar("T")
 
-__all__ = ["Source", "make_sources"]
+__all__ = ["CandidateSource", "make_sources"]
 
 
-def make_sources(spec: GenerationSpec, columns: ShardColumns, spaces: Mapping[str, Space]) -> dict[str, Source]:
+def make_sources(spec: GenerationSpec, columns: ShardColumns, spaces: Mapping[str, Space]) -> dict[str, CandidateSource]:
     """A generation's sources by name, over a shard's columns. Raises SchemaMismatch for what a source needs and lacks."""
     return {source.name: _made(source, spec, columns, spaces) for source in spec.sources}
 
 
-def _made(source: SourceSpec, spec: GenerationSpec, columns: ShardColumns, spaces: Mapping[str, Space]) -> Source:
+def _made(source: SourceSpec, spec: GenerationSpec, columns: ShardColumns, spaces: Mapping[str, Space]) -> CandidateSource:
     keys = columns.keys
     match source.kind:
         case "tops":
@@ -41,7 +41,7 @@ def _made(source: SourceSpec, spec: GenerationSpec, columns: ShardColumns, space
             return ScoreAll(source.space, space, columns.lists, keys, source.lists)
         case "item_lists":
             table = _needed(source, columns.tables.get(source.table), f"item table {source.table!r}")
-            return ItemLists(table, keys, source.seeds)
+            return ItemTableSource(table, keys, source.seeds)
         case "quorum":
             return Quorum(_needed(source, columns.quorum, "quorum table"), keys, spec.quorum)
 

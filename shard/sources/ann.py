@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cluster.types import Ask, Query
+from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
-from shard.found import Found
 from shard.spaces.space import Space
 
 
@@ -15,6 +15,6 @@ class Ann:
         self._space_name = space_name
         self._space = space
 
-    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> BestRows:
         vector = query.vectors.get(self._space_name)
-        return Found.nothing("no_vector") if vector is None else self._space.search(vector, eligible, k)
+        return BestRows.none("no_vector") if vector is None else self._space.search(vector, eligible, k)

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from cluster.order import top_k
 from cluster.types import Ask, Floats, Keys, Query, Rows
-from shard.filter.attributes import slices
+from shard.best_rows import BestRows
+from shard.csr import slices
 from shard.filter.eligible import Eligible
-from shard.found import Found
 from shard.tables.item_table import ItemTable, unpacked
 from shard.tables.row_sets import located
 
 _ROWS_PER_ENTRY = 128  # up to so many, a slot for every row of the shard is quicker than sorting the entries by row
 
 
-class ItemLists:
+class ItemTableSource:
     """seeds: which of the query's seed sets is looked up in the table."""
 
     def __init__(self, table: ItemTable, keys: Keys, seeds: str) -> None:
@@ -31,10 +31,10 @@ class ItemLists:
         self._keys = keys
         self._seeds = seeds
 
-    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> BestRows:
         seeds = query.seeds.get(self._seeds)
         if seeds is None or len(seeds.keys) == 0 or len(self._seed_keys) == 0:
-            return Found.nothing("no_seeds")
+            return BestRows.none("no_seeds")
         at, known = located(self._seed_keys, seeds.keys)
         entries, indptr = slices(self._starts, at)
         targets, weights = unpacked(self._entries[entries])
@@ -44,7 +44,7 @@ class ItemLists:
         if not kept.all():
             rows, scores = rows[kept], scores[kept]
         best = top_k(scores, self._keys[rows], k)
-        return Found(rows[best], scores[best], "lists")
+        return BestRows(rows[best], scores[best], "lists")
 
 
 def _summed(rows: Rows, parts: NDArray[np.float64], n_rows: int) -> tuple[Rows, Floats]:

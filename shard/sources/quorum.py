@@ -15,8 +15,8 @@ import numpy as np
 
 from cluster.order import top_k
 from cluster.types import Affinity, Ask, Floats, Keys, Query
+from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
-from shard.found import Found
 from shard.tables.lists import RankedLists
 from shard.tables.quorum_table import QuorumTable
 
@@ -32,10 +32,10 @@ class Quorum:
         self._attribute = attribute
         self._columns = _full_columns(table.by_value, len(keys))
 
-    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> BestRows:
         profile = query.profile.get(self._attribute)
         if profile is None or self._n_items == 0:
-            return Found.nothing("no_profile")
+            return BestRows.none("no_profile")
         scores, rows = self._scores(self._shares(profile)), eligible.mask.rows
         scores[eligible.excluded] = 0
         if not eligible.mask.everything:
@@ -43,7 +43,7 @@ class Quorum:
         if np.count_nonzero(scores) < k:  # only then can one that scores nothing be among the best
             rows, scores = rows[scores > 0], scores[scores > 0]
         best = top_k(scores, rows, k)  # rows ascend as their keys do, and are at hand
-        return Found(rows[best], scores[best], "columns")
+        return BestRows(rows[best], scores[best], "columns")
 
     def _shares(self, profile: Affinity) -> dict[int, np.float32]:
         """The user's share of each category that the table knows, by its position; above 0."""
@@ -72,9 +72,4 @@ class Quorum:
 def _full_columns(by_value: RankedLists, n_items: int) -> dict[int, Floats]:
     """Position of a common category -> (n_items,) float32, 0 for an item without it."""
     common = np.flatnonzero(np.diff(by_value.indptr) >= max(1, n_items * _FULL_COLUMN_SHARE))
-    columns = {}
-    for at in common.tolist():
-        rows, weights = by_value.at(at)
-        columns[at] = np.zeros(n_items, np.float32)
-        columns[at][rows] = weights
-    return columns
+    return {at: by_value.scores_by_row(at, n_items) for at in common.tolist()}

@@ -9,8 +9,8 @@ import numpy as np
 
 from cluster.order import best_first
 from cluster.types import Ask, Keys, Query
+from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
-from shard.found import Found
 from shard.tables.row_sets import located
 
 
@@ -21,14 +21,14 @@ class SeedItems:
         self._keys = keys
         self._seeds = seeds
 
-    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> BestRows:
         seeds = query.seeds.get(self._seeds)
         if seeds is None or len(seeds.keys) == 0 or len(self._keys) == 0:
-            return Found.nothing("no_seeds")
+            return BestRows.none("no_seeds")
         at, seed = located(self._keys, seeds.keys)
         rows, weights = at.astype(np.int32), seeds.weights.take(seed)
         if eligible.count < eligible.n_rows:
             allowed = eligible.keep(at)
             rows, weights = rows[allowed], weights[allowed]
         best = best_first(weights, rows)[:k]  # rows ascend with keys
-        return Found(rows.take(best), weights.take(best), "seeds")
+        return BestRows(rows.take(best), weights.take(best), "seeds")

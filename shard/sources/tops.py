@@ -11,8 +11,8 @@ import numpy as np
 from cluster.errors import InvalidQuery
 from cluster.order import top_k
 from cluster.types import NO_FLOATS, NO_ROWS, Ask, Floats, Keys, Query, Rows
+from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
-from shard.found import Found
 from shard.tables.list_walker import walker_over
 from shard.tables.lists import RankedLists
 
@@ -32,18 +32,18 @@ class Tops:
         by_row = lists.by_row
         self._entries_per_row = len(by_row.lists) / max(len(by_row.indptr) - 1, 1)
 
-    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> Found:
+    def retrieve(self, query: Query, ask: Ask, eligible: Eligible, k: int) -> BestRows:
         """Raises InvalidQuery for a list that does not exist or a weight that is negative or not finite."""
         asked, weights = self._asked(ask)
         count = eligible.count
         k = min(k, count)
         if k <= 0 or not asked:
-            return Found.nothing("empty")
+            return BestRows.none("empty")
         entries_max = _WALKED_FREELY + int(_WALKED_PER_LOOKED_UP * count * self._entries_per_row)
         walked = self._walker.best(asked, weights, eligible.mask.bits, eligible.excluded, k, entries_max)
         if walked is not None:
-            return Found(*walked, "walk")
-        return Found(*self._looked_up(asked, weights, eligible.rows(), k), "rows")
+            return BestRows(*walked, "walk")
+        return BestRows(*self._looked_up(asked, weights, eligible.rows(), k), "rows")
 
     def _asked(self, ask: Ask) -> tuple[list[int], list[float]]:
         position = self._lists.position

@@ -84,10 +84,10 @@ class Walk:
     cost_us: float
 
 
-Plan = Scan | Walk
+SearchPlan = Scan | Walk
 
 
-def plan(situation: Situation, costs: Costs, calibration: Calibration | None) -> Plan:
+def plan(situation: Situation, costs: Costs, calibration: Calibration | None) -> SearchPlan:
     """The cheapest way that keeps the recall target. 1 <= k <= passing - excluded; calibration is None without a graph."""
     scan = cheapest_scan(situation, costs)
     walk = None if calibration is None else _walk(situation, situation.n_passing / situation.n_rows, costs, calibration)
@@ -105,7 +105,7 @@ def cheapest_scan(situation: Situation, costs: Costs) -> Scan:
     return min(listed, everything, key=lambda scan: scan.cost_us)
 
 
-def after_shortfall(walk: Walk, found: int, situation: Situation, costs: Costs, calibration: Calibration) -> Plan:
+def after_shortfall(walk: Walk, found: int, situation: Situation, costs: Costs, calibration: Calibration) -> SearchPlan:
     """After a walk that found only `found` < k eligible rows: a longer one at the density it saw, or a scan."""
     scan = cheapest_scan(situation, costs)
     longer = _walk(situation, found / walk.depth, costs, calibration) if found else None

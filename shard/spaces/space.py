@@ -12,12 +12,12 @@ import numpy as np
 from cluster.errors import InternalError
 from cluster.spec import Metric
 from cluster.types import Floats, Keys, Rows
+from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
-from shard.found import Found
 from shard.spaces import planner
 from shard.spaces.costs import measure
 from shard.spaces.hnsw import Graph
-from shard.spaces.planner import Calibration, Costs, Plan, Scan, Situation, Walk
+from shard.spaces.planner import Calibration, Costs, Scan, SearchPlan, Situation, Walk
 from shard.spaces.scanner import scanner_over
 
 _SPARE = 8  # finalists beyond k, since the graph rounds its distances differently
@@ -39,7 +39,7 @@ class Space:
         self.norms: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         self.scanner = scanner_over(vectors, metric)
         self.costs = costs if costs is not None else self._measured()
-        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._plans: dict[tuple[int, int, int], SearchPlan] = {}
 
     @classmethod
     def from_arrays(
@@ -75,7 +75,7 @@ class Space:
     def dim(self) -> int:
         return int(self.vectors.shape[1])
 
-    def search(self, vector: Floats, eligible: Eligible, k: int) -> Found:
+    def search(self, vector: Floats, eligible: Eligible, k: int) -> BestRows:
         """The min(k, eligible.count) best eligible rows: exactly, or at the recall target. InvalidQuery for a bad vector.
 
         vector: (dim,) float32, in the space's own coordinates, of any length.
@@ -89,7 +89,7 @@ class Space:
             return self._scan(vector, eligible, plan, k, "exact")
         return self._walk(vector, eligible, plan, k)
 
-    def exact(self, vector: Floats, eligible: Eligible, k: int) -> Found:
+    def exact(self, vector: Floats, eligible: Eligible, k: int) -> BestRows:
         """The min(k, eligible.count) best eligible rows, exactly. InvalidQuery for a bad vector."""
         mask, n_excluded = eligible.mask, len(eligible.excluded)
         k = min(k, mask.count - n_excluded)
@@ -102,9 +102,9 @@ class Space:
         """The scores of some rows, aligned with them, float32. InvalidQuery for a bad vector."""
         return self.scanner.scores(vector, rows)
 
-    def _nothing(self, vector: Floats) -> Found:
+    def _nothing(self, vector: Floats) -> BestRows:
         self.scanner.prepared(vector)  # a bad vector is refused whoever is eligible
-        return Found.nothing("empty")
+        return BestRows.none("empty")
 
     def _measured(self) -> Costs:
         """With some of its own rows as queries."""
@@ -112,7 +112,7 @@ class Space:
         samples = rows[:: max(len(rows) // _SAMPLES, 1)][:_SAMPLES]
         return measure(self.scanner, self.graph, [self.vectors[row] for row in samples], len(self.vectors))
 
-    def _plan(self, n_passing: int, n_excluded: int, k: int) -> Plan:
+    def _plan(self, n_passing: int, n_excluded: int, k: int) -> SearchPlan:
         """Plans are few and asked for often, so they are kept."""
         if len(self._plans) >= _PLANS_KEPT:
             self._plans.clear()
@@ -121,15 +121,15 @@ class Space:
         self._plans[n_passing, n_excluded, k] = made
         return made
 
-    def _scan(self, vector: Floats, eligible: Eligible, plan: Scan, k: int, strategy: str) -> Found:
+    def _scan(self, vector: Floats, eligible: Eligible, plan: Scan, k: int, strategy: str) -> BestRows:
         mask = eligible.mask
         if plan.rows == "listed":
-            return Found(*self.scanner.best_listed(vector, mask.rows, eligible.excluded, k), strategy)
+            return BestRows(*self.scanner.best_listed(vector, mask.rows, eligible.excluded, k), strategy)
         if mask.everything:
-            return Found(*self.scanner.best_of_all(vector, eligible.excluded, k), strategy)
-        return Found(*self.scanner.best_passing(vector, mask.bits, eligible.excluded, k), strategy)
+            return BestRows(*self.scanner.best_of_all(vector, eligible.excluded, k), strategy)
+        return BestRows(*self.scanner.best_passing(vector, mask.bits, eligible.excluded, k), strategy)
 
-    def _walk(self, vector: Floats, eligible: Eligible, plan: Plan, k: int) -> Found:
+    def _walk(self, vector: Floats, eligible: Eligible, plan: SearchPlan, k: int) -> BestRows:
         assert self.graph is not None and self.calibration is not None, "a walk needs a graph and its calibration"
         mask = eligible.mask
         situation = Situation(len(self.vectors), mask.count, len(eligible.excluded), k)
@@ -140,7 +140,7 @@ class Space:
             labels = self.graph.nearest(query, plan.depth, ef=plan.ef)
             rows, scores = self.scanner.rank(vector, labels, mask.bits, eligible.excluded, k, _SPARE)
             if len(rows) == k:
-                return Found(rows, scores, "hnsw" if mask.everything else "hnsw_overfetch")
+                return BestRows(rows, scores, "hnsw" if mask.everything else "hnsw_overfetch")
             plan = planner.after_shortfall(plan, len(rows), situation, self.costs, self.calibration)
         return self._scan(vector, eligible, plan, k, "exact_fallback")
 

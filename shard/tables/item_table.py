@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cluster.order import require_finite
 from cluster.types import Floats, Keys, Rows
+from shard.csr import pointing_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,15 +67,9 @@ class ItemTable:
 
         Seeds that point to none of them are left out.
         """
-        new_row = np.full(n_rows, -1, np.int32)
-        new_row[rows] = np.arange(len(rows), dtype=np.int32)
-        moved = new_row[self.rows]
-        kept = moved >= 0
-        before = np.zeros(len(self.rows) + 1, np.int64)
-        np.cumsum(kept, out=before[1:])
-        starts = before[self.starts]
+        starts, moved, kept = pointing_to(rows, n_rows, indptr=self.starts, entries=self.rows)
         filled = np.flatnonzero(np.diff(starts))
-        return ItemTable(self.seed_keys[filled], np.append(starts[filled], starts[-1]), moved[kept], self.weights[kept])
+        return ItemTable(self.seed_keys[filled], np.append(starts[filled], starts[-1]), moved, self.weights[kept])
 
 
 def unpacked(entries: NDArray[np.int64]) -> tuple[Rows, Floats]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cluster.order import best_first, require_finite
 from cluster.types import Floats, Keys, Rows
-from shard.filter.attributes import slices
+from shard.csr import pointing_to, slices
 
 
 class ByRow(NamedTuple):
@@ -66,6 +66,13 @@ class RankedLists:
         inside = slice(int(self.indptr[position]), int(self.indptr[position + 1]))
         return self.rows[inside], self.scores[inside]
 
+    def scores_by_row(self, position: int, n_rows: int) -> Floats:
+        """(n_rows,) float32: each row's score in the list at a position, 0 where it is not in it."""
+        rows, scores = self.at(position)
+        by_row = np.zeros(n_rows, np.float32)
+        by_row[rows] = scores
+        return by_row
+
     def of_kind(self, kind: str) -> RankedLists:
         """The lists named `<kind>/...`, in their order; all of them for the kind ""."""
         at = np.array([i for i, name in enumerate(self.names) if not kind or name.startswith(f"{kind}/")], np.intp)
@@ -76,13 +83,8 @@ class RankedLists:
 
     def take(self, rows: Rows, n_rows: int) -> RankedLists:
         """The lists over some of the n_rows rows, ascending, which become rows 0, 1, ... Order within a list is kept."""
-        new_row = np.full(n_rows, -1, np.int32)
-        new_row[rows] = np.arange(len(rows), dtype=np.int32)
-        moved = new_row[self.rows]
-        kept = moved >= 0
-        before = np.zeros(len(self.rows) + 1, np.int64)
-        np.cumsum(kept, out=before[1:])
-        return RankedLists(self.names, before[self.indptr], moved[kept], self.scores[kept])
+        indptr, moved, kept = pointing_to(rows, n_rows, indptr=self.indptr, entries=self.rows)
+        return RankedLists(self.names, indptr, moved, self.scores[kept])
 
     @cached_property
     def by_row(self) -> ByRow:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cluster.types import Ask, Query, Seeds
 from shard.filter.eligible import Eligible, Mask
-from shard.sources.item_lists import ItemLists
+from shard.sources.item_lists import ItemTableSource
 from shard.tables.item_table import ItemTable
 
 
@@ -32,7 +32,7 @@ def test_item_lists_sum_alike_in_shards_large_and_small(seed: int, n_entries: in
 
     def found(rows: np.ndarray) -> list[tuple[float, int]]:
         everything = Eligible(Mask(np.ones(len(rows), np.bool_)))
-        hits = ItemLists(table.take(rows, n), rows.astype(np.int64), "history").retrieve(
+        hits = ItemTableSource(table.take(rows, n), rows.astype(np.int64), "history").retrieve(
             query, Ask("similar", 0), everything, k
         )
         return [(-score, int(rows[row])) for score, row in zip(hits.scores.tolist(), hits.rows.tolist(), strict=True)]

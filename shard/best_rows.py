@@ -1,4 +1,4 @@
-"""What one source found in one shard: rows and scores, best first. The currency between a space, a source and the shard."""
+"""The best rows of one source in one shard, with their scores: what a space gives a source, and a source the shard."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from cluster.types import FLOAT32, INT32, NO_FLOATS, NO_ROWS, Floats, Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class BestRows:
     """rows: (h,) int32, unique.  scores: (h,) float32, finite.  Both in canonical order: score descending, key ascending.
 
-    strategy: how they were found, a short word for people and metrics.
+    strategy: the way of the search in a word, for people and metrics.
     """
 
     rows: Rows
@@ -27,6 +27,6 @@ class Found:
         return len(self.rows)
 
     @classmethod
-    def nothing(cls, strategy: str) -> Found:
-        """No hits, and why."""
+    def none(cls, strategy: str) -> BestRows:
+        """No rows, and why."""
         return cls(NO_ROWS, NO_FLOATS, strategy)
