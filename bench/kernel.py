@@ -4,7 +4,7 @@ py-spy samples router, shards and rankers, native frames included, while 16 call
 hnswlib, our native scanner, BLAS, einsum or CatBoost is on its stack; waiting samples are left out. Only the thread that
 answers requests is looked at, the busiest of its process, and its shares are weighed by the CPU it used before py-spy came;
 what Ray's other threads, HAProxy and the rest of the tree used counts as other. The five largest other costs are printed and
-kept as metrics, and the stacks are drawn as docs/bench/kernel-flame.svg.
+kept as metrics, which `python -m bench.plot kernel` draws.
 
     python -m bench.kernel [--quick] [--json FILE]
 """
@@ -21,7 +21,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.plot import DOCS
 from bench.tools.cluster_under_test import PATH, deployment, ours
 from bench.tools.harness import Bench
 from bench.tools.load import closed_loop
@@ -75,7 +74,6 @@ def main() -> None:
         bench.say(f"{share:6.1%}  {name}")
     metrics = {"kernel_share": kernel_s / total_s, "cpu_ms_per_request": total_s * 1000 / n_requests}
     bench.add(case, {"oskolok": metrics | {f"{name.replace(' ', '_')}_cost": share for name, share in costs.most_common(5)}})
-    bench.say(f"stacks: {draw(profiles)}")
 
 
 def other_costs(profiles: Iterable[Profile], total_s: float, kernel_s: float) -> Counter[str]:
@@ -165,46 +163,6 @@ def _stacks(path: Path) -> Counter[tuple[str, ...]]:
         if not _WAITING.search(stack[-1]) and any(map(_ANSWERING.search, stack)):
             stacks[stack] += int(count)
     return stacks
-
-
-def draw(profiles: Iterable[Profile], *, depth_max: int = 28) -> Path:
-    """An icicle: widths are shares of the active samples, a row a call; kernels in red. Narrow frames are left out."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    import matplotlib.pyplot as plt
-
-    merged: Counter[tuple[str, ...]] = Counter()
-    for profile in profiles:
-        for stack, n in profile.stacks.items():
-            ours_only = [f for f in stack if not f.startswith(("_bootstrap", "run (threading", "<module>", "0x"))]
-            merged[(profile.role, *ours_only[-depth_max:])] += n
-    total = sum(merged.values())
-    canvas, axis = plt.subplots(figsize=(13, 7), layout="constrained")
-    pending = [(0, 0.0, list(merged.items()))]
-    while pending:
-        depth, left, group = pending.pop()
-        children: dict[str, list[tuple[tuple[str, ...], int]]] = {}
-        for stack, n in group:
-            if len(stack) > depth:
-                children.setdefault(stack[depth], []).append((stack, n))
-        for frame, inside in sorted(children.items()):
-            width = sum(n for _, n in inside) / total
-            if width > 0.004:
-                colour = "#d1495b" if _KERNEL.search(frame) else f"C{(hash(frame.split('(')[-1][:6]) % 5)}"
-                axis.barh(-depth, width, 0.95, left, color=colour, alpha=0.85 if colour.startswith("#") else 0.3, align="edge")
-                label = frame.split(" (")[0]
-                if width > 0.011 * len(label) * 0.6:
-                    axis.text(left + width / 2, -depth + 0.45, label, ha="center", va="center", fontsize=5)
-                pending.append((depth + 1, left, inside))
-            left += width
-    axis.set_axis_off()
-    axis.set_title(f"where the cluster's CPU goes: {total} active samples; kernels in red", fontsize=9, loc="left")
-    DOCS.mkdir(parents=True, exist_ok=True)
-    path = DOCS / "kernel-flame.svg"
-    canvas.savefig(path, metadata={"Date": None})
-    plt.close(canvas)
-    return path
 
 
 if __name__ == "__main__":

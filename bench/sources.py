@@ -47,7 +47,7 @@ from train.signals import Signals
 from train.stages.read import Inputs
 from train.worth.evaluation import Terms, measure, trial
 from train.worth.hits import UNION, Searchers
-from train.worth.source_plots import draw
+from train.worth.source_plots import draw_sources
 
 CASE = "complete-journey"
 CASES = {
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> None:
                 found = measure(then.signals, then.searchers, replace(terms, filter=filter), progress=progress)
                 bench.add(case, found.table)
                 if options.plots and filter is EVERYTHING:
-                    draw(found, options.plots)
+                    draw_sources(found, options.plots)
 
 
 def same_at_any_partition(signals: Signals, config: Config, terms: Terms, *, cut: Cut | None = None) -> tuple[str, ...]:

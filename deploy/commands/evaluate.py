@@ -88,7 +88,7 @@ def evaluate(
     from train.pictures import can_draw
     from train.stages.read import Inputs
     from train.worth.evaluation import Terms
-    from train.worth.source_plots import draw
+    from train.worth.source_plots import draw_sources
 
     if plots is not None and not can_draw():
         raise ConfigError("--plots needs matplotlib: pip install 'oskolok[bench]'")
@@ -103,7 +103,7 @@ def evaluate(
     bars = Bars()
     with bars.shown:
         found = run_evaluate(loaded, inputs, terms, progress=bars)
-    drawn = draw(found, plots or Path(loaded.storage.path) / "evaluation-plots") if can_draw() else []
+    drawn = draw_sources(found, plots or Path(loaded.storage.path) / "evaluation-plots") if can_draw() else []
     if format is Form.json:
         print_json(_as_json(found, terms, drawn))
         return

@@ -13,6 +13,7 @@ from cluster.generation import Generation, current_id, generation_ids, generatio
 from cluster.user_records import USERS_FILE, read_users
 from ranker.ranker import Ranker
 from router.request import Request
+from tests.pictures import faults, title
 from tests.train.test_build import Stages, recommend
 from tests.worlds import NOW, build_tiny, tiny_config
 from train.build import REPORT_FILE, BuildReport, Inputs
@@ -72,6 +73,9 @@ def test_the_models_are_new_and_all_else_is_what_it_was(folder: Path) -> None:
 
     with after.verified(CARD_FILE) as file:
         card = msgspec.json.decode(file.read_bytes(), type=ModelCard)
+    drawn = [generation.path / "models" / "card.svg" for generation in (before, after)]
+    assert [fault for path in drawn for fault in faults(path)] == []
+    assert title(drawn[1]).startswith(f"{card.winner} serves with {card.won.n_trees} trees")
     assert [fit.loss for fit in card.fits] == ["Logloss"] and card.settings["depth"] == 2
     with after.verified(REPORT_FILE) as file:
         report = msgspec.json.decode(file.read_bytes(), type=BuildReport)

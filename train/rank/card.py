@@ -7,14 +7,20 @@ measured here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cluster.config.train import Loss
 from cluster.spec import HeavyKind, RankingSpec
+from train.pictures import ACCENT, COLOURS, bars, draw, name_lines
 from train.rank.choice import Choice
 from train.rank.judge import Quality
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = 3
 CARD_FILE = "models/card.json"
@@ -137,29 +143,24 @@ def _table(card: ModelCard, quality: Quality, choices: Sequence[Choice]) -> list
     return lines
 
 
-def draw(card: ModelCard, path: Path) -> None:
-    """Learning curves and importances as a picture. Needs matplotlib. Same card, same bytes."""
-    import matplotlib as mpl
+def draw_card(card: ModelCard, path: Path) -> None:
+    """Learning curves and importances as a picture. Needs matplotlib."""
 
-    mpl.use("svg")
-    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "oskolok", "font.size": 9, "axes.spines.top": False})
-    import matplotlib.pyplot as plt
-
-    canvas = plt.figure(figsize=(11, 4.5), layout="constrained")
-    left, right = canvas.subplots(1, 2)
-    for at, fit in enumerate(card.fits):
-        if fit.curve:
+    def paint(figure: Figure) -> str:
+        left, right = figure.subplots(1, 2)
+        curves = [fit for fit in card.fits if fit.curve]
+        for fit, colour in zip(curves, cycle((ACCENT, *COLOURS)), strict=False):
             trees, learnt, later = zip(*fit.curve, strict=True)
-            colour = f"C{at}"
             left.plot(trees, later, color=colour, label=fit.loss)
             left.plot(trees, learnt, color=colour, ls=":", lw=1)
-            left.plot([fit.n_trees], [later[trees.index(fit.n_trees)]], "o", color=colour, ms=4)
-    left.set(title="learning curves: who chose, and dotted what was learnt from", xlabel="trees", ylabel="ndcg@10")
-    left.legend(frameon=False)
-    names, shares = zip(*card.won.importances[:_FEATURES_SHOWN], strict=True)
-    right.barh(names, shares, color="#30638e")
-    right.invert_yaxis()
-    right.set(title=f"{card.winner}: % of what moves the score")
-    right.tick_params(axis="y", labelsize=7)
-    canvas.savefig(path, format="svg", metadata={"Date": None})
-    plt.close(canvas)
+            left.plot(fit.n_trees, later[trees.index(fit.n_trees)], "o", color=colour, ms=4)
+        if curves:
+            name_lines(left)
+        left.set(title="of the users who judge; dotted: of those learnt from", xlabel="trees", ylabel="ndcg@10")
+        bars(right, dict(card.won.importances[:_FEATURES_SHOWN]), form="{:.1f}")
+        right.set(title=f"what moves the score of {card.winner}", xlabel="%")
+        right.tick_params(axis="y", labelsize=7.5)
+        column, share = card.won.importances[0]
+        return f"{card.winner} serves with {card.won.n_trees} trees, and {column} moves {share:.0f} % of its score"
+
+    draw(path, paint, note=f"{card.won.n_rows:,} candidates, {card.won.n_positive:,} of them bought", height_in=5)

@@ -23,7 +23,7 @@ from ranker.model import Model
 from ranker.onnx_model import OnnxModel
 from ranker.ranker import HEAVY_FILE, LIGHT_FILE, ONNX_FILE
 from train.pictures import can_draw
-from train.rank.card import CARD_FILE, FORMAT, FitReport, ModelCard, draw, markdown
+from train.rank.card import CARD_FILE, FORMAT, FitReport, ModelCard, draw_card, markdown
 from train.rank.choice import Choice, choose, crossed
 from train.rank.heavy import FittedHeavy, fit_heavy, settings_of
 from train.rank.judge import Judged, Quality, judge
@@ -251,7 +251,7 @@ def _kept(stages: Stages, card: ModelCard, winner: FittedHeavy, *, origin: str) 
         (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")
         (folder / "card.md").write_text(markdown(card))
         if can_draw():
-            draw(card, folder / "card.svg")
+            draw_card(card, folder / "card.svg")
         return Made(f"{card.winner} of {len(card.fits)} losses, {card.won.n_trees} trees", len(card.fits))
 
     folder = stages.run("card", inputs=[msgspec.to_builtins(card), origin], total=0, make=make)

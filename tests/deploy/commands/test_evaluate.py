@@ -14,6 +14,7 @@ from deploy.cli import run
 from deploy.commands import evaluate
 from deploy.commands.common import USAGE
 from deploy.demo.synthetic import write_world
+from tests.pictures import faults, texts, title
 from tests.train.worth.test_source_worth import beaten_union
 from tests.worlds import TINY
 from train.worth.evaluation import Evaluation, Terms
@@ -61,8 +62,9 @@ def test_a_table_with_the_union_last_and_pictures(
     assert rows[:2] == ["source", "tops"] and "union" in rows
     assert all(len(line) <= 80 for line in said.out.splitlines())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["activity.svg", "exclusive.svg", "recall.svg"]
-    pictures = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert b"union" in pictures["recall.svg"]
+    assert [fault for path in tmp_path.iterdir() for fault in faults(path)] == []
+    assert "union" in {text.text for text in texts(tmp_path / "recall.svg")}
+    assert title(tmp_path / "recall.svg").startswith("Recall@500 of all sources together is ")
 
 
 def test_a_source_that_beats_the_union_is_told_with_what_to_set() -> None:
@@ -94,7 +96,7 @@ def test_stages_have_a_table_a_document_and_a_picture(
     assert [line.split()[0] for line in lines[:7]] == ["after", *systems]
     assert all(len(line) <= 80 for line in lines[:-1])
     assert lines[-1].startswith("ranking: no model serves, candidates stay in their merged order; ")
-    assert [path.name for path in tmp_path.iterdir()] == ["stages.svg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["stages.svg"] and faults(tmp_path / "stages.svg") == []
     assert run([*arguments, "--stages", "--format", "json", "--plots", str(tmp_path)]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (
