@@ -27,7 +27,7 @@ from deploy.commands.common import (
     show_curls,
 )
 from deploy.commands.filter_text import parse_filter
-from deploy.commands.slate_text import funnel, shortage, slate_table, sources_table, summary
+from deploy.commands.slate_text import funnel, relaxations, shortage, slate_table, sources_table, summary
 
 
 class Explain(StrEnum):
@@ -90,6 +90,8 @@ def recommend(
     out.print(slate_table(answer, out.width))
     if short := shortage(answer, k):
         out.print(short, markup=False)
+    for note in relaxations(answer):
+        out.print(note, markup=False)
     if answer.get("explain"):
         out.print(sources_table(answer))
     if explain is Explain.full and not answer["explain"].get("kept", True):

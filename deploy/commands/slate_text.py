@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,22 @@ def shortage(answer: Mapping[str, Any], k: int) -> str:
         alike = f", did you mean '{unknown['did_you_mean']}'?" if unknown["did_you_mean"] else ""
         told.append(f"{unknown['field']} has no value '{unknown['value']}'{alike}")
     return "; ".join(told)
+
+
+def relaxations(answer: Mapping[str, Any]) -> list[str]:
+    """A note for each cap that was relaxed; which cap, and for how many items, only an explained answer says.
+
+    >>> relaxations({"degraded": ["cap_relaxed"]})
+    ['note: a cap was relaxed, because nothing else was left']
+    >>> relaxations({"degraded": ["cap_relaxed"], "explain": {"slate": {"relaxed": {"3": ["cap.brand"]}}}})
+    ['note: cap.brand was relaxed for 1 item, because nothing else was left']
+    """
+    slate = (answer.get("explain") or {}).get("slate") or {"relaxed": {}}
+    n_items = Counter(name for names in slate["relaxed"].values() for name in names if name.startswith("cap."))
+    relaxed = [f"{name} was relaxed for {n} item{'s' if n > 1 else ''}" for name, n in n_items.items()]
+    if not relaxed and "cap_relaxed" in answer["degraded"]:
+        relaxed = ["a cap was relaxed"]
+    return [f"note: {what}, because nothing else was left" for what in relaxed]
 
 
 def funnel(answer: Mapping[str, Any]) -> str:

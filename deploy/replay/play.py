@@ -39,7 +39,7 @@ class Played:
     """One way in which a request went. order: positions in the candidates, best first.  slate: None if it is not known.
 
     n_agreeing: of the candidates kept, those that retrieval found again, at the same rank in every source; None where other
-    candidates were to be expected.  notes: what had failed, and whether it did again; rules of other terms that gave way.
+    candidates were to be expected.  notes: what had failed, and whether it did again; rules of the slate that were relaxed.
     excuse: why it may come out another way, "" if it must not.
     """
 
@@ -87,7 +87,6 @@ async def play(logged: Logged, house: House, sections: RouterSections, *, as_log
         sections=sections,
         deadline=deadline,
     )
-    gave_way = _gave_way(filled) if sections.slate != as_logged.slate else ()
     return Played(
         spec.id,
         candidates,
@@ -95,19 +94,16 @@ async def play(logged: Logged, house: House, sections: RouterSections, *, as_log
         shown_of(filled, rules),
         filled.slate,
         n_agreeing,
-        (*notes_of(logged, at_home=at_home, same_ranking=same_ranking), *gave_way),
+        (*notes_of(logged, at_home=at_home, same_ranking=same_ranking), *_relaxations(filled)),
         excuse_of(logged) if at_home else "",
     )
 
 
-def _gave_way(filled: Filled) -> tuple[str, ...]:
-    """The rules that were broken because the candidates left no other way, and at how many places."""
-    slate = filled.slate
-    broken = [name for at in filled.positions for name in slate.relaxed.get(at, ())]
-    told = [
-        f"{name} gave way at {n} of {len(filled.items)} places: no candidate kept it" for name, n in Counter(broken).items()
-    ]
-    return (*told, *(f"{name} was not reached" for name in slate.missed))
+def _relaxations(filled: Filled) -> tuple[str, ...]:
+    """The rules that were relaxed because the candidates left no other way, for how many items; and quotas not reached."""
+    n_items, n = Counter(name for at in filled.positions for name in filled.slate.relaxed.get(at, ())), len(filled.items)
+    relaxed = [f"{name} was relaxed for {k} of {n} items, because nothing else was left" for name, k in n_items.items()]
+    return (*relaxed, *(f"{name} was not reached" for name in filled.slate.missed))
 
 
 def as_answered(logged: Logged) -> Played:

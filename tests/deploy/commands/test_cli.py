@@ -103,6 +103,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((self.path, body))
         answer = ANSWER | {"explain": EXPLAINED} if "explain" in body else ANSWER
+        if body["user_id"] == "capped":
+            answer = answer | {"degraded": ["cap_relaxed"]}
+            if "explain" in body:
+                answer["explain"] = EXPLAINED | {"slate": {"relaxed": {"2": ["cap.brand"], "3": ["cap.brand"]}}}
         if self.path == "/v1/why":
             answer = {"request_id": "r", "why": json.loads(to_json(why()))}
         self._answer(*((400, PROBLEM) if body["k"] == 500 else (200, answer)))
@@ -162,6 +166,22 @@ def test_an_explained_answer_shows_what_each_source_found(server: Server, capsys
     asked = server.asked[0][1]
     assert asked["explain"] == "funnel"
     assert asked["context"] == {"basket": ["7"], "viewed": ["8", "9"], "playlists": ["breakfast"]}
+
+
+@pytest.mark.parametrize(
+    ("explain", "note"),
+    [
+        ([], "note: a cap was relaxed, because nothing else was left"),
+        (["--explain", "funnel"], "note: cap.brand was relaxed for 2 items, because nothing else was left"),
+    ],
+)
+def test_a_relaxed_cap_is_a_note_below_the_table(
+    explain: list[str], note: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["recommend", "capped", *explain, "--url", url(server)]) == 0
+    assert note in capsys.readouterr().out.splitlines()[2]
+    assert run(["recommend", "42", *explain, "--url", url(server)]) == 0
+    assert "note:" not in capsys.readouterr().out
 
 
 def test_recommend_as_json_is_the_answer_and_nothing_else(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
