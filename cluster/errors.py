@@ -97,7 +97,7 @@ class CoverageTooLow(OskolokError):
 
 
 class Unavailable(OskolokError):
-    """A part of the cluster is not there right now."""
+    """A part of the cluster is not available right now."""
 
 
 class ShardUnavailable(Unavailable):

@@ -150,14 +150,14 @@ def _check(condition: Condition, spec: GenerationSpec, pointer: str) -> None:
         raise UnknownFilterField(f"no attribute {condition.field!r}", field=f"{pointer}/field", allowed=names)
     if condition.op not in _OPS[attribute.kind]:
         raise InvalidQuery(
-            f"{attribute.name} is a {attribute.kind} attribute and knows no {condition.op}",
+            f"{attribute.name} is a {attribute.kind} attribute and does not support {condition.op}",
             field=f"{pointer}/{condition.op}",
             allowed=", ".join(_OPS[attribute.kind]),
         )
     wrong = _first_wrong(condition.values, attribute.kind)
     if wrong is not None:
         raise InvalidQuery(
-            f"{attribute.name} is a {attribute.kind} attribute, {condition.values[wrong]!r} is no value of one",
+            f"{attribute.name} is a {attribute.kind} attribute, {condition.values[wrong]!r} is not a valid value",
             field=f"{pointer}/{condition.op}/{wrong}" if condition.op == "in" else f"{pointer}/{condition.op}",
             allowed=_TYPES[attribute.kind],
         )

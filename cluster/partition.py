@@ -33,7 +33,7 @@ def item_key(item_id: ItemId) -> int:
             raise InvalidQuery("item id is not valid unicode") from None
         return digest - 2**64 if digest > _INT64_MAX else digest
     if not _INT64_MIN <= item_id <= _INT64_MAX:
-        raise InvalidQuery(f"an item id of {item_id.bit_length()} bits does not fit in 64")
+        raise InvalidQuery(f"an item id of {item_id.bit_length()} bits does not fit into 64 bits")
     return int(item_id)
 
 

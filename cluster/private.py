@@ -31,7 +31,7 @@ def own_folder(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise ConfigError(f"{path} belongs to somebody else (user {found.st_uid}) or is a link: remove it")
+        raise ConfigError(f"{path} belongs to another user (uid {found.st_uid}) or is a link; remove it")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"{path} has mode {stat.S_IMODE(found.st_mode):o}, so others can write to it: remove it")
+        raise ConfigError(f"{path} has mode {stat.S_IMODE(found.st_mode):o}, so other users can write to it; remove it")
     return private_folder(path)

@@ -33,7 +33,7 @@ class Client:
     def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{url!r} is no http:// address")
+            raise ConfigError(f"{url!r} is not an http:// address")
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self.curls: list[str] = []
         self._prefix = parts.path.rstrip("/")

@@ -76,22 +76,22 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "invalid-json": Kind(400, "The body is not valid JSON", "send one JSON object in UTF-8"),
     "invalid-msgpack": Kind(400, "The body is not valid msgpack", "send one msgpack map with string keys"),
-    "unknown-field": Kind(400, "The request has a field that does not exist", "see /docs for the fields there are"),
+    "unknown-field": Kind(400, "The request has a field that does not exist", "see /docs for the fields"),
     "duplicate-field": Kind(400, "The request has a field twice", "send each field once"),
-    "invalid-value": Kind(400, "A value is not allowed", "see /docs for what each field takes"),
+    "invalid-value": Kind(400, "A value is not allowed", "see /docs for the values of each field"),
     "limit-exceeded": Kind(400, "A limit was exceeded", "ask for less, or raise the limit in oskolok.toml"),
     "unknown-filter-field": Kind(400, "The filter names an attribute that items do not have"),
     "unknown-item": Kind(404, "The catalogue has no such item", "check the id"),
-    "not-found": Kind(404, "There is nothing at this path", "see /docs for the paths there are"),
-    "method-not-allowed": Kind(405, "The path does not take this method", "see the Allow header"),
-    "request-timeout": Kind(408, "The body did not arrive in time", "send it faster, or a smaller one"),
+    "not-found": Kind(404, "There is nothing at this path", "see /docs for the paths"),
+    "method-not-allowed": Kind(405, "The path does not support this method", "see the Allow header"),
+    "request-timeout": Kind(408, "The body did not arrive in time", "send the body faster, or send a smaller one"),
     "body-too-large": Kind(413, "The body is too large", "send less, or raise limits.body_bytes in oskolok.toml"),
     "unsupported-media-type": Kind(
-        415, "The body is of a type or encoding that is not read", "send content-type: application/json, uncompressed"
+        415, "The type or encoding of the body is not supported", "send content-type: application/json, uncompressed"
     ),
-    "overloaded": Kind(429, "More requests are in flight than this router takes on", "retry after the time in Retry-After"),
-    "internal": Kind(500, "Something went wrong on our side", "the log has the cause under this request_id"),
-    "unavailable": Kind(503, "A part of the cluster is not there right now", "retry; /readyz?verbose says what is missing"),
+    "overloaded": Kind(429, "This router has too many requests in flight", "retry after the time in Retry-After"),
+    "internal": Kind(500, "Something went wrong on our side", "the log has the cause; search it for the request_id"),
+    "unavailable": Kind(503, "A part of the cluster is not available right now", "retry; /readyz?verbose says what is missing"),
     "starting": Kind(503, "The cluster is starting", "retry; /readyz?verbose says what is missing"),
     "coverage-too-low": Kind(
         503, "Fewer items could be searched than the request requires", "retry, or accept a lower min_coverage"

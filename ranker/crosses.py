@@ -39,7 +39,7 @@ def _cross(name: str, at: dict[str, int], ranks: slice) -> Cross:
         return lambda columns: np.count_nonzero(~np.isnan(columns[ranks]), axis=0).astype(np.float32)
     if name == FOUND_RANK and ranks.stop > ranks.start:
         return lambda columns: np.fmin.reduce(columns[ranks], axis=0)
-    raise SchemaMismatch(f"the feature schema wants {name}, which this ranker cannot compute from the other columns")
+    raise SchemaMismatch(f"the feature schema has {name}, which this ranker cannot compute from the other columns")
 
 
 def _due(age: int, cycle: int) -> Cross:

@@ -30,7 +30,7 @@ def assemble(schema: FeatureSchema, query: RankQuery) -> Features:
     """
     schema_hash, n_columns, crosses = _shape_of(schema)
     if query.schema_hash != schema_hash:
-        raise SchemaMismatch(f"the query has feature schema {query.schema_hash}, this ranker {schema_hash}")
+        raise SchemaMismatch(f"the query has feature schema {query.schema_hash}, this ranker has {schema_hash}")
     m, n_match, n_sources = len(query.keys), len(schema.match), len(schema.sources)
     _expect(query.keys, np.int64, (m,), "keys")
     _expect(query.match, np.float32, (m, n_match), "match")

@@ -35,7 +35,7 @@ def read_table(file: VerifiedFile) -> pa.Table:
         require_plain(reader.schema, file.name)
         return reader.read_all()
     except (pa.ArrowException, ValueError) as error:
-        raise GenerationCorrupt(f"{file.name} is no arrow file: {error}") from None
+        raise GenerationCorrupt(f"{file.name} is not an Arrow file: {error}") from None
 
 
 def require_plain(schema: pa.Schema, what: str) -> None:

@@ -52,7 +52,7 @@ class MatchFeatures:
                 self._seeds[column] = at
                 self._unasked[:, at] = -1 if column == HISTORY_AGE else 0
             else:
-                raise SchemaMismatch(f"the feature schema wants {column}, which this shard cannot compute")
+                raise SchemaMismatch(f"the feature schema has {column}, which this shard cannot compute")
 
     def matrix(self, query: Query, rows: Rows, keys: Keys) -> NDArray[np.float32]:
         """(m, F) float32 for (m,) rows, ascending, with these keys. InvalidQuery for a vector that does not fit its space."""

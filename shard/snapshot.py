@@ -144,7 +144,7 @@ def _items_table(columns: ShardColumns) -> pa.Table:
     if columns.payload is not None:
         for name, array in zip(columns.payload.column_names, columns.payload.columns, strict=True):
             if pa.types.is_floating(array.type) and not pc.all(pc.is_finite(array), min_count=0).as_py():
-                raise InternalError(f"payload {name}: json has no number that is not finite")
+                raise InternalError(f"payload {name}: JSON cannot represent a number that is not finite")
             arrays[f"payload.{name}"] = array
     return pa.table(arrays)
 

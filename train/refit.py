@@ -60,9 +60,11 @@ def _require_same(columns: tuple[str, ...], schema: FeatureSchema, generation: s
     if columns == schema.columns():
         return
     here, there = set(columns), set(schema.columns())
-    told = [f"{what} {_some(names)}" for what, names in (("lacks", here - there), ("has beside them", there - here)) if names]
+    told = [f"{what} {_some(names)}" for what, names in (("lacks", here - there), ("also has", there - here)) if names]
     said = f"generation {generation} {' and '.join(told) or 'has them in another order'}"
-    raise ConfigError(f"input and configuration make {len(columns)} features, but {said}: `oskolok build` makes both anew")
+    raise ConfigError(
+        f"input and configuration give {len(columns)} features, but {said}: run `oskolok build`, which makes shards and models"
+    )
 
 
 def _some(names: set[str]) -> str:

@@ -68,5 +68,5 @@ def _item_lists(config: Config, catalogue: Catalogue, log: EventLog) -> Iterator
 def _is_wanted(section: SourceSection | ItemListSource, possible: bool, key: str, needed: str) -> bool:
     """Whether an enabled source can be had."""
     if section.enabled and not possible and "enabled" in section.model_fields_set:
-        raise ConfigError(f"{key}.enabled is true, and without {needed} there is no such source")
+        raise ConfigError(f"{key}.enabled is true, but the source needs {needed}")
     return section.enabled and possible

@@ -57,7 +57,7 @@ def load(
         if not key:
             problems.append(Problem(0, where, raw, "write it as section.key=value"))
         elif not _put(tree, key, _value(key, raw)):
-            problems.append(Problem(0, where, ".".join(key), "unknown key: its section is not a section"))
+            problems.append(Problem(0, where, ".".join(key), "unknown key: its parent is a value, not a section"))
         else:
             origins[key] = Problem(0, where, ".".join(key), "")
     config, found = _validate(tree, origins, checks)

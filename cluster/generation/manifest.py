@@ -71,7 +71,7 @@ def decode(body: bytes, hash_line: bytes) -> Manifest:
     Raises GenerationCorrupt if they do not match or make no sense, SchemaMismatch for another format version.
     """
     if hash_line != _hash_line(body):
-        raise GenerationCorrupt(f"{MANIFEST} is not what {MANIFEST_HASH} says")
+        raise GenerationCorrupt(f"{MANIFEST} does not have the hash in {MANIFEST_HASH}")
     try:
         version = msgspec.json.decode(body, type=_FormatOnly).format
         if version != FORMAT:
@@ -80,10 +80,10 @@ def decode(body: bytes, hash_line: bytes) -> Manifest:
     except msgspec.MsgspecError as error:
         raise GenerationCorrupt(f"{MANIFEST} cannot be read: {error}") from None
     if not is_generation_id(manifest.spec.id):
-        raise GenerationCorrupt(f"{MANIFEST} names a generation {manifest.spec.id!r}, which is no valid id")
+        raise GenerationCorrupt(f"{MANIFEST} names a generation {manifest.spec.id!r}, which is not a valid id")
     bad_names = [name for name in manifest.files if not is_file_name(name)]
     if bad_names:
-        raise GenerationCorrupt(f"{MANIFEST} names {len(bad_names)} files it may not, the first is {bad_names[0]!r}")
+        raise GenerationCorrupt(f"{MANIFEST} names {len(bad_names)} files with forbidden names, the first is {bad_names[0]!r}")
     if len(manifest.shards) != manifest.spec.n_shards:
         raise GenerationCorrupt(f"{MANIFEST} has {len(manifest.shards)} shard entries for {manifest.spec.n_shards} shards")
     return manifest

@@ -39,7 +39,7 @@ def generations_folder(storage_path: str | os.PathLike[str]) -> Path:
 def generation_path(storage_path: str | os.PathLike[str], generation_id: str) -> Path:
     """Where a generation lies, or would. Raises GenerationError for what is no valid id."""
     if not is_generation_id(generation_id):
-        raise GenerationError(f"{generation_id!r} is no generation id: use [a-z0-9._-], at most 100 characters")
+        raise GenerationError(f"{generation_id!r} is not a generation id; use [a-z0-9._-], at most 100 characters")
     return generations_folder(storage_path) / generation_id
 
 

@@ -43,7 +43,7 @@ class GenerationWriter:
         self.directory = self._final.with_name(BUILDING + generation_id)
         remove_orphans(storage_path)
         if self._final.exists():
-            raise GenerationError(f"generation {generation_id} is published already")
+            raise GenerationError(f"generation {generation_id} is already published")
         private_folder(self._final.parent)
         try:
             self.directory.mkdir()
@@ -52,12 +52,12 @@ class GenerationWriter:
         self._lock_fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if not try_lock(self._lock_fd):
             self._release()
-            raise GenerationError(f"another process is cleaning up after generation {generation_id}, try again")
+            raise GenerationError(f"another process is cleaning up generation {generation_id}; try again")
 
     def path_for(self, name: str) -> Path:
         """Where to write one of the generation's files; the folders on the way to it exist. Raises GenerationError."""
         if not is_file_name(name) or name in (MANIFEST, MANIFEST_HASH):
-            raise GenerationError(f"{name!r} may not name a file of a generation")
+            raise GenerationError(f"{name!r} is not a valid name for a file of a generation")
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -113,7 +113,7 @@ class GenerationWriter:
         for name in names:
             path = self.directory / name
             if not is_file_name(name) or path.is_symlink() or not path.is_file():
-                raise GenerationError(f"{name!r} may not be part of a generation")
+                raise GenerationError(f"{name!r} is not allowed in a generation")
         return sorted(names), folders
 
     def _settle(self, name: str) -> FileEntry:

@@ -106,7 +106,7 @@ def _rank(lookup: Callable[[str], LocalRanker], generation: str, batch: list[tup
 
 
 def _unknown(call: Call) -> NoReturn:
-    raise InvalidQuery(f"no method {call.method} here")
+    raise InvalidQuery(f"unknown method {call.method}")
 
 
 def _fail(call: Call, error: Exception) -> None:

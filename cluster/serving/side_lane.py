@@ -31,7 +31,7 @@ class SideLane:
     def take(self, call: Call, work: Callable[[Call], bytes], *, failed: Callable[[Call, Exception], None]) -> None:
         """Answer the call with what `work` makes of it, later; `failed` answers it if that, or the wait, comes to nothing."""
         if self._n_waiting >= self._waiting_max:
-            failed(call, Overloaded(f"{self._n_waiting} calls wait for the {self._name} lane already", retry_after_s=1))
+            failed(call, Overloaded(f"{self._n_waiting} calls already wait for the {self._name} lane", retry_after_s=1))
             return
 
         def answer(done: asyncio.Future[bytes]) -> None:

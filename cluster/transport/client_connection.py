@@ -86,7 +86,7 @@ class ClientConnection(asyncio.Protocol):
             reply.set_exception(DeadlineExceeded(f"the deadline passed before calling {self._peer}", stage="call"))
         elif self._writing_paused or len(self._waiting) >= self._in_flight_max:
             what = "unsent bytes" if self._writing_paused else f"{len(self._waiting)} calls in flight"
-            reply.set_exception(Overloaded(f"{self._peer} has {what} already", retry_after_s=1))
+            reply.set_exception(Overloaded(f"{self._peer} already has {what}", retry_after_s=1))
         elif HEADER.size + len(body) > self._frame_bytes_max:
             reply.set_exception(MalformedFrame(f"{len(body)} bytes do not fit a frame of {self._frame_bytes_max}"))
         else:

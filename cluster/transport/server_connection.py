@@ -150,7 +150,7 @@ class ServerConnection(asyncio.Protocol):
             if server.closing:
                 call.fail(Unavailable("this server is closing"))
             elif self.in_flight > self._in_flight_max:
-                call.fail(Overloaded(f"{self._in_flight_max} calls of this connection are in flight already", retry_after_s=1))
+                call.fail(Overloaded(f"this connection already has {self._in_flight_max} calls in flight", retry_after_s=1))
             else:
                 calls.append(call)
         if calls:

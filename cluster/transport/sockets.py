@@ -33,7 +33,9 @@ def bind_unix(path: str) -> socket.socket:
     something else, or has a living server behind it, or if others can write to its folder.
     """
     if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
-        raise ConfigError(f"unix socket path of {len(os.fsencode(path))} bytes, at most {UNIX_PATH_BYTES_MAX}: {path}")
+        raise ConfigError(
+            f"the unix socket path has {len(os.fsencode(path))} bytes, at most {UNIX_PATH_BYTES_MAX} are allowed: {path}"
+        )
     own_folder(Path(path).parent)
     _remove_stale(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -78,7 +80,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"{path} exists and is no socket")
+        raise ConfigError(f"{path} exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.2)
         try:

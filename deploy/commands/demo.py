@@ -83,7 +83,7 @@ def _doctor(config: Config) -> None:
     storage.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(storage).free
     if free < _FREE_BYTES_MIN:
-        raise ConfigError(f"{storage} has {free / 2**30:.1f} GiB free, the demo needs {_FREE_BYTES_MIN / 2**30:.0f}")
+        raise ConfigError(f"{storage} has {free / 2**30:.1f} GiB free, the demo needs {_FREE_BYTES_MIN / 2**30:.0f} GiB")
     require_free(config.http.host, config.http.port)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") / 2**30
     err.print(f"oskolok {version('oskolok')} · Python {platform.python_version()} · Ray {version('ray')}")
@@ -156,7 +156,7 @@ def _three_users(generation: Generation) -> list[tuple[str, int]]:
 
     known = sorted((len(user.history.keys), user.user_id) for user in read_users(generation) if len(user.history.keys))
     if len(known) < 3:
-        raise ConfigError(f"generation {generation.spec.id} has {len(known)} users with a history, the demo shows three")
+        raise ConfigError(f"generation {generation.spec.id} has {len(known)} users with a history, the demo needs three")
     return [(known[len(known) * share // 10][1], known[len(known) * share // 10][0]) for share in (2, 5, 8)]
 
 

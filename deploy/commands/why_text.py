@@ -48,7 +48,7 @@ def sentences(why: Mapping[str, Any]) -> list[str]:
     """What happened to it stage by stage, a line each."""
     told = [*_eligibility(why), *_merge(why), *_ranking(why), *_slate(why)]
     if not why["exact"]:
-        told.append("some shards did not answer: ranks are among those that did")
+        told.append("some shards did not answer: ranks count only the shards that did")
     if why["degraded"]:
         told.append(f"the answer is degraded: {' '.join(why['degraded'])}")
     told.append(f"owner: {why['replica']}, generation {why['generation']}")
@@ -61,7 +61,7 @@ def _reason(why: Mapping[str, Any]) -> str:
         case "excluded":
             return f"excluded by {_listed(why['excluded_by'])}"
         case "filtered":
-            return f"the filter keeps it out, {_condition(why['failed'][0])}"
+            return f"the filter keeps it out: {_condition(why['failed'][0])}"
         case "shard_missing":
             return f"{why['replica']}, which owns it, did not answer in time"
         case "not_proposed":
@@ -69,25 +69,25 @@ def _reason(why: Mapping[str, Any]) -> str:
         case "merged_too_low":
             merge = why["merge"]
             place = f"{merge['rank']:,} of {merge['among']:,}"
-            return f"{_listed(proposing)} proposed it, but {merge['limit']:,} are candidates and it is {place}"
+            return f"{_listed(proposing)} proposed it, but only {merge['limit']:,} become candidates and it is {place}"
         case "rule":
             return f"the slate's {_rule(why['rule'])}"
         case "ranked_too_low":
             order = why["order"]
-            return f"it is ranked {order['rank']:,} of {order['among']:,}, and {why['k']} are shown"
-    return "it had a place, and could not be shown any more"
+            return f"it is ranked {order['rank']:,} of {order['among']:,}, and only {why['k']} are shown"
+    return "it had a position but could no longer be shown"
 
 
 def _standing(row: Mapping[str, Any], why: Mapping[str, Any]) -> str:
     if row["proposed"]:
         return "proposes it"
     if row["rank"] is None:
-        return "does not hold it"
+        return "does not have it"
     if why["failed"] or why["excluded_by"]:
-        return "would stand there" if row["rank"] <= row["budget"] else "below the cut-off anyway"
+        return "would propose it" if row["rank"] <= row["budget"] else "below the cut-off anyway"
     if row["rank"] > row["budget"]:
         return "below the cut-off"
-    return "kept back by the cap" if why["pushed_cap"] else "missed by the approximate search"
+    return "held back by the cap" if why["pushed_cap"] else "missed by the approximate search"
 
 
 def _eligibility(why: Mapping[str, Any]) -> list[str]:
@@ -134,26 +134,26 @@ def _slate(why: Mapping[str, Any]) -> list[str]:
 def _rule(rule: str) -> str:
     """
     >>> _rule("cap.brand"), _rule("displaced")
-    ('rule cap.brand keeps it back', 'rules gave its place to others')
+    ('rule cap.brand holds it back', 'rules gave its place to others')
     """
-    return "rules gave its place to others" if rule == "displaced" else f"rule {rule} keeps it back"
+    return "rules gave its place to others" if rule == "displaced" else f"rule {rule} holds it back"
 
 
 def _condition(failed: Mapping[str, Any]) -> str:
     """
     >>> _condition({"pointer": "/filter/must_not/0", "field": "brand", "op": "eq", "values": ["acme"], "has": "acme"})
-    'which wants not brand = acme: it has acme'
+    'it requires not brand = acme, and the item has acme'
     >>> _condition({"pointer": "/filter/must/0/any_of/1", "field": "brand", "op": "ne", "values": ["acme"], "has": None})
-    'which could do with brand != acme: it has none'
+    'it would accept brand != acme, and the item has none'
     """
     values = failed["values"]
     shown = f"({_listed(values)})" if failed["op"] == "in" else str(values[0])
     steps = failed["pointer"].split("/")
     no = "not " if (steps.count("must_not") + steps.count("none_of")) % 2 else ""
     has = failed["has"]
-    it_has = "it has none" if has is None else f"it has {_listed(has) if isinstance(has, list) else has}"
-    wants = "could do with" if "any_of" in steps and not no else "wants"
-    return f"which {wants} {no}{failed['field']} {_OPS[failed['op']]} {shown}: {it_has}"
+    item_has = "none" if has is None else _listed(has) if isinstance(has, list) else has
+    needs = "would accept" if "any_of" in steps and not no else "requires"
+    return f"it {needs} {no}{failed['field']} {_OPS[failed['op']]} {shown}, and the item has {item_has}"
 
 
 def _listed(values: Any, n_max: int = 6) -> str:

@@ -34,14 +34,16 @@ def format_of(headers: Mapping[bytes, bytes]) -> Format:
     """How the body is written. A body without a content type is taken for JSON; any encoding but identity is refused."""
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"", b"identity"):
-        raise Refused("unsupported-media-type", f"content-encoding {_shown(encoding)} is not read: send the body as it is")
+        raise Refused(
+            "unsupported-media-type", f"content-encoding {_shown(encoding)} is not supported: send the body unencoded"
+        )
     content_type, _, parameters = headers.get(b"content-type", b"application/json").partition(b";")
     form = _FORMATS.get(content_type.strip().lower())
     if form is None:
-        raise Refused("unsupported-media-type", f"content-type {_shown(content_type)} is not read")
+        raise Refused("unsupported-media-type", f"content-type {_shown(content_type)} is not supported")
     charset = parameters.strip().lower().removeprefix(b"charset=").strip(b'"')
     if form == "json" and parameters.strip().lower().startswith(b"charset=") and charset not in (b"utf-8", b"utf8"):
-        raise Refused("unsupported-media-type", f"charset {_shown(charset)} is not read: JSON is UTF-8")
+        raise Refused("unsupported-media-type", f"charset {_shown(charset)} is not supported: send JSON in UTF-8")
     return form
 
 

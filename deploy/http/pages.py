@@ -130,7 +130,7 @@ def create_pages(backend: Backend, config: Config) -> FastAPI:
         path = request.url.path
         if error.status_code == 405:
             allow = (error.headers or {}).get("Allow", "")
-            refused = Refused("method-not-allowed", f"{path} does not take {request.method}", allow=allow)
+            refused = Refused("method-not-allowed", f"{path} does not support {request.method}", allow=allow)
         else:
             refused = Refused("not-found", f"there is nothing at {path[:200]}")
         return _problem(request, refused)

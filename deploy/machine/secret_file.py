@@ -29,8 +29,8 @@ def _load(path: Path) -> str:
     with os.fdopen(fd) as stream:
         mode = os.fstat(stream.fileno()).st_mode & 0o777
         if mode & 0o077:
-            raise ConfigError(f"{path} has mode {mode:o}: a secret may be read by its owner only (chmod 600 it)")
+            raise ConfigError(f"{path} has mode {mode:o}: only its owner may read a secret; run chmod 600 on it")
         secret = stream.read(2 * _BYTES + 1).strip()
     if len(secret) != 2 * _BYTES or set(secret) - set("0123456789abcdef"):
-        raise ConfigError(f"{path} does not hold {2 * _BYTES} hexadecimal digits: remove it to have a new one made")
+        raise ConfigError(f"{path} does not hold {2 * _BYTES} hexadecimal digits: remove it, and the next start creates one")
     return secret

@@ -43,7 +43,7 @@ class ShardAsThen:
 
     def fetch(self, query: FetchQuery, deadline: Deadline) -> Awaitable[FetchReply]:
         if self.shard in (self.logged.vectorless if query.vectors else self.logged.undelivered):
-            return failed(ShardUnavailable(f"{self.name} did not deliver then"))
+            return failed(ShardUnavailable(f"{self.name} did not deliver in the original request"))
         if query.vectors or len(self.logged.gone) == 0:
             return self.client.fetch(query, deadline)
         return self._without_gone(query, deadline)

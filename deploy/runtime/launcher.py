@@ -75,7 +75,7 @@ class Launcher:
         if generation.spec.n_shards != self._config.cluster.n_shards:
             raise ConfigError(
                 f"generation {generation.spec.id} has {generation.spec.n_shards} shards, "
-                f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set it back"
+                f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set cluster.n_shards to the generation's"
             )
         Rules.of(self._config.slate, generation.spec)
         Ranker.load(generation, heavy_model=self._config.ranker.heavy.model)  # refused here in a line, and not by every actor
@@ -150,7 +150,7 @@ class Launcher:
             load_or_create(token_file)
         binary = find_haproxy()
         if not binary:
-            self._tell("serve", "no HAProxy here: going on with Serve's own proxy, at about a tenth of the requests per second")
+            self._tell("serve", "HAProxy is not installed; Serve's own proxy handles about a tenth of the requests per second")
         wanted = ray_variables(self._listen, token_file)
         wanted |= serve_variables(self._folder, "haproxy" if binary else "serve")
         if binary and self._listen == "loopback":
@@ -227,7 +227,7 @@ class Launcher:
                 case "refuse":
                     raise Unavailable(f"not ready after {time.monotonic() - began:.0f} s: {last or 'no answer over HTTP'}")
                 case "serve" if found and found["state"] != "READY":
-                    self._tell("degraded", f"serving what is there, without waiting any longer: {checks}")
+                    self._tell("degraded", f"serving the parts that are ready, without waiting longer: {checks}")
                     for part in missing_parts(found):
                         self._tell("missing", part)
                     return

@@ -52,7 +52,7 @@ class UserLoader:
         """
         if error := self._attempt():
             self._tell("users", f"not loaded yet: {error}")
-            self._tell("users", f"answers know no user until they are; trying again every {self._retry_s:g} s")
+            self._tell("users", f"until then every user is unknown; trying again every {self._retry_s:g} s")
             self._thread = threading.Thread(target=self._retry, name="users", daemon=True)
             self._thread.start()
 

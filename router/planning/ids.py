@@ -33,7 +33,7 @@ def as_written(item_id: ItemId, spec: GenerationSpec, field: str) -> ItemId:
         return item_id
     if _DECIMAL.fullmatch(item_id) and _INT64_MIN <= (number := int(item_id)) <= _INT64_MAX:
         return number
-    raise InvalidQuery(f"item id {item_id!r} is no integer", field=field, allowed="integers, or their decimal text")
+    raise InvalidQuery(f"item id {item_id!r} is not an integer", field=field, allowed="integers, or integers as decimal text")
 
 
 def in_the_catalogues_ids(request: Request, spec: GenerationSpec) -> Request:

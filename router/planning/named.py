@@ -82,7 +82,7 @@ def _keys(ids: tuple[ItemId, ...], spec: GenerationSpec, pointer: str) -> Keys:
     expected = str if spec.id_type == "string" else int
     if set(map(type, ids)) != {expected}:
         at, item_id = next((at, item_id) for at, item_id in enumerate(ids) if type(item_id) is not expected)
-        raise InvalidQuery(f"item id {item_id!r} is no {spec.id_type}", field=f"{pointer}/{at}", allowed=spec.id_type)
+        raise InvalidQuery(f"item id {item_id!r} is not of type {spec.id_type}", field=f"{pointer}/{at}", allowed=spec.id_type)
     return item_keys(ids)
 
 

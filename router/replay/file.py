@@ -96,7 +96,7 @@ def read_log(path: Path) -> Iterator[Logged]:
         raise ConfigError(f"{path} cannot be read as a replay log: {error}") from None
     format, names = (table.schema.metadata or {}).get(_MARK), table.schema.names
     if format not in READABLE or not set(SCHEMA.names) - {"kept_for"} <= set(names):
-        raise ConfigError(f"{path} is no replay log of format {' or '.join(known.decode() for known in READABLE)}")
+        raise ConfigError(f"{path} is not a replay log of format {' or '.join(known.decode() for known in READABLE)}")
     for at in range(table.num_rows):
         cells = {name: table[name][at] for name in names}
         try:

@@ -50,7 +50,7 @@ class LmdbStore:
         try:
             private_folder(path)
         except OSError as error:
-            raise UserStoreUnavailable(f"cannot make {path}: {error}") from error
+            raise UserStoreUnavailable(f"cannot create {path}: {error}") from error
         store = cls(partial(_open, path, partial(lmdb.open, map_size=map_size_bytes)), path)
         assert store._env, "opened now: a writer wants the error at once"
         return store

@@ -29,7 +29,7 @@ def open_store(url: str, section: UsersSection, *, access: Access = "read") -> U
     if separator and scheme == "lmdb":
         path = urlsplit(url).path
         if not path.strip("/"):
-            raise ConfigError("users.store lmdb:// names no path; lmdb:///absolute/path does")
+            raise ConfigError("users.store lmdb:// has no path; write lmdb:///absolute/path")
         if access == "read":
             return LmdbStore.reader(Path(path))
         return LmdbStore.writer(Path(path), map_size_bytes=section.map_size_bytes)
@@ -41,4 +41,6 @@ def open_store(url: str, section: UsersSection, *, access: Access = "read") -> U
         )
         return Breaker(store) if access == "read" else store
     shown = f"{scheme}://…" if separator else "as it is given"  # never all of it: there may be a password in it
-    raise ConfigError(f"users.store {shown} is neither lmdb:// nor redis://, rediss://, valkey://, valkeys://, unix://")
+    raise ConfigError(
+        f"users.store {shown} is not supported; allowed: lmdb://, redis://, rediss://, valkey://, valkeys://, unix://"
+    )

@@ -76,7 +76,7 @@ class UserTower:
         """Raises SchemaMismatch if the records lack a feature that the tower reads."""
         lacking = sorted(set(weights.features) - set(user_features))
         if lacking:
-            raise SchemaMismatch(f"the user tower reads {', '.join(lacking)}, which user records do not hold")
+            raise SchemaMismatch(f"the user tower reads {', '.join(lacking)}, which user records do not have")
         self._weights = weights
         self._n_user_features = len(user_features)
         self._columns = np.array([list(user_features).index(name) for name in weights.features], np.intp)

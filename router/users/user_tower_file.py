@@ -61,7 +61,7 @@ def read_tower(generation: Generation) -> UserTower | None:
     with generation.verified(ITEMS_FILE) as items, generation.verified(LAYERS_FILE) as layers:
         tower = UserTower(read_weights(items.mmap(), layers.mmap()), generation.spec.features.user)
     if space is None or space.dim != tower.dim:
-        raise SchemaMismatch(f"the user tower has {tower.dim} dimensions, the space {space and space.dim}")
+        raise SchemaMismatch(f"the user tower has {tower.dim} dimensions, the space has {space and space.dim}")
     return tower
 
 

@@ -39,7 +39,7 @@ Verdict = Literal[
 """recommended: it is in the answer.  excluded: the request or the configuration excludes it.  filtered: a condition of the
 filter keeps it out.  shard_missing: its owner's candidates are not in the answer.  not_proposed: no source has it within its
 budget.  merged_too_low: proposed, but beyond merge.n_light.  rule: a rule of the slate kept it back.  ranked_too_low: others
-rank higher.  undelivered: it had a place, and could not be shown any more.
+rank higher.  undelivered: it had a position but could no longer be shown.
 """
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

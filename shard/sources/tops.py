@@ -53,7 +53,7 @@ class Tops:
             raise InvalidQuery(f"no top list {unknown.args[0]!r}", field="lists") from None
         weights = [weight for _, weight in ask.lists]
         if len(set(asked)) < len(asked):
-            raise InvalidQuery("a top list is asked for twice", field="lists")
+            raise InvalidQuery("a top list is requested twice", field="lists")
         if not all(0 <= weight <= _WEIGHT_MAX for weight in weights):
             raise InvalidQuery("the weight of a top list must be finite and not negative", field="lists")
         return asked, weights

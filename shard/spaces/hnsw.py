@@ -153,7 +153,7 @@ def _header(path: Path | str) -> tuple[int, int, int]:
     with open(path, "rb") as file:
         header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
-        raise GenerationCorrupt(f"{path}: {len(header)} bytes are no graph")
+        raise GenerationCorrupt(f"{path}: {len(header)} bytes are not a graph")
     _, _, count, _, label_at, vector_at = _HEADER.unpack(header)
     return count, label_at, vector_at
 
@@ -166,7 +166,7 @@ def build_graph(
     The same input gives the same graph with one thread, and an equivalent one with more.
     """
     if not np.isfinite(vectors).all():
-        raise InternalError("a graph over vectors that are not finite")
+        raise InternalError("the vectors of a graph are not finite")
     longest = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0)))
     geometry = Geometry(vectors.shape[1], metric, longest)
     index = hnswlib.Index(space="l2", dim=geometry.dim)

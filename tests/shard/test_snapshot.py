@@ -251,7 +251,7 @@ def test_extension_types_are_neither_written_nor_read(tmp_path: Path) -> None:
 
 def test_what_is_no_arrow_file_is_corrupt(tmp_path: Path) -> None:
     (tmp_path / "x.arrow").write_bytes(b"not arrow" * 20)
-    with open(tmp_path / "x.arrow", "rb") as stream, pytest.raises(GenerationCorrupt, match="no arrow file"):
+    with open(tmp_path / "x.arrow", "rb") as stream, pytest.raises(GenerationCorrupt, match="not an Arrow file"):
         read_table(VerifiedFile("x.arrow", stream.fileno(), 180))
 
 

@@ -19,7 +19,7 @@ from tests.shard.worlds import World
     ("lists", "message"),
     [
         ((("365d", 1.0),), "no top list '365d'"),
-        ((("purchases/7d", 1.0), ("purchases/7d", 2.0)), "asked for twice"),
+        ((("purchases/7d", 1.0), ("purchases/7d", 2.0)), "requested twice"),
         ((("purchases/7d", -1.0),), "not negative"),
         ((("purchases/7d", float("nan")),), "finite"),
     ],

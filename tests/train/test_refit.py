@@ -107,7 +107,7 @@ def test_what_is_not_there_any_more_is_made_again_and_is_the_same(folder: Path) 
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"train": {"profile": ("category",)}}, "has beside them affinity.brand"),
+        ({"train": {"profile": ("category",)}}, "also has affinity.brand"),
         ({"catalog": {"number": ("price", "age")}}, "no column 'age'"),
     ],
 )
@@ -126,5 +126,5 @@ def test_a_generation_that_is_not_there_is_told(tmp_path: Path, folder: Path) ->
         refit(tiny_config(tmp_path), inputs)
     with pytest.raises(GenerationMissing, match="no generation 19700101-000000"):
         refit(config_of(folder), inputs, base="19700101-000000")
-    with pytest.raises(GenerationError, match="published already"):
+    with pytest.raises(GenerationError, match="already published"):
         refit(config_of(folder), inputs, base=base_of(folder))

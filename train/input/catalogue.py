@@ -172,7 +172,7 @@ def _refuse_collisions(path: Path, ids: pa.Array, order: NDArray[np.int64], agai
     for at in np.flatnonzero(again):
         first, second = ids[int(order[at - 1])].as_py(), ids[int(order[at])].as_py()
         if first != second:
-            raise ConfigError(f"{path}: items {first!r} and {second!r} have the same 64-bit key; one needs another id")
+            raise ConfigError(f"{path}: items {first!r} and {second!r} have the same 64-bit key; give one of them another id")
 
 
 def _created(values: pa.Array, ids: pa.Array, name: str, tally: Tally) -> NDArray[np.int64]:

@@ -61,7 +61,7 @@ def read_events(
         dropped = ", ".join(f"{n:,} {reason}" for reason, n in tally.dropped.items())
         raise ConfigError(f"{path}: no usable event among {tally.n_rows:,} rows: {dropped}")
     if n_spooled and by_kind[KINDS.index(TARGET)] == 0:
-        told = f"events.purchase_types = {list(section.purchase_types)} names what is one in column {section.type_column!r}"
+        told = f"column {section.type_column!r} has none of events.purchase_types = {list(section.purchase_types)}"
         raise ConfigError(f"{path}: no purchase among {n_spooled} usable events; {told}")
 
     user_ids, recode = _ascending(rows.users)

@@ -128,7 +128,7 @@ def _require_columns(logged: Logged, columns: tuple[str, ...]) -> None:
     if told != columns:
         raise ConfigError(
             f"train.ranker.logged: a request to generation {logged.generation} has {len(told)} features of schema"
-            f" {columns_hash(told)}, the build makes {len(columns)} of schema {columns_hash(columns)}: leave such logs out"
+            f" {columns_hash(told)}, this build makes {len(columns)} of schema {columns_hash(columns)}: leave such logs out"
         )
 
 

@@ -162,7 +162,9 @@ def _examples(past: Past, as_of: int, rng: np.random.Generator) -> tuple[Example
     moments = past.moments(as_of)
     if not moments:
         days = past.section.label_days
-        raise ConfigError(f"the log is too short for two towers: train.two_tower.label_days = {days} needs twice that")
+        raise ConfigError(
+            f"the log is too short for the two-tower model: it needs {2 * days} days, twice train.two_tower.label_days"
+        )
     n_max = -(-past.section.examples_max // len(moments))
     parts: list[Examples] = []
     names: tuple[str, ...] = ()
@@ -172,8 +174,8 @@ def _examples(past: Past, as_of: int, rng: np.random.Generator) -> tuple[Example
     everything = joined(parts)
     if len(everything) < _EXAMPLES_MIN:
         raise ConfigError(
-            f"two towers cannot be learned from {len(everything)} users who bought something before and after a moment, "
-            f"at least {_EXAMPLES_MIN} are needed"
+            f"the log has {len(everything)} users who bought something before and after a moment, "
+            f"the two-tower model needs at least {_EXAMPLES_MIN}"
         )
     at_newest = np.flatnonzero(everything.moments == everything.moments.max())
     wanted = min(max(int(len(at_newest) * _HELD_OUT_SHARE), _HELD_OUT_MIN), _HELD_OUT_MAX)

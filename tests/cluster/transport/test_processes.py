@@ -114,7 +114,7 @@ def test_stopping_a_thread_lets_calls_in_flight_finish() -> None:
 def test_what_keeps_a_thread_from_listening_is_raised_where_it_was_started() -> None:
     with socket_folder() as folder:
         host = ServerThread(Puppet(), secret=SECRET, limits=LIMITS)
-        with pytest.raises(ConfigError, match="unix socket path of"):
+        with pytest.raises(ConfigError, match="unix socket path has"):
             host.start(unix_path=f"{folder}/{'x' * 108}")
         host.stop()
     ServerThread(Puppet(), secret=SECRET, limits=LIMITS).stop()

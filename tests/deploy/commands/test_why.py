@@ -92,16 +92,16 @@ FILTERED = FailedCondition("/filter/must/1", "price", "lte", (2.0,), 2.5)
 SAID: dict[Verdict, tuple[dict[str, Any], str]] = {
     "recommended": ({"rank": 2}, "is recommended to 42: rank 2 of 8"),
     "excluded": ({"excluded_by": ("/context/basket/0",)}, "not recommended to 42: excluded by /context/basket/0"),
-    "filtered": ({"failed": (FILTERED,)}, "the filter keeps it out, which wants price <= 2.0: it has 2.5"),
+    "filtered": ({"failed": (FILTERED,)}, "the filter keeps it out: it requires price <= 2.0, and the item has 2.5"),
     "shard_missing": ({}, "shard-1, which owns it, did not answer in time"),
     "not_proposed": ({}, "no source proposes it"),
     "merged_too_low": (
         {"sources": (Standing("ann", 0.3, 290, 999, 300, 0.2, True),), "merge": Place(512, 600, 400, 0.01)},
-        "ann proposed it, but 400 are candidates and it is 512 of 600",
+        "ann proposed it, but only 400 become candidates and it is 512 of 600",
     ),
-    "rule": ({"rule": "cap.brand"}, "the slate's rule cap.brand keeps it back"),
-    "ranked_too_low": ({}, "it is ranked 23 of 401, and 8 are shown"),
-    "undelivered": ({}, "it had a place, and could not be shown any more"),
+    "rule": ({"rule": "cap.brand"}, "the slate's rule cap.brand holds it back"),
+    "ranked_too_low": ({}, "it is ranked 23 of 401, and only 8 are shown"),
+    "undelivered": ({}, "it had a position but could no longer be shown"),
 }
 
 
@@ -132,7 +132,7 @@ def test_the_table_says_where_it_stands() -> None:
     console.file.close()
     assert lines[1:] == [
         "ann 412 23,000 0.213 0.241 300 below the cut-off",
-        "tops – 1,840 – – 200 does not hold it",
+        "tops – 1,840 – – 200 does not have it",
     ]
 
 

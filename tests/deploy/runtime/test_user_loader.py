@@ -100,7 +100,7 @@ def test_a_store_that_is_down_delays_the_users_and_not_the_start(place: Place) -
     loader.start()
     assert place.told == [
         "not loaded yet: no space left on device",
-        "answers know no user until they are; trying again every 0.01 s",
+        "until then every user is unknown; trying again every 0.01 s",
     ]
     place.down = False
     until = time.monotonic() + 10

@@ -65,7 +65,7 @@ def test_a_graph_that_is_not_of_these_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GenerationCorrupt):
         Graph.load(path, geometry_of("ip"), n_points=2000)
     path.write_bytes(b"short")
-    with pytest.raises(GenerationCorrupt, match="5 bytes are no graph"):
+    with pytest.raises(GenerationCorrupt, match="5 bytes are not a graph"):
         Graph.load(path, geometry_of("ip"), n_points=2000)
 
 
