@@ -1,16 +1,16 @@
 """A cap on groups that shards can keep by themselves: when it may be pushed down to them, and why that is exact.
 
-C(S) is what is left of items S, in the one score order, when every item goes of whose group `cap` or more better ones are in
-S; C_k(S) are the first k of it. For any partition of S into parts, C_k(S) = C_k(union of the parts' C_k).
+C(S) is what the cap leaves of items S, in the one score order: it drops every item with `cap` or more better items of its group
+in S. C_k(S) are the first k of C(S). For any partition of S into parts, C_k(S) = C_k(union of the parts' C_k).
 
-*Proof.* Let x be in C_k(S). Of its group fewer than `cap` items of S are better, so fewer than `cap` of its own part P: x is
-in C(P). Of a group with b items of S better than x, min(b, cap) stand before x in C(S); of P it has at most b, so at most as
-many stand before x in C(P). Summed over groups: x stands no later in C(P) than in C(S), so it is among its first k. Then the
-union U of the parts' C_k has C_k(S) within it, and as U is within S, nobody in U has more of its group before it than in S:
+*Proof.* Let x be in C_k(S). Fewer than `cap` items of x's group are better in S, so fewer than `cap` are better in x's own
+part P: x is in C(P). If a group has b items of S better than x, min(b, cap) of them stand before x in C(S). P has at most b of
+them, so at most as many stand before x in C(P). Summed over groups, x stands no later in C(P) than in C(S), so it is in C_k(P).
+Hence the union U of the parts' C_k contains C_k(S). As U is within S, no item of U has more of its group before it than in S:
 the order of S decides, and the first k are the same.
 
-It takes one order, one cap and one group per item. It is wrong for two caps at once, for another order than the one the
-parts were cut by (a ranker's, a fusion of several lists), and where places count (a cap on the first places only, pins).
+The proof needs one order, one cap and one group per item. It fails for two caps at once, for an order other than the one that
+cut the parts (a ranker's, a fusion of several lists), and where positions count (a cap on the first positions only, pins).
 So the router pushes a cap down only where one exact source makes the slate (`router/planning/plan.py`).
 """
 

@@ -1,4 +1,4 @@
-"""The cluster as the supervisor last saw it: what routers need (the topology) and what people want to know besides.
+"""The cluster as the supervisor last saw it: what routers need (the topology), and what people want to know.
 
 Published by the supervisor, kept by every router, shown by GET /v1/cluster and `oskolok status`.
 """

@@ -1,4 +1,4 @@
-"""A request's time budget: made once at the edge, passed down, checked between stages.
+"""A request's time budget: set once at the edge, passed down, checked between stages.
 
 It is a point on this process's monotonic clock. Clocks do not travel, so what crosses a wire is `remaining_ms`, and the
 receiver makes its own Deadline from it. Decisions take the clock as an argument; tests inject one.

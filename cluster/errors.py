@@ -1,4 +1,4 @@
-"""The one error tree: every way a part of the cluster can say no.
+"""The one error tree: every way in which a part of the cluster can refuse or fail.
 
 OskolokError
 ├── ConfigError              a configuration file or value is wrong
@@ -14,7 +14,7 @@ OskolokError
 ├── Overloaded               a bounded queue is full
 ├── DeadlineExceeded         the time budget ran out
 ├── CoverageTooLow           fewer items were searched than the request requires
-├── Unavailable              a part is not there right now
+├── Unavailable              a part is not available right now
 │   ├── ShardUnavailable
 │   │   └── ShardLoading     ... because it is still reading its snapshot
 │   ├── RankerUnavailable
@@ -23,7 +23,7 @@ OskolokError
 │   ├── ConnectionLost
 │   ├── HandshakeRefused
 │   └── MalformedFrame       not a frame of ours, or over the frame size limit
-└── InternalError            a bug of ours, or a foreign error nobody mapped
+└── InternalError            a bug of ours, or a foreign error that is not mapped
 
 Messages are lowercase, without a final full stop, with the numbers in them. Errors cross the wire as
 (class name, message, details) and come back as the same class: `to_wire` and `from_wire`.

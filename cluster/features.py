@@ -1,8 +1,8 @@
-"""The names of the features: match features, which shards compute about a query and an item, context features, which the
-request tells, and cross features, which a ranker makes of other columns.
+"""The names of the features: match features, which shards compute from a query and an item; context features, which come from
+the request; cross features, which a ranker computes from other columns.
 
-The build writes them into the feature schema, models learn on them. How they are computed is `shard/match.py`,
-`router/rank.py` and `ranker/crosses.py`.
+The build writes the names into the feature schema, and models learn on them. `shard/match.py`, `router/rank.py` and
+`ranker/crosses.py` compute the features.
 """
 
 from __future__ import annotations

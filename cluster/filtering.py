@@ -1,8 +1,8 @@
-"""What a filter is and what it means, whoever knows the answers to its tests; and whether a generation can answer it.
+"""What a filter is, what it means given the results of its tests, and whether a generation can answer it.
 
-Tests are true or false, never unknown, so groups are plain Boolean algebra. A filter is checked by the router before it fans
-out, and by every shard: against attribute names and kinds of the spec, not against the values that occur. A value nobody has
-is a valid question with an empty answer.
+Tests are true or false, never unknown, so groups are plain Boolean algebra. The router checks a filter before it fans out, and
+so does every shard: against the attribute names and kinds of the spec, not against the values that occur. A value that no item
+has is a valid question with an empty answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of some items does a shard hold, and where do they stand in its spaces? What places a user by the items of a session.
+"""Which of some items does a shard hold, and what are their vectors? Gives a user a vector by the items of the session.
 
 A request names items by key, and only their owners know whether they exist and what their vectors are. How queries and replies
 look as bytes is `cluster/codec/lookups.py`.

@@ -1,6 +1,6 @@
-"""Any ONNX model as the heavy one: models/heavy.onnx, scored by onnxruntime on one thread. Knows nothing of who made it.
+"""Any ONNX model as the heavy one: models/heavy.onnx, scored by onnxruntime on one thread, whatever tool wrote it.
 
-Wanted of the graph: one float32 input (m, n_columns), columns in the order of the generation's feature schema, NaN where a
+The graph must have one float32 input (m, n_columns), columns in the order of the generation's feature schema, NaN where a
 value is missing; its first output (m,) or (m, 1), float32, higher is better. Its metadata must carry the schema's hash
 (`stamped` writes it), because a graph knows its columns by number only and would score any others without a word.
 

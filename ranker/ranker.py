@@ -1,8 +1,8 @@
 """Candidates in, order out: the light model over all of them, the heavy one over the best, for all waiting requests at once.
 
-`Ranker` is one generation's models, knows no Ray and no sockets, and is used by one thread at a time. It decides who gets a
-heavy order in time (`ranker/batching.py`), and it never lets one request's trouble become another's: a bad query, a late one
-or a score that is no number costs that request its answer, or its heavy order, and nobody else anything.
+`Ranker` holds one generation's models. It knows neither Ray nor sockets, and one thread at a time uses it. It decides which
+requests get a heavy order in time (`ranker/batching.py`). Requests fail alone: a bad query, a late one or a score that is not
+a number costs that request its answer or its heavy order, and costs others nothing.
 """
 
 from __future__ import annotations

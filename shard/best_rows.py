@@ -1,4 +1,4 @@
-"""The best rows of one source in one shard, with their scores: what a space gives a source, and a source the shard."""
+"""The best rows of one source in one shard, with their scores: what a space returns to a source, and a source to the shard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shard's items in memory, as arrays: what the build makes, the snapshot stores, and `Shard` answers from.
+"""A shard's items in memory, as arrays: a build creates them, a snapshot stores them, `Shard` answers from them.
 
 Rows ascend by item key, so row order is key order and finding a key is a binary search. It holds no decisions: filters,
 sources and spaces are made from it.

@@ -1,6 +1,6 @@
 """Do a shard's columns agree with each other and with the generation's spec? Every index, every order, every key.
 
-Asked after a build, by tests and by hand; loading relies on hashes instead and does not pay for it.
+Run after a build, by tests and by hand. Loading relies on hashes instead and does not pay for this check.
 """
 
 from __future__ import annotations

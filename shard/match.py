@@ -1,7 +1,7 @@
-"""The match features: numbers about this query and this item that need the item's own columns, computed where those are.
+"""The match features: numbers about a query and an item that need the item's own columns, computed in the shard that has them.
 
-One matrix for all of a shard's candidates, a row never depending on the others beside it. The columns are named in
-`cluster/features.py`; what the query says is taken as it is, what the item lacks is 0 (an age: -1).
+The result is one matrix for all of a shard's candidates; no row depends on the others. `cluster/features.py` names the columns.
+Values of the query are used as they are; a value that the item lacks is 0 (an age: -1).
 """
 
 from __future__ import annotations

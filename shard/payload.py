@@ -1,4 +1,4 @@
-"""What is shown of an item: its external id and its payload, for the few rows of a slate.
+"""The external ids and payloads of items, for the few rows of a slate.
 
 Rows are read value by value. An Arrow `take` over a table costs more than the fifty values that a shard's part of a slate
 has: measured 110 us against 15 us for five rows of six columns.

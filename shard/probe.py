@@ -1,6 +1,6 @@
-"""Where one item stands among a shard's own, source by source, under one query's mask: exactly, whatever a retrieval would do.
+"""The exact rank of one item among a shard's items, source by source, under one query's mask, whatever a retrieval would do.
 
-An item that is not eligible is looked at as if it alone were let in. Every eligible item is scored, so this is for the single
+An item that is not eligible is ranked as if it alone were let in. Every eligible item is scored, so this is for single
 questions of people, not for traffic: 23,000 items under ten sources take some 10 ms.
 """
 

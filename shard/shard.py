@@ -1,7 +1,7 @@
-"""One shard of the catalogue: here is a query, what are your best candidates, and how much more is there?
+"""One shard of the catalogue: what are its best candidates for a query, and how many more are there?
 
-`retrieve` runs the asked sources under one mask, unites their hits and adds match features; `fetch` shows the final rows, and
-`lookup` tells where items stand that a request names. It knows nothing of other shards, of merging, or of how queries arrive.
+`retrieve` runs the requested sources under one mask, unites their hits and adds match features. `fetch` returns the final rows
+for display. `lookup` returns the vectors of items that a request names. It knows nothing of other shards or of merging.
 """
 
 from __future__ import annotations

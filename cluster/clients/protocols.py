@@ -1,4 +1,4 @@
-"""The seam the router talks through: the same protocol for an in-process object, a connection, a replica set, a fake.
+"""The protocols by which a router calls shards and rankers, the same for a local object, a connection, a replica set, a fake.
 
 Calls return awaitables at once, so that a caller can start all of them before it waits for any. They raise only errors
 of `cluster/errors.py`. A cancelled call does no harm: its late reply is dropped by whoever holds the connection.

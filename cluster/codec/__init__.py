@@ -1,1 +1,1 @@
-"""How what travels between processes looks as bytes: msgpack arrays, and numpy arrays as raw bytes."""
+"""The encoding of everything that travels between processes: msgpack arrays, and numpy arrays as raw bytes."""

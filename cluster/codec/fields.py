@@ -1,8 +1,8 @@
 """The shapes of bodies on the data plane, position by position, and how arrays are read from them and checked.
 
-A field named n_... counts; a `bytes` field is an array whose dtype the field fixes, possibly several joined. What a
-field means is said where its value's type is (`cluster/types.py`). Everything here that refuses raises
-msgspec.ValidationError; `refusing` makes our own errors of it.
+A field named n_... counts; a `bytes` field is an array whose dtype the field fixes, possibly several joined. The value's type
+says what a field means (`cluster/types.py`). Functions here that refuse a value raise msgspec.ValidationError; `refusing` turns
+that into our own errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a filter looks as bytes. Most queries have none, and few filters make up most of the rest: both are remembered."""
+"""The encoding of filters. Most queries have none, and a few filters make up most of the rest: both are cached."""
 
 from __future__ import annotations
 

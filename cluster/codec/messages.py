@@ -1,8 +1,8 @@
-"""How the types of `cluster/types.py` and the error tree look as bytes: msgpack arrays, numpy arrays as raw bytes.
+"""The encoding of the types in `cluster/types.py` and of the error tree: msgpack arrays, and numpy arrays as raw bytes.
 
 Every value is one msgpack array whose positions are the fields of a struct in `cluster/codec/fields.py`. A numpy array travels
 as its raw little-endian bytes; the field fixes the dtype. Many small arrays travel joined, so that they are read and checked as
-one; counts beside their names cut them apart again. Nothing is ever unpickled. Decoding checks what later code relies on:
+one array; the counts beside their names separate them again. Nothing is ever unpickled. Decoding checks what later code needs:
 lengths that belong together, indices in range, ascending keys, finite vectors and scores. Feature matrices may hold NaN, which
 means unknown. A body that fails raises InvalidQuery (a query that decodes but asks for the impossible) or MalformedFrame, never
 anything foreign.

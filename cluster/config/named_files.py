@@ -1,4 +1,4 @@
-"""Are the files there that a configuration names? Looked at where they are read: by a build, and by `oskolok config check`."""
+"""Do the files that a configuration names exist? Checked where they are read: by a build, and by `oskolok config check`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said so that it can be mended: where, which key, what was given, what is allowed."""
+"""What is wrong with a configuration, with all that is needed to repair it: place, key, given value, allowed values."""
 
 from __future__ import annotations
 

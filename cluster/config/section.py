@@ -1,4 +1,4 @@
-"""What every section of the configuration is, and the ranges that many of them share."""
+"""The base class of the configuration's sections, and ranges that many of them share."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@
     <storage>/generations/<id>/manifest.sha256  the manifest's own hash, as `sha256sum -c` reads it
     <storage>/generations/<id>/shard-0000/...   whatever the parts wrote
 
-`writing.py` makes one aside and publishes it, `reading.py` opens one and hands out only bytes it has verified, `holding.py`
-keeps one that is in use from being removed, `pruning.py` removes, `storage.py` has the pointer and what a crash left. None of
-them knows what is inside the files.
+`writing.py` writes a generation aside and publishes it. `reading.py` opens one and hands out only verified bytes. `holding.py`
+protects a generation in use from removal. `pruning.py` removes old ones. `storage.py` has the pointer, and cleans up after a
+crash. None of them knows what is inside the files.
 """
 
 from cluster.generation.holding import Hold

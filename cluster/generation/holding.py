@@ -1,9 +1,9 @@
-"""A generation in use stays on the disk: every process that serves it holds it, and what is held is not removed.
+"""A generation in use stays on disk: every process that serves it holds it, and a held generation is not removed.
 
-A hold is a shared lock on the generation's manifest. The kernel lets go of it when the process ends in whatever way, so nothing
-has to be renewed or cleaned up, and a process that stands still for an hour still holds. The lock is on a file and not on the
-folder because NFS, which servers of one storage on several machines may share, carries locks between machines for files alone.
-Where a file system has no locks, nothing there can be told to be free, and nothing is removed.
+A hold is a shared lock on the generation's manifest. The kernel releases it however the process ends, so nothing has to be
+renewed or cleaned up, and a process that stands still for an hour keeps its hold. The lock is on a file and not on the folder
+because NFS, by which several machines may share one storage, carries locks between machines only for files. On a file system
+without locks no generation can be known to be free, so none is removed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which generations are removed, and which were: the newest are kept, the active one, and those that somebody holds.
+"""Removes old generations, but not the newest, the active one, or those that a process holds; and remembers the removed ones.
 
-The ids of what was removed are remembered until what is kept of them elsewhere, such as their users, is gone as well.
+The ids of removed generations are kept until their data elsewhere, such as their users, is gone as well.
 """
 
 from __future__ import annotations

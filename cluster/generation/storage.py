@@ -1,8 +1,7 @@
-"""The folder that holds generations: which are there, which one is active, and what a crash left behind.
+"""The folder of generations: which exist, which one is active, and what a crash left behind.
 
-<storage>/generations/<id> are complete, always: names that begin with a dot are work in progress of a writer or of a removal,
-and nobody reads them. A writer holds a lock on its folder for as long as it lives, which is how an orphan is told from a
-build that is still running.
+<storage>/generations/<id> is always complete. Names that begin with a dot are unfinished work of a writer or of a removal, and
+nobody reads them. A writer holds a lock on its folder as long as it lives; an unlocked one is an orphan of a dead build.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Making a generation: everything is written aside, and one rename publishes it. A crash at any step leaves the old one.
+"""Writes a generation: everything is written aside, and one rename publishes it. A crash at any step leaves the old one active.
 
 The steps of `publish`: hash and fsync every file, write the manifest, fsync every folder, read everything back from the disk
 and verify it, rename, move the pointer. What the files contain is the callers' business.

@@ -1,8 +1,7 @@
 """From a filter to the mask of rows that pass it: posting lists and vectorised comparisons, and a cache of their results.
 
-An item that lacks an attribute fails every test of it, so it passes what a `must_not` says of it. How tests make a filter is
-`cluster/filtering.py`'s.
-Exclusion lists of single queries lie on top of a mask and are `shard/filter/eligible.py`'s.
+An item that lacks an attribute fails every test of it, so a `must_not` lets it pass. `cluster/filtering.py` combines tests into
+a filter; `shard/filter/eligible.py` adds the exclusion lists of single queries to a mask.
 """
 
 from __future__ import annotations

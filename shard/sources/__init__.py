@@ -1,4 +1,4 @@
-"""Candidate sources: each finds one kind of candidates in one shard, under the query's mask, best first."""
+"""Candidate sources: each proposes one kind of candidates in one shard, under the query's mask, best first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest items to the query's vector of one space. How they are searched is `shard/spaces/space.py`'s choice."""
+"""Nearest items to the query's vector in one space. `shard/spaces/space.py` chooses how to search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from the query's seeds by one table of item-to-item weights. Exact; promises no number.
+"""Items that follow from the query's seeds by one table of item-to-item weights. Exact; promises no number.
 
     score(i) = Σ over seeds s of weight(s) · w(s, i)
 

@@ -2,9 +2,9 @@
 
     score(i) = Σ over categories c of TF·IDF(i, c) · UF(c),   UF the query's profile of the quorum's attribute
 
-Every item is scored, and those that score above 0 are found. Walking the categories' tops until nothing unseen can enter the
-answer would have to see half of a shard of Complete Journey or all of it (20 categories, 23,000 items, the 50 best): nearly
-every item has something in most categories, and the sums lie close together. Adding up whole columns takes less.
+Every item is scored; items with a score above 0 are hits. A walk along the categories' tops until no unseen item can enter the
+answer would see half of a shard of Complete Journey or all of it (20 categories, 23,000 items, the 50 best): nearly every item
+has a weight in most categories, and the sums are close together. Adding up whole columns costs less.
 """
 
 from __future__ import annotations

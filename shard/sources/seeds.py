@@ -1,6 +1,6 @@
-"""The seeds themselves: those of one of the query's sets that this shard owns, by their weight. Exact; promises no number.
+"""The seeds themselves: items of one of the query's seed sets that this shard owns, by weight. Exact; promises no number.
 
-Bought before, favourites, recently viewed: what a set means is where it is filled.
+A set may hold items bought before, favourites or items viewed recently; the router decides what is in it.
 """
 
 from __future__ import annotations

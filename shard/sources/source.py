@@ -1,4 +1,4 @@
-"""The seam between a shard and its candidate sources."""
+"""The protocol between a shard and its candidate sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How shall this query be answered: score rows exactly, or walk the graph and drop what is not eligible?
+"""How to answer a vector query: score rows exactly, or walk the graph and drop rows that are not eligible?
 
 A pure function of counts, of what work costs on this machine, and of what the build measured about the graph. It never
 estimates selectivity: a mask's count is exact. It cannot know that a filter's items lie far from a query; `Space` sees

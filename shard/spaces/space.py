@@ -1,8 +1,8 @@
 """One embedding space of one shard: given a vector and who is eligible, the k best rows and their scores.
 
-Answers always hold min(k, eligible) rows, never an ineligible one, in canonical order. How they were found is the
-planner's choice: exactly, or from the graph at the recall target. A score is higher the better, and a row's score is the
-same whatever else was asked: in which shard, beside which rows, by which plan. It does not know filters, files or items.
+Answers always hold min(k, eligible) rows, never an ineligible one, in canonical order. The planner chooses how to search:
+exactly, or in the graph at the recall target. A higher score is better, and a row's score is the same in any shard, beside any
+rows and by any plan. A space does not know filters, files or items.
 """
 
 from __future__ import annotations

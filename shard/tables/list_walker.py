@@ -1,7 +1,7 @@
-"""The best rows of several ranked lists at once, from their heads: what every walker promises, and which one there is.
+"""The best rows of several ranked lists at once, from their heads: what every walker promises, and which one this process has.
 
-An item among the k best stands among the first k eligible of the list it gets its score from, so with much eligible the
-heads are enough.
+An item among the k best is among the first k eligible items of the list that gives it its score. So if many items are eligible,
+the heads of the lists are enough.
 """
 
 from __future__ import annotations

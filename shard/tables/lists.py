@@ -1,7 +1,7 @@
 """Static ranked lists over a shard's rows: by list, best first, and the same entries by row.
 
-One list is walked when most of its head is eligible; when few rows are, their own entries are looked up instead. Which
-lists a query wants, and with what weight, is for `shard/sources/tops.py`.
+A list is walked if most of its head is eligible; if few rows are eligible, their own entries are looked up instead.
+`shard/sources/tops.py` decides which lists a query uses, and with what weight.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""TF · IDF of a shard's items, by category: what a user's shares of the categories are weighed with.
+"""TF · IDF of a shard's items, by category, by which a user's shares of the categories are weighted.
 
-TF holds what an item's consumers like, not what the item is (`train/lists/quorum.py`). How a query sums it is
-`shard/sources/quorum.py`.
+TF holds what an item's consumers like, not what the item is (`train/lists/quorum.py`). `shard/sources/quorum.py` sums it for a
+query.
 """
 
 from __future__ import annotations

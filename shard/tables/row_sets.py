@@ -1,4 +1,4 @@
-"""Small sets of rows and keys: a union with everyone's place in it, and where some keys stand among others.
+"""Small sets of rows and keys: a union with the place of each member, and the places of some keys among others.
 
 For a hundred rows numpy's price is the number of calls: natively each of these is one, and costs a fifth.
 
