@@ -5,15 +5,13 @@ from glob import glob
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import setup
 
-# Not -march=native: the kernel chooses its instructions when it runs, so a wheel may travel. `optional`: without a
-# compiler the package still installs, and scans with numpy, several times slower.
+# Not -march=native: the kernel chooses its instructions when it runs, so a wheel may travel.
 kernel = Pybind11Extension(
     "shard._kernel",
     ["shard/native/kernel.cpp"],
     depends=sorted(glob("shard/native/*.h")),
     cxx_std=17,
     extra_compile_args=["-O3", "-ffp-contract=off", "-Wno-psabi"],
-    optional=True,
 )
 
 setup(ext_modules=[kernel])

@@ -1,6 +1,6 @@
 """Which of some keys are among others that ascend? A binary search, at a fifth of the price of `np.isin` for a few hundred.
 
-For rows as well as for item keys. The shard's hot path has a native form of the same question: `shard/tables/row_sets.py`.
+For rows as well as for item keys. The shard's hot path has a native form of the same question: `shard._kernel.located`.
 """
 
 from __future__ import annotations

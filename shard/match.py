@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from cluster.errors import SchemaMismatch
 from cluster.features import BASKET_MEMBER, HISTORY_AGE, HISTORY_WEIGHT
 from cluster.types import Affinity, Floats, Keys, Query, Rows
+from shard._kernel import located
 from shard.csr import slices
 from shard.filter.attributes import CategoriesColumn, CategoryColumn, Column
 from shard.spaces.space import Space
-from shard.tables.row_sets import located
 
 
 class MatchFeatures:

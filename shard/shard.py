@@ -22,6 +22,7 @@ from cluster.partition import item_keys
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Ask, FetchQuery, FetchReply, Keys, Query, Rows, ShardReply, SourceHits
+from shard._kernel import located, united
 from shard.best_rows import BestRows
 from shard.columns import ShardColumns
 from shard.filter.attributes import CategoryColumn
@@ -35,7 +36,6 @@ from shard.snapshot import read_snapshot
 from shard.sources import make_sources
 from shard.sources.source import CandidateSource
 from shard.spaces.space import Space
-from shard.tables.row_sets import located, united
 
 
 class Shard:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from cluster.order import top_k
 from cluster.types import Ask, Floats, Keys, Query, Rows
+from shard._kernel import located
 from shard.best_rows import BestRows
 from shard.csr import slices
 from shard.filter.eligible import Eligible
 from shard.tables.item_table import ItemTable, unpacked
-from shard.tables.row_sets import located
 
 _ROWS_PER_ENTRY = 128  # up to so many, a slot for every row of the shard is quicker than sorting the entries by row
 

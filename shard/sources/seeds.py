@@ -9,9 +9,9 @@ import numpy as np
 
 from cluster.order import best_first
 from cluster.types import Ask, Keys, Query
+from shard._kernel import located
 from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
-from shard.tables.row_sets import located
 
 
 class SeedItems:

@@ -1,6 +1,6 @@
 """Static top lists, several at once: an item scores the largest of weight × score over the lists that hold it. Exact.
 
-The lists are walked from their heads under the mask (`shard/tables/list_walker.py`): with much eligible that ends soon. With
+The lists are walked from their heads under the mask (`shard._kernel.ListWalker`): with much eligible that ends soon. With
 little, looking up the eligible rows' own entries costs less than walking on. The work is bounded by both.
 """
 
@@ -13,7 +13,6 @@ from cluster.order import top_k
 from cluster.types import NO_FLOATS, NO_ROWS, Ask, Floats, Keys, Query, Rows
 from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
-from shard.tables.list_walker import walker_over
 from shard.tables.lists import RankedLists
 
 _WEIGHT_MAX = float(np.finfo(np.float32).max)
@@ -27,7 +26,7 @@ class Tops:
     def __init__(self, lists: RankedLists, keys: Keys) -> None:
         """Raises GenerationCorrupt for lists that are not best first or hold rows that do not exist."""
         self._lists = lists
-        self._walker = walker_over(lists, len(keys))
+        self._walker = lists.walker(len(keys))
         self._keys = keys
         by_row = lists.by_row
         self._entries_per_row = len(by_row.lists) / max(len(by_row.indptr) - 1, 1)

@@ -14,9 +14,9 @@ from itertools import cycle, islice
 import numpy as np
 
 from cluster.types import NO_ROWS, Floats, Rows
+from shard._kernel import Scanner
 from shard.spaces.hnsw import Graph
 from shard.spaces.planner import Costs
-from shard.spaces.scanner import Scanner
 
 _K = 100
 _FEW = 256

@@ -12,13 +12,13 @@ import numpy as np
 from cluster.errors import InternalError
 from cluster.spec import Metric
 from cluster.types import Floats, Keys, Rows
+from shard._kernel import Scanner
 from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
 from shard.spaces import planner
 from shard.spaces.costs import measure
 from shard.spaces.hnsw import Graph
 from shard.spaces.planner import Calibration, Costs, Scan, SearchPlan, Situation, Walk
-from shard.spaces.scanner import scanner_over
 
 _SPARE = 8  # finalists beyond k, since the graph rounds its distances differently
 _SAMPLES = 5  # rows that serve as queries when costs are measured
@@ -37,7 +37,7 @@ class Space:
         self.graph = graph
         self.calibration = calibration
         self.norms: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        self.scanner = scanner_over(vectors, metric)
+        self.scanner = Scanner(vectors, metric)
         self.costs = costs if costs is not None else self._measured()
         self._plans: dict[tuple[int, int, int], SearchPlan] = {}
 

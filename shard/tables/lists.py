@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.errors import GenerationCorrupt
 from cluster.order import best_first, require_finite
 from cluster.types import Floats, Keys, Rows
+from shard._kernel import ListWalker
 from shard.csr import pointing_to, slices
 
 
@@ -85,6 +87,17 @@ class RankedLists:
         """The lists over some of the n_rows rows, ascending, which become rows 0, 1, ... Order within a list is kept."""
         indptr, moved, kept = pointing_to(rows, n_rows, indptr=self.indptr, entries=self.rows)
         return RankedLists(self.names, indptr, moved, self.scores[kept])
+
+    def walker(self, n_rows: int) -> ListWalker:
+        """Walks these lists, of a shard of n_rows rows.
+
+        A walk would be led astray, and out of its memory, by rows that do not exist and lists that are not best first:
+        GenerationCorrupt.
+        """
+        try:
+            return ListWalker(self.indptr, self.rows, self.scores, n_rows)
+        except ValueError as error:
+            raise GenerationCorrupt(str(error)) from None
 
     @cached_property
     def by_row(self) -> ByRow:

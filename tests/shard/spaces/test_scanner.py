@@ -1,4 +1,4 @@
-"""Both scanners keep one contract: exact bests, in canonical order, whatever the vectors, the mask and the k."""
+"""The scanner's contract: exact bests, in canonical order, whatever the vectors, the mask and the k."""
 
 from __future__ import annotations
 
@@ -10,20 +10,7 @@ from hypothesis import strategies as st
 from cluster.errors import InvalidQuery
 from cluster.spec import Metric
 from cluster.types import NO_ROWS, Floats, Rows
-from shard import _kernel
-from shard.spaces.numpy_scanner import NumpyScanner, contenders
-from shard.spaces.scanner import Scanner, scanner_over
-
-
-def native(vectors: Floats, metric: Metric) -> Scanner:
-    return scanner_over(vectors, metric)
-
-
-def numpy(vectors: Floats, metric: Metric) -> Scanner:
-    return NumpyScanner(vectors, metric)
-
-
-BOTH = pytest.mark.parametrize("make", [native, numpy])
+from shard._kernel import Scanner, supported
 
 
 def true_scores(vectors: Floats, query: Floats, metric: Metric) -> Floats:
@@ -51,7 +38,6 @@ def vectors_of(seed: int, n: int, dim: int, shape: str) -> Floats:
 SHAPES = ("normal", "duplicates", "zeros", "outlier", "magnitudes", "integers")
 
 
-@BOTH
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -66,7 +52,7 @@ SHAPES = ("normal", "duplicates", "zeros", "outlier", "magnitudes", "integers")
 @example(seed=1, n=3000, dim=64, shape="normal", metric="ip", share=1.0, n_gone=200, k=100)
 @example(seed=2, n=3000, dim=64, shape="zeros", metric="l2", share=0.9, n_gone=0, k=7)
 def test_the_best_are_the_best(
-    make: object, seed: int, n: int, dim: int, shape: str, metric: Metric, share: float, n_gone: int, k: int
+    seed: int, n: int, dim: int, shape: str, metric: Metric, share: float, n_gone: int, k: int
 ) -> None:
     rng = np.random.default_rng(seed)
     vectors = vectors_of(seed, n, dim, shape)
@@ -74,7 +60,7 @@ def test_the_best_are_the_best(
     passes = rng.random(n) < share
     rows = np.flatnonzero(passes).astype(np.int32)
     gone = np.sort(rng.choice(rows, min(n_gone, len(rows)), replace=False)) if len(rows) else NO_ROWS
-    scanner: Scanner = make(vectors, metric)  # type: ignore[operator]
+    scanner = Scanner(vectors, metric)
     scores = scanner.scores(query, np.arange(n, dtype=np.int32))
     np.testing.assert_allclose(scores, true_scores(vectors, query, metric), rtol=3e-7, atol=0 if metric == "ip" else 1e-30)
 
@@ -100,17 +86,16 @@ def assert_canonical(found: tuple[Rows, Floats], scores: Floats, allowed: Rows, 
 def test_a_score_is_the_same_beside_any_rows(metric: Metric) -> None:
     vectors = vectors_of(5, 2000, 50, "normal")
     query = vectors_of(6, 1, 50, "normal")[0]
-    whole = scanner_over(vectors, metric).scores(query, np.arange(2000, dtype=np.int32))
+    whole = Scanner(vectors, metric).scores(query, np.arange(2000, dtype=np.int32))
     for part in np.array_split(np.arange(2000), 7):
-        alone = scanner_over(vectors[part].copy(), metric).scores(query, np.arange(len(part), dtype=np.int32))
+        alone = Scanner(vectors[part].copy(), metric).scores(query, np.arange(len(part), dtype=np.int32))
         assert (alone == whole[part]).all()
 
 
-@BOTH
-def test_the_hundreds_best_of_many_rows(make: object) -> None:
+def test_the_hundreds_best_of_many_rows() -> None:
     """Long enough that groups of rows are folded, which the property's sizes hardly reach."""
     vectors = vectors_of(8, 60_000, 16, "normal")
-    scanner: Scanner = make(vectors, "ip")  # type: ignore[operator]
+    scanner = Scanner(vectors, "ip")
     query = vectors_of(9, 1, 16, "normal")[0]
     scores = scanner.scores(query, np.arange(60_000, dtype=np.int32))
     for k in (1, 100, 3000):
@@ -121,7 +106,7 @@ def test_the_hundreds_best_of_many_rows(make: object) -> None:
 @pytest.mark.parametrize("dim", [7, 64, 100, 128, 200])
 def test_every_instruction_set_returns_the_same_bits(metric: Metric, dim: int) -> None:
     vectors, query = vectors_of(3, 5000, dim, "normal"), vectors_of(4, 1, dim, "normal")[0]
-    first, *others = (_kernel.Scanner(vectors, metric, name) for name in _kernel.supported())
+    first, *others = (Scanner(vectors, metric, name) for name in supported())
     rows = np.arange(0, 5000, 3, dtype=np.int32)
     for other in others:
         for one, same in (
@@ -131,15 +116,8 @@ def test_every_instruction_set_returns_the_same_bits(metric: Metric, dim: int) -
             assert (one[0] == same[0]).all() and (one[1] == same[1]).all()
 
 
-def test_the_native_kernel_is_built_where_tests_run() -> None:
-    """Without it everything still works, slowly; a broken build must not go unnoticed."""
-    vectors = np.ones((3, 4), np.float32)
-    assert scanner_over(vectors, "ip").instructions == _kernel.supported()[0]
-
-
-@BOTH
-def test_wrong_arguments_are_refused_before_memory_is_read(make: object) -> None:
-    scanner: Scanner = make(np.ones((5, 4), np.float32), "ip")  # type: ignore[operator]
+def test_wrong_arguments_are_refused_before_memory_is_read() -> None:
+    scanner = Scanner(np.ones((5, 4), np.float32), "ip")
     every = np.ones(5, bool)
     with pytest.raises(InvalidQuery, match=r"shape \(3,\).*4 dimensions"):
         scanner.best_of_all(np.ones(3, np.float32), NO_ROWS, 2)
@@ -147,17 +125,3 @@ def test_wrong_arguments_are_refused_before_memory_is_read(make: object) -> None
         scanner.scores(np.ones(4, np.float32), np.array([5], np.int32))
     with pytest.raises((ValueError, IndexError)):
         scanner.rank(np.ones(4, np.float32), np.array([7], np.uint64), every, NO_ROWS, 1, 0)
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    n=st.integers(1, 20_000),
-    k=st.integers(1, 300),
-    levels=st.sampled_from([1, 2, 50, 10**6]),
-)
-def test_contenders_are_all_that_reach_the_kth(seed: int, n: int, k: int, levels: int) -> None:
-    scores = np.random.default_rng(seed).integers(0, levels, n).astype(np.float32)
-    k = min(k, n)
-    slack = 0.5
-    assert contenders(scores, k, slack).tolist() == np.flatnonzero(scores >= np.sort(scores)[n - k] - slack).tolist()
