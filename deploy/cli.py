@@ -1,10 +1,12 @@
-"""The `oskolok` command. Verbs that talk to a running cluster use HTTP and load neither Ray nor a model library."""
+"""The `oskolok` command. Verbs that talk to a running cluster use HTTP and load neither Ray nor a model library.
+
+The modules of the verbs import what they need when they run, so that --help stays quick.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from importlib.metadata import version as version_of
 from itertools import pairwise
 from typing import Annotated
@@ -12,8 +14,19 @@ from typing import Annotated
 import typer
 
 from deploy.commands import config as config_command
-from deploy.commands.common import INTERRUPTED, OK, USAGE, Failure, Form, FormOption, failure_of, out, print_json, tell
+from deploy.commands import options
+from deploy.commands.build import build
+from deploy.commands.common import INTERRUPTED, OK, USAGE, Failure, Form, failure_of, out, print_json, tell
+from deploy.commands.demo import demo
+from deploy.commands.evaluate import evaluate
 from deploy.commands.prose import prose
+from deploy.commands.recommend import recommend
+from deploy.commands.replay import replay
+from deploy.commands.serve import serve
+from deploy.commands.status import status
+from deploy.commands.stop import stop
+from deploy.commands.train_rankers import train_rankers
+from deploy.commands.why import why
 
 app = typer.Typer(
     name="oskolok",
@@ -42,7 +55,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def before_the_verb(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
@@ -50,38 +63,18 @@ def options(
     """Options before the verb."""
 
 
-def version(format: FormOption = Form.human) -> None:
+def version(format: options.Format = Form.human) -> None:
     """Print the versions of Oskolok, Ray and Python."""
-    found = {"oskolok": version_of("oskolok"), "ray": version_of("ray"), "python": sys.version.split()[0]}
+    versions = {"oskolok": version_of("oskolok"), "ray": version_of("ray"), "python": sys.version.split()[0]}
     if format is Form.json:
-        print_json(found)
+        print_json(versions)
     else:
-        out.print(" · ".join(f"{name} {number}" for name, number in found.items()))
+        out.print(" · ".join(f"{name} {number}" for name, number in versions.items()))
 
 
-def _verbs() -> None:
-    """Attach the verbs. Their modules import what they need when they run, so that --help stays quick."""
-    from deploy.commands.build import build
-    from deploy.commands.demo import demo
-    from deploy.commands.evaluate import evaluate
-    from deploy.commands.recommend import recommend
-    from deploy.commands.replay import replay
-    from deploy.commands.serve import serve
-    from deploy.commands.status import status
-    from deploy.commands.stop import stop
-    from deploy.commands.train_rankers import train_rankers
-    from deploy.commands.why import why
-
-    verbs: tuple[Callable[..., None], ...] = (
-        *(demo, build, train_rankers, serve, recommend, why, replay, status, stop, evaluate),
-        version,
-    )
-    for verb in verbs:
-        app.command(help=prose(verb.__doc__ or ""))(verb)
-    app.add_typer(config_command.app, name="config")
-
-
-_verbs()
+for verb in (demo, build, train_rankers, serve, recommend, why, replay, status, stop, evaluate, version):
+    app.command(help=prose(verb.__doc__ or ""))(verb)
+app.add_typer(config_command.app, name="config")
 
 
 def main() -> None:

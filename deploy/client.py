@@ -8,10 +8,19 @@ from __future__ import annotations
 import http.client
 import json
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cluster.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from cluster.config.sections import HttpSection
+
+
+def local_url(http: HttpSection) -> str:
+    """Where the server of this configuration is reached from its own machine."""
+    host = "127.0.0.1" if http.host in ("0.0.0.0", "::") else http.host
+    return f"http://{host}:{http.port}"
 
 
 class ProblemAnswer(Exception):
@@ -47,8 +56,8 @@ class Client:
 
     def why(self, body: dict[str, Any]) -> dict[str, Any]:
         """POST /v1/why: the answer itself."""
-        found: dict[str, Any] = self._json("POST", "/v1/why", body)["why"]
-        return found
+        answer: dict[str, Any] = self._json("POST", "/v1/why", body)["why"]
+        return answer
 
     def cluster(self) -> dict[str, Any]:
         """GET /v1/cluster: state, checks, which stage ranks, and the supervisor's view."""
@@ -65,12 +74,12 @@ class Client:
     def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         status, content = self._ask(method, path, body)
         try:
-            found = json.loads(content)
+            document = json.loads(content)
         except ValueError:
-            found = {"detail": content[:200].decode(errors="replace")}
-        if status >= 400 or not isinstance(found, dict):
-            raise ProblemAnswer(status, found if isinstance(found, dict) else {})
-        return found
+            document = {"detail": content[:200].decode(errors="replace")}
+        if status >= 400 or not isinstance(document, dict):
+            raise ProblemAnswer(status, document if isinstance(document, dict) else {})
+        return document
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()

@@ -161,8 +161,8 @@ def problem_of(error: BaseException, *, instance: str = "", request_id: str = ""
             help = f"{kind.help}: {limit}" if code == "overloaded" else f"ask for less, or raise {limit} in oskolok.toml"
         elif isinstance(error, UnknownFilterField) and error.details.get("allowed"):
             help = f"filter on one of: {_listed(error.details['allowed'])}"
-        if isinstance(found := error.details.get("coverage"), Mapping):
-            coverage = found
+        if isinstance(given := error.details.get("coverage"), Mapping):
+            coverage = given
     return Problem(
         URN + code,
         kind.title,

@@ -14,32 +14,20 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from cluster.config.sections import Config
 from cluster.ranking import ranking_of
-from deploy.commands.common import (
-    WITH_FILES,
-    ConfigOption,
-    Form,
-    FormOption,
-    ItemsOption,
-    PlaylistsOption,
-    SetOption,
-    UsersOption,
-    configuration,
-    err,
-    out,
-    print_json,
-)
+from deploy.commands import options
+from deploy.commands.common import WITH_FILES, Form, configuration, err, out, print_json
 
 
 def build(
-    items: ItemsOption,
+    items: options.Items,
     events: Annotated[
         Path | None, typer.Option("--events", help="The event log (file or folder). Optional if items have content vectors.")
     ] = None,
-    users: UsersOption = None,
-    playlists: PlaylistsOption = None,
-    config: ConfigOption = None,
-    set: SetOption = None,
-    format: FormOption = Form.human,
+    users: options.Users = None,
+    playlists: options.Playlists = None,
+    config: options.ConfigFile = None,
+    set: options.Set = None,
+    format: options.Format = Form.human,
 ) -> None:
     """Build vectors, top lists, models and user records, and publish them as the current generation.
 

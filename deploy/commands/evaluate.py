@@ -11,21 +11,9 @@ import typer
 from rich.table import Table
 
 from cluster.errors import ConfigError, InvalidQuery
+from deploy.commands import options
 from deploy.commands.build import Bars
-from deploy.commands.common import (
-    ConfigOption,
-    EventsOption,
-    Form,
-    FormOption,
-    ItemsOption,
-    PlaylistsOption,
-    SetOption,
-    UsersOption,
-    configuration,
-    err,
-    out,
-    print_json,
-)
+from deploy.commands.common import Form, configuration, err, out, plain_table, print_json
 from deploy.commands.filter_text import parse_filter
 
 if TYPE_CHECKING:
@@ -39,10 +27,10 @@ _SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
 
 
 def evaluate(
-    items: ItemsOption,
-    events: EventsOption,
-    users: UsersOption = None,
-    playlists: PlaylistsOption = None,
+    items: options.Items,
+    events: options.Events,
+    users: options.Users = None,
+    playlists: options.Playlists = None,
     days: Annotated[int, typer.Option("--days", min=1, help="How many days at the end of the log to hold out.")] = 28,
     sample: Annotated[
         int, typer.Option("--sample", min=1, help="How many of the users active in those days to ask, at most.")
@@ -60,9 +48,9 @@ def evaluate(
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Folder for the pictures. Default: <storage.path>/evaluation-plots.")
     ] = None,
-    config: ConfigOption = None,
-    set: SetOption = None,
-    format: FormOption = Form.human,
+    config: options.ConfigFile = None,
+    set: options.Set = None,
+    format: options.Format = Form.human,
 ) -> None:
     """Measure every source, and the union as it is served, on the end of the log.
 
@@ -141,10 +129,7 @@ def _stages(config: Config, inputs: Inputs, *, n_users: int, plots: Path | None,
 
 
 def _stage_table(worth: StageWorth) -> Table:
-    grid = Table(box=None, pad_edge=False, header_style="dim")
-    grid.add_column("after")
-    for title in ("ndcg@10", "95 %", "adds", "recall", "mrr", "passed", "ms"):
-        grid.add_column(title, justify="right", no_wrap=True)
+    grid = plain_table(("after", "ndcg@10", "95 %", "adds", "recall", "mrr", "passed", "ms"), left=("after",))
     for system, row in worth.systems.items():
         if "ms" not in row:
             continue
@@ -191,10 +176,7 @@ def _table(found: Evaluation) -> Table:
     recalls = [metric for metric in next(iter(rows.values())) if metric.startswith("recall")]
     titles = {name: name.replace("recall_new", "new").replace("recall", "") for name in recalls}
     titles |= {"coverage": "items", "exclusive": "only", "exclusive_new": "new only", "ms_per_request": "ms"}
-    grid = Table(box=None, pad_edge=False, header_style="dim")
-    grid.add_column("source")
-    for title in titles.values():
-        grid.add_column(title, justify="right", no_wrap=True)
+    grid = plain_table(("source", *titles.values()), left=("source",))
     for system, row in rows.items():
         grid.add_row(
             system, *(_cell(name, row.get(name)) for name in titles), style="bold" if system == list(rows)[-1] else None

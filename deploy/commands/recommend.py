@@ -8,24 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from cluster.errors import ConfigError
-from deploy.commands.common import (
-    BasketOption,
-    ConfigOption,
-    ExcludeOption,
-    FilterOption,
-    Form,
-    FormOption,
-    PlaylistOption,
-    SetOption,
-    TimeoutOption,
-    UrlOption,
-    VerboseOption,
-    ViewedOption,
-    client,
-    out,
-    print_json,
-    show_curls,
-)
+from deploy.commands import options
+from deploy.commands.common import Form, asking, out, print_json
 from deploy.commands.filter_text import parse_filter
 from deploy.commands.slate_text import funnel, relaxations, shortage, slate_table, sources_table, summary
 
@@ -41,12 +25,12 @@ class Explain(StrEnum):
 def recommend(
     user: Annotated[str, typer.Argument(help="The user's id. An unknown user gets bestsellers.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items to return.")] = 10,
-    filter: FilterOption = None,
-    exclude: ExcludeOption = None,
-    basket: BasketOption = None,
-    viewed: ViewedOption = None,
-    playlist: PlaylistOption = None,
-    timeout_ms: TimeoutOption = None,
+    filter: options.Filter = None,
+    exclude: options.Exclude = None,
+    basket: options.Basket = None,
+    viewed: options.Viewed = None,
+    playlist: options.Playlist = None,
+    timeout_ms: options.Timeout = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Repeat the random draws of exploration with this seed.")] = None,
     pin: Annotated[
         list[str] | None, typer.Option("--pin", help="Put an item at a position, as ITEM=POSITION. May be repeated.")
@@ -58,11 +42,11 @@ def recommend(
             help="funnel: show what each source proposed and each stage let through. full: also keep the request for replay.",
         ),
     ] = Explain.none,
-    url: UrlOption = "",
-    config: ConfigOption = None,
-    set: SetOption = None,
-    format: FormOption = Form.human,
-    verbose: VerboseOption = False,
+    url: options.Url = "",
+    config: options.ConfigFile = None,
+    set: options.Set = None,
+    format: options.Format = Form.human,
+    verbose: options.Verbose = False,
 ) -> None:
     """Ask the running cluster for recommendations.
 
@@ -79,11 +63,8 @@ def recommend(
         body["pins"] = [_pin(text) for text in pin]
     if explain is not Explain.none:
         body["explain"] = explain.value
-    used = client(url, config, set)
-    try:
-        answer = used.recommend(body)
-    finally:
-        show_curls(used, verbose=verbose)
+    with asking(url, config, set, verbose=verbose) as client:
+        answer = client.recommend(body)
     if format is Form.json:
         print_json(answer)
         return

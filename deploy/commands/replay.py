@@ -12,7 +12,8 @@ import typer
 
 from cluster.config.file import load
 from cluster.errors import ConfigError
-from deploy.commands.common import OUR_FAULT, Form, FormOption, SetOption, err, out, print_json
+from deploy.commands import options
+from deploy.commands.common import OUR_FAULT, Form, err, out, print_json
 
 if TYPE_CHECKING:
     from cluster.config.sections import Config
@@ -31,9 +32,9 @@ def replay(
         Path | None,
         typer.Option("--config", "-c", help="Use another configuration. Default: the one each request was answered with."),
     ] = None,
-    set: SetOption = None,
+    set: options.Set = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Replay this many requests at most.")] = 1_000,
-    format: FormOption = Form.human,
+    format: options.Format = Form.human,
 ) -> None:
     """Answer kept requests again in this process, without a cluster.
 
@@ -50,13 +51,13 @@ def replay(
     requests = list(islice(_requests(file), limit))
     if not requests:
         raise ConfigError(f"{file} holds no requests")
-    found = _replayed(requests, file, generation, config, set or ())
+    results = _replayed(requests, file, generation, config, set or ())
     is_repeat = not generation and config is None and not set
     if format is Form.json:
-        print_json([_as_json(logged, one) for logged, one in found])
+        print_json([_as_json(logged, difference) for logged, difference in results])
     else:
-        _show(found, is_repeat=is_repeat)
-    if is_repeat and not all(one.equal or one.excuse for _, one in found):
+        _show(results, is_repeat=is_repeat)
+    if is_repeat and not all(difference.equal or difference.excuse for _, difference in results):
         raise typer.Exit(OUR_FAULT)
 
 
@@ -83,7 +84,7 @@ def _replayed(
     configs: dict[str, tuple[Config, Config]] = {}
 
     async def all_of_them() -> list[tuple[Logged, Difference]]:
-        found = []
+        results = []
         for logged in requests:
             if logged.config not in configs:
                 configs[logged.config] = _configs(logged.config, config, overrides)
@@ -93,8 +94,8 @@ def _replayed(
                 err.print(f"  {'read':<10} generation {where.name}", markup=False)
                 houses[where, heavy] = House.open(where, users=users if generation else (), heavy_model=heavy)
             played = await play(logged, houses[where, heavy], RouterSections.of(wanted), as_logged=RouterSections.of(as_logged))
-            found.append((logged, difference(as_answered(logged), played)))
-        return found
+            results.append((logged, difference(as_answered(logged), played)))
+        return results
 
     return asyncio.run(all_of_them())
 
@@ -115,40 +116,40 @@ def _configs(answered: str, path: Path | None, overrides: Sequence[str]) -> tupl
         return as_logged, load(path or Path(kept.name), overrides=overrides).config
 
 
-def _show(found: Sequence[tuple[Logged, Difference]], *, is_repeat: bool) -> None:
-    for logged, one in found:
-        told = "the same, bit for bit" if one.equal else f"{one.n_kept} of {len(logged.slate)} stay"
-        if one.rescored:
-            told += ", with other scores or propensities"
-        out.print(f"user {logged.request.user_id}, k {logged.request.k}: {told}{_agreement(one)}", markup=False)
-        for note in one.notes:
+def _show(results: Sequence[tuple[Logged, Difference]], *, is_repeat: bool) -> None:
+    for logged, difference in results:
+        text = "the same, bit for bit" if difference.equal else f"{difference.n_kept} of {len(logged.slate)} stay"
+        if difference.rescored:
+            text += ", with other scores or propensities"
+        out.print(f"user {logged.request.user_id}, k {logged.request.k}: {text}{_agreement(difference)}", markup=False)
+        for note in difference.notes:
             out.print(f"  {note}", markup=False)
-        if is_repeat and not one.equal and one.excuse:
-            out.print(f"  cannot be repeated: {one.excuse}", markup=False)
-        for changed in one.changed:
+        if is_repeat and not difference.equal and difference.excuse:
+            out.print(f"  cannot be repeated: {difference.excuse}", markup=False)
+        for changed in difference.changed:
             out.print(f"  {_line(changed)}", markup=False)
-    print(_summary([one for _, one in found], is_repeat=is_repeat))
+    print(_summary([difference for _, difference in results], is_repeat=is_repeat))
 
 
-def _summary(found: Sequence[Difference], *, is_repeat: bool) -> str:
+def _summary(differences: Sequence[Difference], *, is_repeat: bool) -> str:
     """
     >>> from deploy.replay.diff import Difference
     >>> _summary([Difference(True, False, 5, (), 9, 9)], is_repeat=True)
     '1 request: 1 the same, 0 differ'
     """
-    n_same = sum(one.equal for one in found)
-    n_excused = sum(bool(one.excuse) and not one.equal for one in found) if is_repeat else 0
-    what = f"{len(found)} request{'s' if len(found) != 1 else ''}{'' if is_repeat else ' with other settings'}"
+    n_same = sum(difference.equal for difference in differences)
+    n_excused = sum(bool(difference.excuse) and not difference.equal for difference in differences) if is_repeat else 0
+    what = f"{len(differences)} request{'s' if len(differences) != 1 else ''}{'' if is_repeat else ' with other settings'}"
     excused = f", {n_excused} cannot be repeated" if n_excused else ""
-    return f"{what}: {n_same} the same, {len(found) - n_same - n_excused} differ{excused}"
+    return f"{what}: {n_same} the same, {len(differences) - n_same - n_excused} differ{excused}"
 
 
-def _agreement(one: Difference) -> str:
-    if one.n_agreeing is None:
-        return f"; {one.n_candidates} candidates retrieved again"
-    if one.n_agreeing == one.n_candidates:
-        return f"; retrieval returns the same {one.n_candidates} candidates"
-    return f"; retrieval returns {one.n_agreeing} of the {one.n_candidates} candidates again"
+def _agreement(difference: Difference) -> str:
+    if difference.n_agreeing is None:
+        return f"; {difference.n_candidates} candidates retrieved again"
+    if difference.n_agreeing == difference.n_candidates:
+        return f"; retrieval returns the same {difference.n_candidates} candidates"
+    return f"; retrieval returns {difference.n_agreeing} of the {difference.n_candidates} candidates again"
 
 
 def _line(changed: Changed) -> str:
@@ -163,8 +164,8 @@ def _line(changed: Changed) -> str:
     return f"{_SIGNS[changed.change]} {places[changed.change]:<6} {changed.item_id!s:<12} {changed.stage}: {rule}{ranked}"
 
 
-def _as_json(logged: Logged, one: Difference) -> dict[str, Any]:
+def _as_json(logged: Logged, difference: Difference) -> dict[str, Any]:
     import msgspec
 
-    told: dict[str, Any] = msgspec.to_builtins(one)
-    return {"user_id": logged.request.user_id, "k": logged.request.k, "generation": logged.generation, **told}
+    members: dict[str, Any] = msgspec.to_builtins(difference)
+    return {"user_id": logged.request.user_id, "k": logged.request.k, "generation": logged.generation, **members}

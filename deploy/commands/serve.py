@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cluster.config.sections import Config
-from deploy.commands.common import ConfigOption, SetOption, configuration, err, out
+from deploy.client import local_url
+from deploy.commands import options
+from deploy.commands.common import configuration, err, out
 
 if TYPE_CHECKING:
     from deploy.runtime.launcher import Launcher
 
 
-def serve(config: ConfigOption = None, set: SetOption = None) -> None:
+def serve(config: options.ConfigFile = None, set: options.Set = None) -> None:
     """Start the cluster and serve until Ctrl-C.
 
     With ray.address = "" (the default) the cluster runs on this machine; with "auto", on the Ray cluster that this machine is
     part of. The current generation below storage.path is served; `oskolok build` publishes one.
     """
-    found = configuration(config, set).config
-    with running(found):
-        out.print(addresses(found))
+    loaded = configuration(config, set).config
+    with running(loaded):
+        out.print(addresses(loaded))
         wait_for_signal()
         err.print("stopping")
 
@@ -36,11 +38,12 @@ def running(config: Config) -> Iterator[Launcher]:
     launcher = Launcher(config, tell)
     try:
         launcher.start()
-        for one in launcher.exposed():
-            err.print(f"[yellow]warning:[/] {one.command} listens on {one.address}:{one.port}: other machines can reach it")
+        for listener in launcher.exposed():
+            where = f"{listener.address}:{listener.port}"
+            err.print(f"[yellow]warning:[/] {listener.command} listens on {where}: other machines can reach it")
         yield launcher
     finally:
-        with deaf_to_signals():
+        with handling_signals(signal.SIG_IGN):  # a second Ctrl-C does not leave half of it running
             launcher.stop()
 
 
@@ -51,8 +54,7 @@ def tell(step: str, what: str) -> None:
 
 def addresses(config: Config) -> str:
     """Where to go from here."""
-    host = "127.0.0.1" if config.http.host in ("0.0.0.0", "::") else config.http.host
-    url = f"http://{host}:{config.http.port}"
+    url = local_url(config.http)
     request = """-H 'content-type: application/json' -d '{"user_id": "42", "k": 5}'"""
     return (
         f"\n  API docs   {url}/docs\n  Metrics    {url}/metrics\n  State      {url}/readyz?verbose   or: oskolok status\n"
@@ -63,21 +65,17 @@ def addresses(config: Config) -> str:
 def wait_for_signal() -> None:
     """Return on Ctrl-C or SIGTERM."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling_signals(lambda *_: stop.set()):
         while not stop.wait(3600):
             pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
-def deaf_to_signals() -> Iterator[None]:
-    """A second Ctrl-C does not leave half of it running."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+def handling_signals(handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
+    """Ctrl-C and SIGTERM go to this handler meanwhile."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)

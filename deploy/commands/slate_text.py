@@ -9,6 +9,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from deploy.commands.common import plain_table
+
 _SHOWN_VALUES = 4
 _TITLES = ("#", "item", "what it is", "score", "sources")
 _WHAT_MIN, _SOURCES_MIN = 12, 12
@@ -25,9 +27,7 @@ def slate_table(answer: Mapping[str, Any], width: int) -> Table:
     for_sources = max(_SOURCES_MIN, width - taken - max((len(row[2]) for row in rows), default=0))
     named = [_fitted(item["sources"], for_sources) for item in items]
     room = max(_WHAT_MIN, width - taken - max(map(len, named), default=0))
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in _TITLES:
-        table.add_column(title, justify="right" if title in ("#", "score") else "left", no_wrap=True)
+    table = plain_table(_TITLES, left=("item", "what it is", "sources"))
     for (rank, item, what, score), sources in zip(rows, named, strict=True):
         table.add_row(rank, Text(item), Text(what if len(what) <= room else what[: room - 1] + "…"), score, sources)
     return table
@@ -60,11 +60,11 @@ def shortage(answer: Mapping[str, Any], k: int) -> str:
     eligible = answer.get("eligible")
     if len(answer["items"]) >= k or not eligible:
         return ""
-    told = [f"{eligible['n_items']:,} of {eligible['n_searched']:,} items pass the filter and are not excluded"]
+    parts = [f"{eligible['n_items']:,} of {eligible['n_searched']:,} items pass the filter and are not excluded"]
     for unknown in eligible["unknown_values"]:
         alike = f", did you mean '{unknown['did_you_mean']}'?" if unknown["did_you_mean"] else ""
-        told.append(f"{unknown['field']} has no value '{unknown['value']}'{alike}")
-    return "; ".join(told)
+        parts.append(f"{unknown['field']} has no value '{unknown['value']}'{alike}")
+    return "; ".join(parts)
 
 
 def relaxations(answer: Mapping[str, Any]) -> list[str]:
@@ -103,9 +103,8 @@ def sources_table(answer: Mapping[str, Any]) -> Table:
 
     alone: candidates that no other source found.  shown: items of the answer.  ms: in the slowest shard.
     """
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("source", "asked", "found", "kept", "alone", "shown", "ms", "how"):
-        table.add_column(title, justify="left" if title in ("source", "how") else "right", no_wrap=True)
+    titles = ("source", "asked", "found", "kept", "alone", "shown", "ms", "how")
+    table = plain_table(titles, left=("source", "how"))
     for row in (answer.get("explain") or {}).get("sources", ()):
         numbers = [f"{row[name]:,}" for name in ("asked", "found", "kept", "exclusive", "placed")]
         silent = row["found"] == 0
@@ -138,7 +137,7 @@ def _how(strategies: Mapping[str, int]) -> str:
     """
     if len(strategies) == 1:
         return next(iter(strategies))
-    return ", ".join(f"{name} {n}" for name, n in sorted(strategies.items(), key=lambda one: (-one[1], one[0])))
+    return ", ".join(f"{name} {n}" for name, n in sorted(strategies.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
 def described(payload: Mapping[str, object]) -> str:

@@ -13,19 +13,8 @@ from rich.text import Text
 from cluster.errors import Unavailable
 from cluster.spec import RankingSpec
 from deploy.client import Client, ProblemAnswer
-from deploy.commands.common import (
-    NOT_READY,
-    ConfigOption,
-    Form,
-    FormOption,
-    SetOption,
-    UrlOption,
-    VerboseOption,
-    client,
-    out,
-    print_json,
-    show_curls,
-)
+from deploy.commands import options
+from deploy.commands.common import NOT_READY, Form, asking, out, plain_table, print_json
 
 _STYLES = {"READY": "green", "DEGRADED": "yellow", "STARTING": "yellow"}
 _POLL_S = 0.5
@@ -33,41 +22,38 @@ _POLL_S = 0.5
 
 def status(
     wait: Annotated[float, typer.Option("--wait", min=0, help="Wait up to this many seconds for every part to be ready.")] = 0,
-    url: UrlOption = "",
-    config: ConfigOption = None,
-    set: SetOption = None,
-    format: FormOption = Form.human,
-    verbose: VerboseOption = False,
+    url: options.Url = "",
+    config: options.ConfigFile = None,
+    set: options.Set = None,
+    format: options.Format = Form.human,
+    verbose: options.Verbose = False,
 ) -> None:
     """Show shards, rankers and their states. The exit code is 0 if requests are answered, 3 if not yet."""
-    used = client(url, config, set)
-    try:
-        found = _found(used, time.monotonic() + wait)
-    finally:
-        show_curls(used, verbose=verbose)
+    with asking(url, config, set, verbose=verbose) as client:
+        answer = _asked(client, time.monotonic() + wait)
     if format is Form.json:
-        print_json(found)
+        print_json(answer)
     else:
-        _print(found, used.url)
-    if found["state"] == "STARTING" or (wait and found["state"] != "READY"):
+        _print(answer, client.url)
+    if answer["state"] == "STARTING" or (wait and answer["state"] != "READY"):
         raise typer.Exit(NOT_READY)
 
 
-def _found(used: Client, until: float) -> dict[str, Any]:
+def _asked(client: Client, until: float) -> dict[str, Any]:
     while True:
         try:
-            found = used.cluster()
-            if found["state"] == "READY" or time.monotonic() >= until:
-                return found
+            answer = client.cluster()
+            if answer["state"] == "READY" or time.monotonic() >= until:
+                return answer
         except (Unavailable, ProblemAnswer):
             if time.monotonic() >= until:
                 raise
-        used.curls.clear()
+        client.curls.clear()
         time.sleep(_POLL_S)
 
 
-def _print(found: Mapping[str, Any], url: str) -> None:
-    view, state = found["cluster"], found["state"]
+def _print(answer: Mapping[str, Any], url: str) -> None:
+    view, state = answer["cluster"], answer["state"]
     coloured = f"[bold {_STYLES[state]}]{state}[/]"
     if view is None:
         out.print(f"cluster {coloured}   {url}")
@@ -82,21 +68,18 @@ def _print(found: Mapping[str, Any], url: str) -> None:
         for part in view["replicas"]:
             if part["detail"] and part["health"] != "ready":
                 out.print(f"  {part['name']}: {part['detail']}", markup=False)
-        if (published := found.get("published", "")) not in ("", topology["spec"]["id"]):
+        if (published := answer.get("published", "")) not in ("", topology["spec"]["id"]):
             out.print(f"generation {published} is published and will be served after the next start", markup=False)
-    if ranking := found["ranking"]:
+    if ranking := answer["ranking"]:
         out.print(f"ranking: {RankingSpec(**ranking).line}", markup=False)
-    for check in found["checks"]:
+    for check in answer["checks"]:
         if not check.startswith("[+]"):
             out.print(f"  {check}", markup=False)
 
 
 def _table(view: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title, justify in (("part", "left"), ("state", "left"), ("items", "right"), ("pid", "right"), ("starts", "right")):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
-    for title in ("load", "node"):
-        table.add_column(title)
+    titles = ("part", "state", "items", "pid", "starts", "load", "node")
+    table = plain_table(titles, left=("part", "state", "load", "node"))
     sizes = view["topology"]["spec"]["shard_items"]
     for part in view["replicas"]:
         ready = part["health"] == "ready"

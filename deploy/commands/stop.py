@@ -9,17 +9,18 @@ from pathlib import Path
 
 from cluster.config.sections import Config
 from cluster.errors import Unavailable
-from deploy.commands.common import ConfigOption, SetOption, configuration, out
+from deploy.commands import options
+from deploy.commands.common import configuration, out
 from deploy.machine.claim import Claim
 
 STOPPED_WITHIN_S = 60.0
 
 
-def stop(config: ConfigOption = None, set: SetOption = None) -> None:
+def stop(config: options.ConfigFile = None, set: options.Set = None) -> None:
     """End the cluster that serves storage.path on this machine or, if ray.address is set, the one in ray.namespace there."""
-    found = configuration(config, set).config
-    ended = _stop_here(found) if found.ray.address == "" else _stop_there(found)
-    out.print(f"stopped {found.cluster.name}" if ended else "no cluster was running", markup=False)
+    loaded = configuration(config, set).config
+    ended = _stop_here(loaded) if loaded.ray.address == "" else _stop_there(loaded)
+    out.print(f"stopped {loaded.cluster.name}" if ended else "no cluster was running", markup=False)
 
 
 def _stop_here(config: Config) -> bool:

@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from deploy.commands import options
 from deploy.commands.build import Bars
-from deploy.commands.common import (
-    WITH_FILES,
-    ConfigOption,
-    EventsOption,
-    Form,
-    FormOption,
-    ItemsOption,
-    PlaylistsOption,
-    SetOption,
-    UsersOption,
-    configuration,
-    out,
-    print_json,
-)
+from deploy.commands.common import WITH_FILES, Form, configuration, out, print_json
 
 if TYPE_CHECKING:
     from cluster.spec import RankingSpec
@@ -30,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def train_rankers(
-    items: ItemsOption,
-    events: EventsOption,
-    users: UsersOption = None,
-    playlists: PlaylistsOption = None,
+    items: options.Items,
+    events: options.Events,
+    users: options.Users = None,
+    playlists: options.Playlists = None,
     generation: Annotated[str, typer.Option("--generation", help="The generation to refit. Default: the current one.")] = "",
-    config: ConfigOption = None,
-    set: SetOption = None,
-    format: FormOption = Form.human,
+    config: options.ConfigFile = None,
+    set: options.Set = None,
+    format: options.Format = Form.human,
 ) -> None:
     """Refit the light and the heavy model, and publish them with the shards and users of an existing generation.
 
@@ -60,10 +48,10 @@ def train_rankers(
     if format is Form.json:
         print_json({"generation": built.spec.id, "report": msgspec.to_builtins(built.report)})
     else:
-        out.print(_told(built, ranking_of(built.spec, loaded.ranker)))
+        out.print(_summary(built, ranking_of(built.spec, loaded.ranker)))
 
 
-def _told(built: Built, ranking: RankingSpec) -> str:
+def _summary(built: Built, ranking: RankingSpec) -> str:
     quality = built.report.quality
     scores = ", ".join(f"{name} {quality[name]['ndcg@10']:.3f}" for name in ("merged", "light", "heavy"))
     return f"generation {built.spec.id}: models for {built.report.models_for}, ndcg@10 {scores}\nranking: {ranking.line}"

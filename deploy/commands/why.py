@@ -8,24 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from deploy.commands.common import (
-    BasketOption,
-    ConfigOption,
-    ExcludeOption,
-    FilterOption,
-    Form,
-    FormOption,
-    PlaylistOption,
-    SetOption,
-    TimeoutOption,
-    UrlOption,
-    VerboseOption,
-    ViewedOption,
-    client,
-    out,
-    print_json,
-    show_curls,
-)
+from deploy.commands import options
+from deploy.commands.common import Form, asking, out, print_json
 from deploy.commands.recommend import wish
 from deploy.commands.why_text import headline, sentences, standings_table
 
@@ -34,17 +18,17 @@ def why(
     user: Annotated[str, typer.Option("--user", "-u", help="The user's id.")],
     item: Annotated[str, typer.Option("--item", "-i", help="The item's id. Any item of the catalogue.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="How many items the answer would have.")] = 10,
-    filter: FilterOption = None,
-    exclude: ExcludeOption = None,
-    basket: BasketOption = None,
-    viewed: ViewedOption = None,
-    playlist: PlaylistOption = None,
-    timeout_ms: TimeoutOption = None,
-    url: UrlOption = "",
-    config: ConfigOption = None,
-    set: SetOption = None,
-    format: FormOption = Form.human,
-    verbose: VerboseOption = False,
+    filter: options.Filter = None,
+    exclude: options.Exclude = None,
+    basket: options.Basket = None,
+    viewed: options.Viewed = None,
+    playlist: options.Playlist = None,
+    timeout_ms: options.Timeout = None,
+    url: options.Url = "",
+    config: options.ConfigFile = None,
+    set: options.Set = None,
+    format: options.Format = Form.human,
+    verbose: options.Verbose = False,
 ) -> None:
     """Ask the running cluster what happens to one item in a user's recommendations.
 
@@ -58,21 +42,18 @@ def why(
     body = wish(
         user, k, filter=filter, exclude=exclude, basket=basket, viewed=viewed, playlist=playlist, timeout_ms=timeout_ms
     ) | {"item_id": item}
-    used = client(url, config, set)
-    try:
-        found = used.why(body)
-    finally:
-        show_curls(used, verbose=verbose)
+    with asking(url, config, set, verbose=verbose) as client:
+        answer = client.why(body)
     if format is Form.json:
-        print_json(found)
+        print_json(answer)
     else:
-        show_why(found)
+        show_why(answer)
 
 
-def show_why(found: Mapping[str, Any]) -> None:
+def show_why(answer: Mapping[str, Any]) -> None:
     """The answer on stdout."""
-    out.print(Text(headline(found), style="bold"))
-    if found["sources"]:
-        out.print(standings_table(found))
-    for line in sentences(found):
+    out.print(Text(headline(answer), style="bold"))
+    if answer["sources"]:
+        out.print(standings_table(answer))
+    for line in sentences(answer):
         out.print(Text(line))

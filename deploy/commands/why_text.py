@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from deploy.commands.common import plain_table
 from deploy.commands.slate_text import described
 
 _OPS = {"eq": "=", "ne": "!=", "in": "in", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -27,9 +28,7 @@ def headline(why: Mapping[str, Any]) -> str:
 
 def standings_table(why: Mapping[str, Any]) -> Table:
     """Where the item stands in every source that was asked."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("source", "rank", "of", "score", "cut-off", "budget", ""):
-        table.add_column(title, justify="left" if title in ("source", "") else "right", no_wrap=True)
+    table = plain_table(("source", "rank", "of", "score", "cut-off", "budget", ""), left=("source", ""))
     for row in why["sources"]:
         table.add_row(
             row["source"],
@@ -46,13 +45,13 @@ def standings_table(why: Mapping[str, Any]) -> Table:
 
 def sentences(why: Mapping[str, Any]) -> list[str]:
     """What happened to it stage by stage, a line each."""
-    told = [*_eligibility(why), *_merge(why), *_ranking(why), *_slate(why)]
+    lines = [*_eligibility(why), *_merge(why), *_ranking(why), *_slate(why)]
     if not why["exact"]:
-        told.append("some shards did not answer: ranks count only the shards that did")
+        lines.append("some shards did not answer: ranks count only the shards that did")
     if why["degraded"]:
-        told.append(f"the answer is degraded: {' '.join(why['degraded'])}")
-    told.append(f"owner: {why['replica']}, generation {why['generation']}")
-    return told
+        lines.append(f"the answer is degraded: {' '.join(why['degraded'])}")
+    lines.append(f"owner: {why['replica']}, generation {why['generation']}")
+    return lines
 
 
 def _reason(why: Mapping[str, Any]) -> str:
@@ -91,10 +90,10 @@ def _standing(row: Mapping[str, Any], why: Mapping[str, Any]) -> str:
 
 
 def _eligibility(why: Mapping[str, Any]) -> list[str]:
-    told = [f"fails {one['pointer']}: {_condition(one)}" for one in why["failed"]]
+    lines = [f"fails {condition['pointer']}: {_condition(condition)}" for condition in why["failed"]]
     if why["excluded_by"]:
-        told.append(f"excluded by {_listed(why['excluded_by'])}")
-    return told or ["eligible: it passes the filter and nothing excludes it"]
+        lines.append(f"excluded by {_listed(why['excluded_by'])}")
+    return lines or ["eligible: it passes the filter and nothing excludes it"]
 
 
 def _merge(why: Mapping[str, Any]) -> list[str]:
@@ -110,12 +109,12 @@ def _ranking(why: Mapping[str, Any]) -> list[str]:
         return []
     light, heavy = why["light"], why["heavy"]
     if_it_were = "if it were a candidate, " if why["hypothetical"] else ""
-    told = f"ranking: {if_it_were}light puts it at {light['rank']:,} of {light['among']:,} (score {light['score']:.4g})"
+    sentence = f"ranking: {if_it_were}light puts it at {light['rank']:,} of {light['among']:,} (score {light['score']:.4g})"
     if heavy is None:
-        return [told]
+        return [sentence]
     passes = "passes it on" if light["rank"] <= light["limit"] else f"passes only {light['limit']:,} on"
     puts = "puts" if light["rank"] <= light["limit"] else "would put"
-    return [f"{told} and {passes}; heavy {puts} it at {heavy['rank']:,} of {heavy['among']:,} (score {heavy['score']:.4g})"]
+    return [f"{sentence} and {passes}; heavy {puts} it at {heavy['rank']:,} of {heavy['among']:,} (score {heavy['score']:.4g})"]
 
 
 def _slate(why: Mapping[str, Any]) -> list[str]:

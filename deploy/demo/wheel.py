@@ -42,9 +42,9 @@ def fetch_wheel(wheel: Wheel, cache: Path) -> Path:
         fetched = Path(aside) / wheel.file
         if done.returncode != 0 or not fetched.exists():
             raise ConfigError(f"pip could not download {wheel.requirement}: {done.stderr.strip() or done.stdout.strip()}")
-        found = sha256_of(fetched)
-        if found != wheel.sha256:
-            raise ConfigError(f"{wheel.file} has sha256 {found[:12]}…, expected {wheel.sha256[:12]}…")
+        sha256 = sha256_of(fetched)
+        if sha256 != wheel.sha256:
+            raise ConfigError(f"{wheel.file} has sha256 {sha256[:12]}…, expected {wheel.sha256[:12]}…")
         fetched.replace(path)
     return path
 

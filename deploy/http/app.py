@@ -139,12 +139,12 @@ class Application:
 
 def _outcome_headers(answer: Answer) -> Headers:
     """What proxies and logs can read without parsing the body."""
-    if (found := answer.recommendation) is None:
+    if (recommendation := answer.recommendation) is None:
         return []
-    timing = ", ".join(f"{stage};dur={ms:g}" for stage, ms in found.timings_ms.items())
+    timing = ", ".join(f"{stage};dur={ms:g}" for stage, ms in recommendation.timings_ms.items())
     return [
-        (b"oskolok-generation", found.generation.encode()),
-        (b"oskolok-coverage", f"{found.coverage.ratio:.6g}".encode()),
+        (b"oskolok-generation", recommendation.generation.encode()),
+        (b"oskolok-coverage", f"{recommendation.coverage.ratio:.6g}".encode()),
         (b"server-timing", timing.encode()),
     ]
 

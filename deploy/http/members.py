@@ -77,10 +77,10 @@ class _Reader:
 
     def take_object(self, pairs: Pairs) -> object:
         self.take_array(pairs)
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
             raise _Repeated
-        return found
+        return members
 
     def take_array(self, values: Sequence[object]) -> object:
         self._n_left -= len(values)
@@ -101,11 +101,11 @@ def _has_more_commas(body: bytes, n_max: int) -> bool:
     if body.count(b",") <= n_max:
         return False
     bare = body.replace(rb"\\", b"").replace(rb"\"", b"")  # now every quote begins or ends a string
-    n_found, in_string = 0, 0
+    n_commas, in_string = 0, 0
     for at in range(0, len(bare), _PART_BYTES):
         pieces = bare[at : at + _PART_BYTES].split(b'"')
-        n_found += b"".join(pieces[in_string::2]).count(b",")
-        if n_found > n_max:
+        n_commas += b"".join(pieces[in_string::2]).count(b",")
+        if n_commas > n_max:
             return True
         in_string ^= (len(pieces) - 1) & 1
     return False

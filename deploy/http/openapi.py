@@ -40,7 +40,7 @@ VERBOSE = {
 
 def document(pages: FastAPI, config: Config, example: Example) -> dict[str, Any]:
     """The whole API."""
-    found = get_openapi(
+    api = get_openapi(
         title=pages.title,
         version=pages.version,
         summary="Sharded retrieval and ranking for recommenders",
@@ -49,7 +49,7 @@ def document(pages: FastAPI, config: Config, example: Example) -> dict[str, Any]
     of, schemas = msgspec.json.schema_components(_BODIES, schema_hook=_foreign, ref_template=_REF)
     refs = dict(zip(_BODIES, of, strict=True))
     _state_limits(schemas, config)
-    found.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+    api.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     batch = {"requests": [example.recommend], "timeout_ms": example.recommend["timeout_ms"]}
     hot = {
         "/v1/recommend": _operation(
@@ -62,9 +62,9 @@ def document(pages: FastAPI, config: Config, example: Example) -> dict[str, Any]
             "why", "Why an item is recommended to a user, or why it is not", refs, WhyBody, WhyAnswer, example.why
         ),
     }
-    found["paths"] = {**{path: {"post": operation} for path, operation in hot.items()}, **found["paths"]}
-    found["paths"]["/v1/cluster"]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": refs[ClusterBody]}}
-    return found
+    api["paths"] = {**{path: {"post": operation} for path, operation in hot.items()}, **api["paths"]}
+    api["paths"]["/v1/cluster"]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": refs[ClusterBody]}}
+    return api
 
 
 def _operation(

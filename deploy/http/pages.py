@@ -58,9 +58,9 @@ def create_pages(backend: Backend, config: Config) -> FastAPI:
             users = ""
         except UserStoreUnavailable as error:
             users = f"unavailable: {error.message}"
-        found = readiness(backend.view_of(), users=users, was_ready=was_ready)
-        was_ready = found.ready
-        return found
+        current = readiness(backend.view_of(), users=users, was_ready=was_ready)
+        was_ready = current.ready
+        return current
 
     @pages.get("/livez", response_class=PlainTextResponse, summary="Is this process's event loop alive?")
     async def livez() -> str:
@@ -74,9 +74,9 @@ def create_pages(backend: Backend, config: Config) -> FastAPI:
         openapi_extra={"parameters": [VERBOSE]},
     )
     async def readyz(request: Request) -> PlainTextResponse:
-        found = await now()
-        text = found.text() if "verbose" in request.query_params else ("ok\n" if found.ready else "not ready\n")
-        return PlainTextResponse(text, status_code=200 if found.ready else 503)
+        current = await now()
+        text = current.text() if "verbose" in request.query_params else ("ok\n" if current.ready else "not ready\n")
+        return PlainTextResponse(text, status_code=200 if current.ready else 503)
 
     @pages.get("/metrics", response_class=PlainTextResponse, summary="Prometheus metrics of this router")
     async def metrics() -> Response:
@@ -94,11 +94,11 @@ def create_pages(backend: Backend, config: Config) -> FastAPI:
 
     @pages.get("/v1/cluster", summary="Shards, rankers and their states, as this router knows them")
     async def cluster() -> Response:
-        found = await now()
+        current = await now()
         view = backend.view_of()
         body = ClusterBody(
-            state=found.state,
-            checks=tuple(f"[{mark}]{text}" for mark, text in found.lines),
+            state=current.state,
+            checks=tuple(f"[{mark}]{text}" for mark, text in current.lines),
             answered_by=AnsweredBy(backend.node_id, os.getpid()),
             cluster=view,
             published=await asyncio.to_thread(_published, backend),
@@ -150,10 +150,10 @@ async def _example(backend: Backend) -> Example:
     if spec is None or backend.unobserved is None:
         return example_of(spec)
     try:
-        found = await backend.unobserved.recommend(Wish(USER_ID, 1), Deadline.after_ms(_EXAMPLE_MS))
+        items = (await backend.unobserved.recommend(Wish(USER_ID, 1), Deadline.after_ms(_EXAMPLE_MS))).items
     except OskolokError:
-        return example_of(spec)
-    return example_of(spec, found.items[0].item_id, found.items[0].payload) if found.items else example_of(spec)
+        items = ()
+    return example_of(spec, items[0].item_id, items[0].payload) if items else example_of(spec)
 
 
 def _published(backend: Backend) -> str:
