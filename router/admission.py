@@ -1,4 +1,4 @@
-"""How many requests one router works on at once. The next one is told at once to come back later; nobody queues."""
+"""Limits how many requests one router works on at once. Beyond that, a request is refused at once; none waits in a queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one answer came about, for people: what each source and each shard had a part in. Made only when asked for."""
+"""The explanation of one answer, for people: what each source and each shard contributed. Computed only on request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Start calls to several parts at once and wait for them no longer than a deadline.
 
-It says who answered and who did not, and why; it does not know what the answers mean. Nothing it started is left
-behind: what has not answered is cancelled, and its late result, or error, is dropped.
+The result says which parts answered, and why the others did not; the answers' meaning is not known here. No call is left
+behind: a call without an answer is cancelled, and its late result or error is dropped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The head of a slate as items: ids and payloads from their owners, and a last look at whether each may be shown.
+"""The first items of a slate with ids and payloads from their owners, and a last check that each may be shown.
 
-What may no longer be shown is taken out and counted as `stock_leak`; what its owner cannot deliver has no id and is taken
-out too. The slate is composed anew without them, so the rules hold for what is shown in the end. Only rows that are about
-to be shown are ever fetched.
+An item that may no longer be shown is removed and counted as `stock_leak`; an item that its owner cannot deliver has no id and
+is removed too. The slate is then composed again without them, so the rules hold for what is shown in the end. Only rows that
+are about to be shown are fetched.
 """
 
 from __future__ import annotations

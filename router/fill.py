@@ -1,7 +1,7 @@
-"""The last stage: from a slate to k items, with one deeper look when even its reserve was not enough.
+"""The last stage: from a slate to k items, with a second, deeper retrieval if even the reserve is not enough.
 
-The deeper look happens only when many candidates went out of stock between retrieval and now, or an owner could not deliver
-its share. What it finds stands behind everything that was ranked, in merged order.
+The second retrieval is needed only if many candidates went out of stock in the meantime, or if an owner could not deliver its
+share. Its items follow everything that was ranked, in merged order.
 """
 
 from __future__ import annotations

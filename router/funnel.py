@@ -1,4 +1,4 @@
-"""What each stage of one request did, in order, and what went wrong on the way."""
+"""What each stage of one request did, in order, and which stages degraded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is the user? Their record, or the reason why there is none. Nothing that happens here fails a request."""
+"""The record of the user, or the reason why there is none. Nothing that happens here fails a request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From the shards' replies to one list of candidates, and the proof that no shard held back what belongs in it.
+"""From the shards' replies to one list of candidates, and the proof that no shard held back an item that belongs in it.
 
-Pure, and free of per-item Python. Every source's hits are cut to the global top-k in canonical order before anything
-else looks at them, so how the catalogue was cut into shards cannot show in the result. It knows nothing of time or health.
+Pure, and free of per-item Python. Every source's hits are first cut to the global top-k in canonical order, so the result does
+not depend on how the catalogue is split into shards. It knows nothing of time or health.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the router reports about itself, as it happens. Metrics plug in here; the router imports no metrics library.
+"""The protocol by which the router reports what happens. Metrics plug in here; the router imports no metrics library.
 
 Implementations must be cheap and must not raise: they run inside the request.
 """

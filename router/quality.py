@@ -1,12 +1,12 @@
-"""How much heavy ranking the load allows: the share of `n_heavy` that is asked for, learnt from how long rankers take.
+"""How much heavy ranking the load allows: the share of `n_heavy` to ask for, adapted to how long rankers take.
 
 The rule of Twitter's product mixer. A call within the target adds `step` to the factor, a late one takes away
 step * p / (100 - p). Up and down cancel out when p of 100 calls are in time, so a factor that rests between its bounds has put
 the p-th percentile of latency on the target, without any model of load. It knows neither the clock nor what a call does.
 
-One per router, not one per ranker: it decides before a query is encoded, on latency as requests feel it, queue and way
-included, and it is where /metrics and explained answers are made. A single slow ranker is the pool's business, which prefers
-the less loaded one; here only the percentile over the whole pool counts. Several routers over one pool feel the same queues.
+Each router has its own, not each ranker: the router decides before a query is encoded, on the latency that requests see, with
+queue and transport included, and it produces /metrics and explained answers. The pool deals with a single slow ranker, since it
+prefers less loaded ones; here only the percentile over the whole pool counts. Several routers on one pool see the same queues.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Put the candidates in order: by the ranker if a model serves and it answers in time, by their merged score if not.
+"""Orders the candidates: by the ranker if a model serves and the ranker answers in time, otherwise by merged score.
 
 Nothing that happens here fails a request.
 """

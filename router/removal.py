@@ -1,4 +1,4 @@
-"""Why something that entered a stage did not leave it: nothing disappears uncounted, or is counted under another name."""
+"""The reasons why an item that entered a stage did not leave it. Every removal is counted, under one of these names."""
 
 from __future__ import annotations
 

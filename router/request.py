@@ -1,6 +1,6 @@
-"""What a caller asks the router, and what it answers: the router's own front door, before and after HTTP.
+"""The router's requests and answers, independent of HTTP.
 
-How they look in JSON, and the limits on their sizes, are `deploy/`'s business.
+`deploy/http/` defines their JSON form and the limits on their sizes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ask shards one query, and let in only replies that are what they say: this shard's, of this generation, in its schema."""
+"""Sends one query to the shards, and accepts only replies from the right shard, of this generation and in its schema."""
 
 from __future__ import annotations
 

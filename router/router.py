@@ -1,4 +1,4 @@
-"""Which items for this user, in time? One function, in which every stage of the diagram is a paragraph:
+"""Which items for this user, in time? One function with a paragraph for each stage of the diagram:
 
     hydrate -> retrieve -> merge -> rank -> slate -> fill
 

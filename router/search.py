@@ -1,4 +1,4 @@
-"""Retrieve and merge until the merge is certified: at most one more call, to the shards that may have held back."""
+"""Merges until the merge is certified: with at most one more call, to the shards that may have held candidates back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Everything that one answer went through, kept only where somebody asked how it came about (`router/why/inquiry.py`,
-replay)."""
+"""Everything that led to one answer, kept only for requests that are explained (`router/why/inquiry.py`) or replayed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who asks, and what to ask for: the request's ids, what speaks for the user, and how many hits of which source."""
+"""What is known about the user, and what to ask the shards for: ids, seeds and vectors, and how many hits of which source."""

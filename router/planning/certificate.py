@@ -1,4 +1,4 @@
-"""How many rows a shard sends so that the merged top-k is almost surely complete in one round.
+"""How many rows each shard must send so that the merged top-k is almost surely complete after one round.
 
 Items are placed by a hash, so each of a query's k best lies in a given one of n shards with probability 1/n, and the
 number that lie there is Binomial(k, 1/n). The merge checks afterwards whether it was enough, so a wrong guess costs a

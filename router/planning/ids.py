@@ -1,8 +1,8 @@
-"""Item ids as the catalogue writes them, whichever way the caller wrote them.
+"""Item ids as the catalogue writes them, however the caller wrote them.
 
-A catalogue's ids are text or integers (`catalog.id_type`); JSON has both, and what was an integer in somebody's table is easily
-one in their requests, or the other way round. An integer and its decimal text are therefore the same id. Text that is
-no decimal of a 64-bit integer, as JSON would write it, cannot be an id of a catalogue of integers.
+A catalogue's ids are strings or integers (`catalog.id_type`). JSON has both, and callers easily confuse them: an id that is an
+integer in a table may be text in requests, or the other way round. So an integer and its decimal text are the same id. In a
+catalogue of integers, text that is not the decimal form of a 64-bit integer, as JSON would write it, is not an id.
 """
 
 from __future__ import annotations

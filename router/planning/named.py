@@ -1,7 +1,7 @@
 """Which items does a request name: in its basket, viewed, excluded, pinned? And which of them does the catalogue not have?
 
-What a request names and nobody has is told (`unknown_item`), and from then on the request is as if it had not named it: a model
-must not take an empty word for a full basket.
+An item that the catalogue does not have is reported (`unknown_item`), and from then on treated as if the request had not named
+it: a model must not count an unknown item as a full basket.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a generation's sources can be asked, whoever the user is: worked out once for a generation and a configuration.
+"""What each source of a generation can be asked for, for any user: computed once per generation and configuration.
 
 `router/planning/plan.py` picks from it for each request.
 """

@@ -1,8 +1,8 @@
-"""Where does somebody stand of whom the store has no vector? Where the items of their basket and their views put them.
+"""Vectors for users without one in the store, computed from the items of their basket and their views.
 
-Item vectors lie in the shards that own the items, so they are looked up there, in one small round, before the plan is made.
-Requests of users with a vector in every space pay nothing. A look-up that is late or fails leaves the user without a vector,
-which the plan can live with.
+Item vectors are in the shards that own the items, so they are looked up there, in one small round, before the plan is made.
+Requests of users with a vector in every space pay nothing. If a look-up is late or fails, the user stays without a vector, and
+the plan does without it.
 
     cosine spaces     Σ w v / |v|, brought to length 1, as `train/vectors/spaces.py` places the users it knows
     implicit ALS      the least-squares step that a build makes for a user, with these items alone (`cluster/spec.py`, FoldIn)

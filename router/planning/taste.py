@@ -1,4 +1,4 @@
-"""What speaks for the user at this moment: the basket and the session of the request, and what the store knows."""
+"""What is known about the user's taste now: the basket and the session of the request, and the stored record."""
 
 from __future__ import annotations
 

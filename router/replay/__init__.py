@@ -1,4 +1,4 @@
-"""Requests kept with all that led to their answers: `logged.py` is what is kept of one, `file.py` how it lies in Parquet.
+"""Requests kept with all that led to their answers: `logged.py` is the record of a request, `file.py` its form in Parquet.
 
-Who keeps them and makes them again is `deploy/replay/`; what ranking learns from them, `train/rank/logged.py`.
+`deploy/replay/` keeps requests and answers them again; ranking learns from them in `train/rank/logged.py`.
 """

@@ -1,6 +1,6 @@
-"""A replay log on disk: Parquet, a row a request, readable by anything that reads Parquet.
+"""A replay log on disk: Parquet with a row per request, readable by any Parquet reader.
 
-Matrices are flattened row by row. Reading checks lengths and dtypes, and refuses what is no log of ours.
+Matrices are flattened row by row. Reading checks lengths and dtypes, and refuses files that are not replay logs.
 """
 
 from __future__ import annotations

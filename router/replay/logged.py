@@ -1,6 +1,6 @@
-"""What is kept of one request: enough to make its slate again bit for bit, and to learn ranking from.
+"""The record of one request: enough to reproduce its slate bit for bit, and to learn ranking from it.
 
-Arrays are aligned with the candidates, m of them, unless said otherwise.
+Arrays are aligned with the m candidates unless stated otherwise.
 """
 
 from __future__ import annotations

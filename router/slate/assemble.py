@@ -1,9 +1,9 @@
-"""From the line-up to the places of a slate, one after the other: pins, exploration, and the best that no rule forbids.
+"""Fills the places of a slate from the line-up, one after the other: pins, exploration, and the best item that no rule forbids.
 
-Limits and floors stand in the order of their importance. A place goes to the best of those that keep all of them; where
-nobody does, the least important ones that stand in the way give way for this place, and it is noted. So a slate has
-min(k, n) places whatever the rules are, and a rule is broken only where everyone left would break it, or a more important one.
-Greedy: several caps together may be broken where another choice earlier would have kept them all.
+Limits and floors are ordered by importance. A place goes to the best item that keeps all of them. If no item does, the least
+important rules in the way are ignored for this place, and that is noted. So a slate has min(k, n) places under any rules, and a
+rule is broken only where every item left would break it or a more important one. The procedure is greedy: with several caps, an
+earlier choice might have kept them all.
 """
 
 from __future__ import annotations

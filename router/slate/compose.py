@@ -1,7 +1,7 @@
-"""The ranked candidates put in their final order under the business rules: the first k are shown, the rest are the reserve.
+"""Puts the ranked candidates into their final order under the business rules: the first k are shown, the rest are the reserve.
 
-Pure. Rules decide places, they do not filter: only exclusions take items out, so a slate of k never comes out short while
-there are k candidates. What may not be shown after all is taken out with `Slate.without`, and the rules are applied anew.
+Pure. Rules decide places and do not filter: only exclusions remove items, so a slate of k is never short while there are k
+candidates. `Slate.without` removes items that may not be shown after all, and applies the rules again.
 """
 
 from __future__ import annotations

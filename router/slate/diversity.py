@@ -1,7 +1,7 @@
-"""Which item is best next, if it shall also be unlike those before it: MMR and DPP over item vectors.
+"""Which item is the best next one if it should also be unlike those before it: MMR and DPP over item vectors.
 
-Both are greedy, both weigh the value of a place against the cosine of item vectors, and both cost O(d) an item and place for
-d diversified items. An item without a vector is like no other. They know nothing of caps: `allowed` says who may be chosen.
+Both are greedy, weigh the value of a place against the cosine of item vectors, and cost O(d) per item and place for d
+diversified items. An item without a vector is unlike all others. They know nothing of caps: `allowed` says what may be chosen.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Places that try items out: who is drawn, and with what probability it was.
+"""Places that try items out: which item is drawn, and with what probability.
 
-Reproducible: the same seed, place and candidates give the same draw. A draw is made for every candidate, whoever may be
-chosen, so that an item gone out of stock does not change what is drawn for the others.
+Reproducible: the same seed, place and candidates give the same draw. Every candidate gets a draw, whether or not it may be
+chosen, so an item that is out of stock does not change the draws of the others.
 """
 
 from __future__ import annotations

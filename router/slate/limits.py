@@ -1,4 +1,4 @@
-"""How many of what a slate may have, and must have: running counts while it is put together place by place.
+"""How many items of a kind a slate may have and must have: running counts while it is filled place by place.
 
 A limit is a cap or a quota's maximum, a floor a quota's minimum. They know the candidates as positions in the line-up.
 """

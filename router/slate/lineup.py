@@ -1,8 +1,8 @@
-"""The candidates in the order in which they apply for a place: ranked, without the excluded ones, boosted. Pure.
+"""The line-up: the candidates in ranked order, without the excluded ones, with boosts applied. Pure.
 
-Ranking scores of two phases, or of two models, cannot be compared, and may be negative. So boosts and diversity do not
-reckon with scores but with the value of a place, 1 / log2(place + 1) for places from 1, the discount of DCG: doubling it
-takes an item from place p to about the square root of p, whatever model made the order.
+Ranking scores of two phases, or of two models, cannot be compared, and may be negative. So boosts and diversity do not use
+scores but the value of a place, 1 / log2(place + 1) for places from 1, the discount of DCG. Doubling it moves an item from
+place p to about the square root of p, whatever model made the order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which items have a place of their own in a request's slate: those it names, and those of the configuration beside them."""
+"""Which items have a fixed place in a request's slate: those that the request pins, then those of the configuration."""
 
 from __future__ import annotations
 

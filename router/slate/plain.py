@@ -1,7 +1,7 @@
-"""The first places of a slate with at most one cap over the whole of it: what nearly every request needs.
+"""The first places of a slate with at most one cap over the whole slate, which is all that nearly every request needs.
 
-The same slate as `router/slate/assemble.py` makes place by place (a property of its tests). It looks at items one by one, but
-at no more than it takes to fill the places: 25 of 400 for a usual slate, 4 µs, where counting all groups with numpy takes 25.
+The result is the slate that `router/slate/assemble.py` fills place by place (its tests check that). It looks at items one by
+one, but only until the places are filled: 25 of 400 for a usual slate, in 4 µs; counting all groups with numpy takes 25 µs.
 """
 
 from __future__ import annotations

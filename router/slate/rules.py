@@ -1,6 +1,6 @@
-"""The rules of a slate, made ready for one generation: names became columns, and what is off is gone.
+"""The rules of a slate, resolved for one generation: names are columns, and rules that are off are left out.
 
-Made once per generation and used by every request. It holds no state and decides nothing.
+Resolved once per generation and used by every request. It holds no state and decides nothing.
 """
 
 from __future__ import annotations

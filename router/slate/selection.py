@@ -1,4 +1,4 @@
-"""Which of the candidates a rule is about: from what the configuration says to a column of what the router holds of them.
+"""Which candidates a rule selects: from the configuration's words to a column of the router's data about candidates.
 
 A selection that the generation cannot answer (no such source, no such statistic) raises ConfigError when the rules are made,
 never in a request.

@@ -1,6 +1,6 @@
 """The slate stage of a request: item vectors for diversity if it is on, from the shards that own them; then the rules.
 
-The only part of the slate that waits for anybody. Vectors that do not come in time make the slate less diverse, not late.
+Only this part of the slate stage waits for other processes. If vectors are late, the slate is less diverse, not late.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Where user records are kept. `store.py` is the protocol, the other modules are its implementations."""
+"""User stores: `store.py` is the protocol, `record.py` the bytes of a record; LMDB, Redis and Valkey are implementations."""

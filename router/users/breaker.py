@@ -1,4 +1,4 @@
-"""A store that is down costs its timeout a few times, and then nothing: the circuit breaker around any user store.
+"""The circuit breaker around any user store: a store that is down costs its timeout a few times, and then nothing.
 
 Closed, calls pass. After `FAILURES_TO_OPEN` failures in a row it opens and refuses at once. Every `PROBE_EVERY_S` one call
 may try; if it succeeds the breaker closes, so a healed store is back in use that much later at most.

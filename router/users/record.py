@@ -1,7 +1,6 @@
-"""How a user record looks as bytes in a store: a compact msgpack array that names its user and its generation.
+"""The encoding of a user record in a store: a compact msgpack array that names its user and its generation.
 
-Both are checked on the way out, so that a record can never be taken for another's, whatever a store, a connection or a key
-collision did.
+Both names are checked on reading, so no fault of a store or a connection and no key collision can return another user's record.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Users of generations that are no longer on disk: nobody serves those, so their records go too."""
+"""Removes the users of generations that are no longer on disk: nothing serves those generations any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what is known of a user at this moment to their vector in a two-tower space: plain numpy, no torch.
+"""From what is known about a user now to their vector in a two-tower space: plain numpy, no torch.
 
 The tower of YoutubeDNN (Covington et al., RecSys 2016): the input vectors of the items that stand for the user's taste, pooled,
 beside features of the user, through one hidden layer. It runs for each request, so a stranger with a basket has a vector, and

@@ -1,1 +1,1 @@
-"""Why is an item recommended, or why not? Its way through the funnel, and what stopped it."""
+"""Why is an item recommended, or why not? Its way through the funnel, and the stage that stopped it."""

@@ -1,9 +1,9 @@
 """Why is this item in the answer, or why is it not? For any item of the catalogue, retrieved or not.
 
-The request is answered as ever and its trail kept; then the item's owner is asked how the item stands under the very same
-query (`cluster/probe.py`), the other shards how many of theirs stand before it, and the ranker what it would have made of it.
-Reading the answers is `router/why/verdict.py`. This costs some full scans and up to two more calls to a ranker, so only a few
-may run at once, and it learns nothing for the router that serves.
+The request is answered as usual and its trail kept. Then the item's owner is asked for the item's rank under the same query
+(`cluster/probe.py`), the other shards how many of their items rank before it, and the ranker how it would rank the item.
+`router/why/verdict.py` interprets the answers. This costs some full scans and up to two more ranking calls, so only a few
+inquiries may run at once. The serving router's quality does not adapt to these calls.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the evidence about one item says: a verdict, and stage by stage how it came to it. Pure.
+"""The verdict on one item, and the stages that led to it, from the evidence. Pure.
 
-What it looks at was gathered by `router/why/inquiry.py`; how it reads for people is `deploy/commands/why_text.py`.
+`router/why/inquiry.py` gathers the evidence; `deploy/commands/why_text.py` writes it out for people.
 """
 
 from __future__ import annotations
