@@ -1,9 +1,8 @@
-"""What would the sources have been worth? A generation of the past, measured on what was bought after it. `evaluate` is the
-diagram.
+"""How much would the sources have been worth? Measures a generation of the past on later purchases. `evaluate` is the diagram.
 
-The generation is made by the stages of a build from the log up to a moment, cut into the configured number of shards, and
-asked through the router's plan and merge. Only the catalogue is today's: attributes that change with time, such as where an
-item is on sale, are those of its file, for the candidates and for the truth alike.
+The stages of a build make the generation from the log up to a moment. It is split into the configured number of shards, and
+asked through the router's plan and merge. Only the catalogue is today's: attributes that change with time, such as the stores
+where an item is on sale, have their present values, for the candidates and for the purchases alike.
 """
 
 from __future__ import annotations

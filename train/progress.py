@@ -1,4 +1,4 @@
-"""How a build tells how far it is. What becomes of it, a bar, a line or nothing, is the caller's choice."""
+"""How a build reports its progress. The caller chooses how to show it: as a bar, a line, or not at all."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""New ranking models for a generation that is there. `refit` is the diagram.
+"""New ranking models for an existing generation. `refit` is the diagram.
 
-Shards stay byte for byte and users what they are; light and heavy models and their card are fitted anew, and all of it is
-published as one more generation. The stages are those of a build and lie where a build keeps them, so a setting of
-[train.ranker] that concerns the models alone costs their fit and nothing else; what is not there any more is made again.
+Shards and users stay the same, byte for byte. Light and heavy models and their card are fitted again, and everything is
+published as a new generation. The stages are those of a build and use the outputs that a build keeps, so a changed setting of
+[train.ranker] that concerns only the models costs only their fit. Outputs that are gone are computed again.
 """
 
 from __future__ import annotations

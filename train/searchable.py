@@ -1,4 +1,4 @@
-"""Shards of this process, asked for candidates and for where a session's items stand, as a router asks them."""
+"""Shards in this process, asked for candidates and for the vectors of a session's items, as a router asks them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Everything a generation knows from the log, as of one moment. The same code makes what serves and what ranking learns from,
-so the two differ in nothing but the moment.
+"""Everything that a generation knows from the log, as of one moment. The same code makes what serves and what ranking learns
+from, so the two differ only in the moment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which candidate sources a generation has: those the configuration enables and the input allows.
 
-Decided before anything is computed, from the configuration and from what kinds of events and columns there are. A source whose
-input is missing is left out in silence if the configuration says nothing about it, and refused if it asks for it by name.
+Decided before anything is computed, from the configuration and from the kinds of events and columns in the input. A source
+without input is left out silently if the configuration does not mention it, and refused if the configuration names it.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""The moments between which a log is cut, so that no model is trained, chosen or judged on what it could not have known.
+"""The moments at which a log is cut, so that no model is trained, chosen or judged on what it could not have known.
 
       ───── history ─────┬── label days ──┬── label days ──┬── label days ──┐
                   training (2)      training (1)         judging           end
                   features ▏ labels  features ▏ labels   features ▏ labels
 
 Ranking models learn from features as of each training moment and the purchases of the window after it. At the judging moment,
-strictly later than all they learnt from, users decide which of the models serves and with how many trees, and either half of
-them tells how good is what the other half decides. What serves is computed from everything, as of the end.
+strictly later than all training data, users decide which model serves and with how many trees, and each half of them judges
+what the other half decides. What serves is computed from the whole log, as of its end.
 
-What cannot be judged does not serve. A log too short for history and two windows, such as play counts that all have one time,
-has no training moments: nothing is fitted, and the merged order serves.
+A model that cannot be judged does not serve. A log too short for history and two windows, such as play counts that all have the
+same time, has no training moments: nothing is fitted, and the merged order serves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the user store will hold of each user, as of a moment: vectors, history, profile, features.
+"""The record of each user for the user store, as of a moment: vectors, history, profile, features.
 
-A user without a single event by then has no record, unless a table of users knows them: to the router that is a stranger, as
-it would be in truth.
+A user without any event by then has no record, unless a table of users has them: to the router this user is a stranger, as in
+production.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attribute columns of items and of users: which ones the configuration names, and their values without what cannot be used."""
+"""Attribute columns of items and of users: those that the configuration names, with their usable values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The catalogue as the build sees it: every item once, by ascending key, with its attributes, and, where the file has them, the
 moment it came into the catalogue and a content vector.
 
-Which items a user bought is not its business. Values are taken as they are; what cannot be used is counted.
+It does not know who bought what. Values are taken as they are; values that cannot be used are counted.
 """
 
 from __future__ import annotations

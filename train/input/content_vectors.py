@@ -1,4 +1,4 @@
-"""A column of content vectors as one matrix. What they mean and how near two items are is not its business."""
+"""A column of content vectors as one matrix. Their meaning, and distances between items, are not known here."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 The order makes every question a fold over users: what a user had bought by some moment is a prefix of the user's events,
 so a view of the log as of T costs nothing and cannot see what came later. Ids have become positions: users in
-`user_ids`, items in the catalogue. A view shows purchases, the target, unless it is asked for another kind of event: who
-never heard of kinds is right about purchases.
+`user_ids`, items in the catalogue. A view shows purchases, the target, unless it is asked for another kind of event, so code
+that ignores kinds handles purchases correctly.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What each row of the event file says, batch by batch, as fixed-width rows; what cannot be used is dropped and counted.
+"""The rows of the event file as fixed-width rows, batch by batch; rows that cannot be used are dropped and counted.
 
 Dropped: null, empty and oversized users, null and unknown items, null and future times, null and unmapped event types, weights
-that are no positive number. Kept but noted: rows earlier than the row before, rows without a context, and views and clicks
-without a weight. The order of the rows and their repeats are `event_reader`'s.
+that are not positive numbers. Kept but noted: rows earlier than the row before, rows without a context, and views and clicks
+without a weight. `event_reader` handles the order of the rows and repeated rows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is shown of each item: any columns of the catalogue's file, in the types they have there.
+"""The payload of each item: any columns of the catalogue's file, in their own types.
 
-An attribute that can be filtered on is one thing, what a shop window shows another: a title, a picture's address, a year that
-is an integer. Strings, numbers, booleans, dates, times and lists of these can be shown; a date or a time is its ISO 8601 text.
+Payload and attributes differ: a shop window shows a title, a picture's address, a year that is an integer, and nobody filters
+on them. Strings, numbers, booleans, dates, times and lists of these can be shown; a date or a time becomes ISO 8601 text.
 """
 
 from __future__ import annotations

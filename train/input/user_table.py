@@ -1,8 +1,8 @@
-"""What is known of users beside the log: attributes from an optional users.parquet, as features and as a declared profile.
+"""User attributes from an optional users.parquet, as features and as a declared profile.
 
-A number becomes a feature, the median where it is missing; a boolean 1, 0 or −1 where it is missing; a category, or a set of
-them, a feature of 1 or 0 for each of its most frequent values. An attribute named as one of the items' is also a declared
-profile: what a user says to like, which stands in until the log tells what the user does. It does not know who has events.
+A number becomes a feature, with the median for a missing value. A boolean becomes 1, 0, or −1 if it is missing. A category, or
+a set of categories, becomes a feature of 1 or 0 for each of its most frequent values. An attribute with the name of an item
+attribute is also a declared profile: what the user says they like, used until the log shows what the user does.
 """
 
 from __future__ import annotations

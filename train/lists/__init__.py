@@ -1,1 +1,1 @@
-"""What is counted rather than fitted: item-item lists, top lists, quorums, and the items that speak for a user."""
+"""What is counted rather than fitted: item-item lists, top lists, quorums, and the seed sets of users."""

@@ -1,9 +1,9 @@
-"""EASE: item-item weights that best rebuild every user's items from the others, in closed form. Scores without embeddings.
+"""EASE: item-item weights that best reconstruct every user's items from the others, in closed form. Scores without embeddings.
 
     min_B |√W (X − XB)|² + Σ_ij λ_i B_ij²   with diag(B) = 0            X (n_users, n_items), 1 where a pair is
     B_ij = −P_ij / P_jj,   P = (XᵀWX + diag(λ_i))⁻¹                     (Steck, WWW 2019)
     λ_i = λ + p / (1 − p) (XᵀWX)_ii                                    dropout p of the inputs (Steck, NeurIPS 2020)
-    W_uu = (mean degree / degree of u)^α                               users with long histories shout less
+    W_uu = (mean degree / degree of u)^α                               users with long histories weigh less
 
 A user's score of item j is Σ B_ij over the items i of the history. With X's columns scaled by 1/√λ_i to Z, the inverse is
 taken of I + ZᵀZ, items × items, or of I + ZZᵀ, users × users, whichever is smaller: for a log of 2,000 households and 90,000

@@ -1,4 +1,4 @@
-"""How often each item was seen, clicked and bought in windows of days before a moment. What that is worth is `rates`'."""
+"""How often each item was seen, clicked and bought in windows of days before a moment. `rates` turns counts into scores."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Item-item lists: for each source item the target items it speaks for, with weights. What EASE, NPMI and similarity all make.
+"""Item-item lists: for each source item, its target items with weights. EASE, NPMI and similarity all produce them.
 
-Also the one rule of which entries survive when a row is cut to its strongest. Rows and targets are rows of the catalogue; which
-shard a target lives on, and how lists are walked for a history, is not known here.
+Also the one rule for which entries survive when a row is cut to its strongest. Rows and targets are rows of the catalogue; the
+shard of a target, and the use of the lists for a history, are not known here.
 """
 
 from __future__ import annotations

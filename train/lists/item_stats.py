@@ -1,4 +1,4 @@
-"""What the log and the catalogue say of each item as of a moment, as numbers for the ranking models.
+"""Statistics of each item as of a moment, from the log and the catalogue, as numbers for the ranking models.
 
 Every value is finite. Rates of items with little history are drawn towards the catalogue's mean, so that one lucky repeat
 buyer does not make a staple.

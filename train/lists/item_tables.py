@@ -1,13 +1,14 @@
-"""The item tables of a generation as of a moment: whose lists they are, and from what. How each is computed is its own file's.
+"""The item tables of a generation as of a moment: which items have lists, and what the lists are computed from.
 
-    ease        what histories say of items (`train/lists/ease.py`), of the most bought items
-    npmi        what is bought together, in a basket or at one time (`train/lists/npmi.py`)
-    together    what baskets with an item hold besides, counted (`train/lists/together.py`)
-    content     what resembles an item and sells (`train/lists/similarity.py`), of items that anybody consumed; likeness is of
-    no moment, what sells is als,        nearest by cosine in a space, between the items that enough users bought for their
-    vectors to mean something two_tower
+    ease        what histories imply (`train/lists/ease.py`), for the items bought most
+    npmi        items bought together, in a basket or at one time (`train/lists/npmi.py`)
+    together    what else is in baskets with an item, counted (`train/lists/together.py`)
+    content     items that resemble an item and sell (`train/lists/similarity.py`), for items that anybody consumed; likeness
+                does not depend on the moment, sales do
+    als, two_tower
+                nearest items by cosine in a space, among items that enough users bought for their vectors to mean something
 
-Every table is deterministic, knows no event after the moment, and is over the rows of the catalogue.
+Every table is deterministic, knows no event after the moment, and refers to the rows of the catalogue.
 """
 
 from __future__ import annotations

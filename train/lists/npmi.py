@@ -1,4 +1,4 @@
-"""Normalised pointwise mutual information of items over baskets or sessions: which item another one calls for.
+"""Normalised pointwise mutual information of items over baskets or sessions: which items go together.
 
     npmi(i, j) = ln(p_ij / (p_i p_j)) / −ln p_ij       in (0, 1] for pairs that occur together more often than by chance
     p_ij = baskets with both / all baskets,  p_i = baskets with i / all baskets                        (Bouma, GSCL 2009)

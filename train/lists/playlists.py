@@ -1,4 +1,4 @@
-"""Named lists that people made: which items, in which order. Whether a request names one is the router's business."""
+"""Named lists of items that people made, in their order. A request names the lists that it wants."""
 
 from __future__ import annotations
 

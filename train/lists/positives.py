@@ -2,9 +2,9 @@
 
     next = argmax_i (1 − d) w_i / max w − d · max_{j chosen} cos(i, j)            (Carbonell & Goldstein, SIGIR 1998)
 
-with w the decayed count and d the diversity: 0 takes the strongest, 1 those most unlike each other. Lists looked up for the
-twenty strongest of a shopper are twenty lists of milk; these are of milk, bread and cat food. Whatever is chosen from the
-vectors of a space, an item at the origin resembles nothing.
+with w the decayed count and d the diversity: 0 takes the strongest items, 1 those most unlike each other. The lists of a
+shopper's twenty strongest items are twenty lists of milk; the lists of the positives are of milk, bread and cat food. In any
+space, an item at the origin resembles nothing.
 """
 
 from __future__ import annotations

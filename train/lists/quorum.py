@@ -8,8 +8,8 @@
 TF thus holds what an item's consumers like, not what the item is: bread bought by people who also buy baby food ranks for
 those who do. All of it is global, computed before items are divided among shards.
 
-An item nobody consumed has no mean; it gets the mean TF of the consumed items of its own categories, as if it had their
-typical consumers. One whose categories have no consumed item has no TF. `consumers_prior` draws items with few consumers
+An item that nobody consumed has no mean; it gets the mean TF of the consumed items of its own categories, as if it had their
+typical consumers. An item whose categories have no consumed item has no TF. `consumers_prior` draws items with few consumers
 towards the same typical TF: with m of it and n consumers, TF = (Σ_u UF(u, c) + m · typical(c)) / (n + m); 0 is the plain
 formula.
 """

@@ -1,4 +1,4 @@
-"""Rates that small numbers do not fool: what was counted of an item, drawn towards what its kind is like.
+"""Rates that are robust to small counts: an item's own rate, drawn towards the rate of its kind.
 
 Empirical Bayes: the prior is fitted to the very items it is used for, by the method of moments, so nobody has to choose it.
 

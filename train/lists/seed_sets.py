@@ -1,4 +1,4 @@
-"""Which items speak for a user, as of a moment: the seed sets of user records beyond the history.
+"""The seed sets of user records besides the history, as of a moment: items that stand for a user's taste.
 
     favourites   marked as such in the log, or bought at three times or more; weight w = Σ 2^(−age / half-life) over purchases,
                  times 1 − 1/n for n of them: a habit counts fully, a second try half. A mark counts as a fresh purchase.

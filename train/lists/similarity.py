@@ -1,4 +1,4 @@
-"""Content item-to-item lists: what resembles an item by what it is, so that items nobody bought yet are found and find.
+"""Content item-to-item lists: items that are alike by their content, so that items nobody bought yet take part.
 
 From content vectors: cosine, exact, by blocks of BLAS. Without vectors, from attributes: cosine of the items' weighted values,
 

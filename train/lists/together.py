@@ -1,9 +1,9 @@
-"""What is bought together, counted: which items a visit that began with another one went on to.
+"""Items bought together, counted: what else is in the baskets with an item.
 
     w(i, j) = Σ over baskets b with both of 1 / √|b|, over √n_i          n_i = baskets with i
 
-A small basket says more of a pair than a large one, and what is in every basket says less of what follows. Unlike
-`train/lists/npmi.py` it does not forgive a target for being bought often: what completes a basket mostly is.
+A small basket says more about a pair than a large one, and an item in every basket says little about what follows. Unlike
+`train/lists/npmi.py`, it does not discount targets that are bought often: most items that complete a basket are.
 Cost: the sum of the squared basket sizes, so baskets beyond a size are left out.
 """
 

@@ -9,9 +9,9 @@
     new            2^(−age / window): since created_at or, lacking that, since the item's first event
     rising         purchases in the window over those in the window before, each with a gamma prior's events added (`rates`)
 
-A list holds every item of its segment, also those nothing is known of, so a global list can always fill k places. Such an item
-scores what is typical where scores are smoothed, and 0 elsewhere. Lists are made over the whole catalogue; the partition
-later leaves each shard its own items. What lists a user gets is the router's choice.
+A list holds every item of its segment, even items without events, so a global list can always fill k places. Such an item has
+the typical score where scores are smoothed, and 0 elsewhere. Lists cover the whole catalogue; the partition later gives each
+shard its own items. The router chooses the lists for a user.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Ranking models: what they learn from, how they are fitted, and how it is decided which of them serve."""
+"""Ranking models: what they learn from, how they are fitted, and which of them serve."""

@@ -1,4 +1,4 @@
-"""The model card: what a generation's ranking models are, what they learnt from, which others were tried, how good all are.
+"""The model card: a generation's ranking models, their training data, the other models tried, and the quality of all.
 
 Kept with the models it describes: models/card.json for programs, models/card.md and models/card.svg for people. Nothing is
 measured here.

@@ -1,8 +1,8 @@
-"""Which loss serves and with how many trees: what orders the candidates of the judging moment's users best.
+"""Which loss serves and with how many trees: those that order the candidates of the judging moment's users best.
 
-Whoever chooses must not judge. But half of the users choose with less certainty, and half judge with less: so all of them
-choose what serves, and how good such a choice is comes from each half judging what the other half chose (two-fold
-cross-validation; Stone 1974). The fits are the same for all, only their ends differ.
+Users who select a model must not also score it. The served model is chosen on all users; its quality is estimated by two-fold
+cross-validation (Stone 1974): each half of the users judges what the other half chose. The fits are the same for all choices;
+only the numbers of trees differ.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fits heavy models: CatBoost's oblivious trees, which it evaluates fastest, written so that the ranker can check them.
 
-A model is fitted to all its trees; where it stood after every few of them is then looked up on rows of a later moment, user by
-user, so that any of these users can decide how many to keep (`train/rank/choice.py`). One number, ndcg@10 as it is judged
-everywhere else, decides about trees and losses alike, and the curve of it is there to be shown. Logloss asks of each row
+A model is fitted with all its trees. Then its quality after every few trees is measured on rows of a later moment, user by
+user, so that any set of these users can decide how many trees to keep (`train/rank/choice.py`). A single metric, ndcg@10 as
+everywhere else, decides about trees and losses alike, and its curve is kept for the model card. Logloss asks of each row
 whether it was bought; QuerySoftMax which row of a request was, as one choice among all; YetiRank (Gulin et al. 2011) and
 LambdaMart (Burges 2010) ask of pairs which should stand first. CatBoost has QueryCrossEntropy on GPUs only. The file carries
 the hash of the schema, and the same rows, seed and settings give the same bytes.

@@ -1,7 +1,7 @@
-"""What users went on to buy after a moment: the answer that candidates are measured against.
+"""What users bought after a moment: the truth against which candidates are measured.
 
-Two answers in one. Most of what is bought in a month was bought the month before, and any list of old purchases finds it; so
-each item also says whether it is new to the user, and recall is reported for both. It knows nothing of candidates.
+Most purchases of a month repeat purchases of the month before, and any list of old purchases contains them. So each item is
+also marked as new to the user or not, and recall is reported for both. Candidates are not known here.
 """
 
 from __future__ import annotations

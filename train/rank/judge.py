@@ -1,4 +1,4 @@
-"""How good the orders of merge, light and heavy models are, on rows that no model has seen and that lie later in time."""
+"""How good the orders of merge, light and heavy models are, on later rows that no model has seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fits the light model: a logistic regression over piecewise-linear curves, one a column (see `ranker/light.py`).
+"""Fits the light model: a logistic regression over piecewise-linear curves, one per column (see `ranker/light.py`).
 
 Knots are quantiles of the column among its present values, half of the weight on positive rows and half on negative ones:
 orders are decided where the positives are, and plain quantiles spend most knots elsewhere. A Gaussian prior keeps every value

@@ -1,9 +1,9 @@
-"""Ranking rows out of requests that a cluster answered: candidates and features as they were when the slate was made.
+"""Ranking rows from requests that a cluster answered: candidates and features as they were when the slate was made.
 
-Nothing is computed anew but the labels: what the user bought in the window after the answer. So there is no skew to fear, and
-features that no log of events can bring back, such as what the caller said of the moment, are learnt from as well. All
-candidates are labelled, shown or not. Requests that are kept because their caller asked for it teach nothing: whoever may ask
-would choose what the models learn. It does not know where the logs come from (`router/replay/`).
+Only the labels are computed: what the user bought in the window after the answer. So there is no skew between training and
+serving, and models also learn from features that no event log has, such as the context that the caller sent. All candidates are
+labelled, shown or not. Requests that were kept because their caller asked for it are left out: otherwise callers could choose
+what the models learn.
 """
 
 from __future__ import annotations

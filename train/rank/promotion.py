@@ -1,8 +1,8 @@
-"""Which stages of ranking serve: a model that orders better than what would serve without it, and no other.
+"""Which stages of ranking serve: only models that order better than what would serve without them.
 
-A model is better if its ndcg@10 less the other's, user by user, has an interval above 0. The light model is compared with the
-merged order, a heavy one with the light model, or with the merged order where the light one does not serve. How users come to
-judge a heavy model that they did not choose is `train/rank/choice.py`.
+A model is better if the interval of its ndcg@10 less the other's, user by user, is above 0. The light model is compared with
+the merged order; a heavy model with the light model or, if that does not serve, with the merged order. `train/rank/choice.py`
+ensures that users judge a heavy model that they did not choose.
 """
 
 from __future__ import annotations

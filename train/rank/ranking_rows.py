@@ -1,10 +1,10 @@
-"""What ranking models learn from: the candidates that the serving code itself would have found at a moment in the past, and
-which of them were bought in the window after it.
+"""What ranking models learn from: the candidates that the serving code would have proposed at a past moment, and which of them
+were bought in the window after it.
 
 Retrieval, merge and feature assembly are the very functions that serve, run over one shard that holds the whole catalogue as of
 that moment. So a feature cannot mean one thing in training and another in production, and nothing later than the moment can
 leak into it: the shard, the records and the vectors were made without it. Rows of a user stand in merged order.
-Who asks for what is `train/rank/visits.py`.
+The requests come from `train/rank/visits.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Who asked for what in the past, and what they went on to buy: the requests that ranking models learn from and are judged by.
+"""Requests of the past, and what their users bought: ranking models learn from them and are judged by them.
 
-A request comes at the user's first visit after the moment. Every other user comes with a basket, some of that visit, so that
-the models learn what to make of the sources that answer one; what is in it is not wanted any more. Some come once more, as
-strangers: nobody knows them, and all that speaks for them is what their first basket begins with.
+A request comes at the user's first visit after the moment. Every second user has some items of that visit in the basket, so
+that models learn to use the sources that read a basket; these items are no longer targets. Some users come once more as
+strangers: nothing is known about them but the first items of their first basket.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each source of a generation draws from, and which stages of its build that took how long."""
+"""What each source of a generation is computed from, and how long the stages of its build took."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Stages "als-<moment>", "two_tower-<moment>", "<table>-lists-<moment>" and "quorum-<moment>": what is fitted to the log as of
-a moment and kept on disk; and the signals made from it.
+"""Stages "als-<moment>", "two_tower-<moment>", "<table>-lists-<moment>" and "quorum-<moment>": everything that is fitted to the
+log as of a moment and kept on disk; and the signals computed from it.
 
 A moment has a name: ranking learns from "training-1", "training-2" … and is judged at "judging"; "serving" is published.
 """

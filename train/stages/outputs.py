@@ -1,5 +1,5 @@
-"""Outputs of build stages on disk, found again by what they were made from: a killed build resumes, a changed setting redoes
-only what depends on it.
+"""Outputs of build stages on disk, named after their inputs: a killed build resumes, and a changed setting repeats only the
+stages that depend on it.
 
 A stage's folder is named after its name and a hash of its inputs; a stage that another depends on is an input by that name, so
 a change upstream changes every name downstream. A folder under its final name is complete: it is written aside and renamed.

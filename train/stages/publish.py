@@ -1,4 +1,4 @@
-"""Stage "publish": shards, models, users and reports put together as one generation, which becomes the current one."""
+"""Stage "publish": assembles shards, models, users and reports into one generation, which becomes the current one."""
 
 from __future__ import annotations
 

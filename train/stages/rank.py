@@ -1,5 +1,5 @@
-"""Stages "light", "heavy-<loss>", "judge" and "card": the models that order candidates, which of them serve, and how well they
-do for users who had no say in it. Or "ranking" alone: that there are none, and why.
+"""Stages "light", "heavy-<loss>", "judge" and "card": the models that order candidates, which of them serve, and their quality
+for users who did not choose them. Or "ranking" alone: that there are no models, and why.
 """
 
 from __future__ import annotations

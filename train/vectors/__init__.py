@@ -1,1 +1,1 @@
-"""Vectors of users and items: ALS, eALS and two towers, and what they are computed with."""
+"""Vectors of users and items: ALS, eALS and the two-tower model, and the linear algebra below them."""

@@ -1,10 +1,10 @@
-"""Between two full fits: rows that appeared are solved against rows that stay, and vectors of content take part.
+"""Steps between two full fits: new rows are solved against rows that stay, and content vectors can take part.
 
     users, items = FixedSide.of(factors.users, ...), FixedSide.of(warmed(factors.items, share), ...)      once, after a fit
     new_items, moved_users = step(users, items, new_items=..., back=...)                                  every few seconds
 
-A step costs the pairs of the rows it solves, not a fit. Only warmed rows should speak (`warmed`): a row's norm grows with what
-is known of it, so a row far below the others has hardly a direction yet and would pass its noise on.
+A step costs the pairs of the rows it solves, not a fit. Only warmed rows should count (`warmed`): a row's norm grows with the
+number of its events, so a row far below the others has hardly a direction yet and would pass its noise on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Vectors for items nobody has bought yet: where their kind stands, at half its length.
+"""Vectors for items that nobody has bought yet: the mean vector of their kind, at half its length.
 
 Matrix factorisation gives such items zeros. A zero says nothing to a user, and thousands of equal points ruin an HNSW graph: on
 Complete Journey, where a quarter of the catalogue never sold, recall@100 at ef 2,000 was .42 with the zeros and .89 without.

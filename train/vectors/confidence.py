@@ -1,4 +1,4 @@
-"""How sure the log makes us of a pair: from decayed counts to the confidences that implicit ALS is fitted to."""
+"""How much the log says about a pair: from decayed counts to the confidences to which implicit ALS is fitted."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Explicit ALS with biases: vectors and biases whose sum foretells a rating. A ranking feature more than a candidate source.
+"""Explicit ALS with biases: vectors and biases whose sum predicts a rating. A ranking feature rather than a candidate source.
 
     L = Σ_known (μ + b_u + b_i + p_u·q_i − r_ui)² + λ (Σ |p_u|² + Σ |q_i|²) + λ_b (Σ b_u² + Σ b_i²)
 
-μ is the mean rating. Nothing is said of unknown pairs, which is why its best guesses are often items that few but fans have
+μ is the mean rating. The loss says nothing about unknown pairs, so its best predictions are often items that only fans have
 rated; `train/vectors/als.py` is for retrieval. A half-sweep solves (p_u, b_u) together, with (q_i, 1) as the item's vector.
 """
 

@@ -1,4 +1,4 @@
-"""One side of a factorisation while the other is solved for: what every row's least-squares problem has in common.
+"""The side of a factorisation that is fixed while the other is solved: what all rows' least-squares problems have in common.
 
 In the eigenbasis of the side's Gram matrix, the pull of all unobserved pairs towards 0 is a diagonal; so the problem of a row
 is its own pairs and a diagonal, which `train/vectors/row_systems.py` solves. Making a side costs n dim²; solving rows against

@@ -1,1 +1,1 @@
-"""What sources and ranking stages would have been worth on requests of the past."""
+"""The worth of sources and ranking stages, measured on requests of the past."""

@@ -1,4 +1,4 @@
-"""Which items pass a filter, read from the catalogue's columns: slow, plain, and written without a look at the shards' masks.
+"""Which items pass a filter, from the catalogue's columns: slow and plain code, independent of the shards' masks.
 
 An evaluation measures against it and checks the shards with it.
 """

@@ -1,6 +1,6 @@
-"""An evaluation: requests of users whose future is known, asked of a generation that does not know it, and what came of them.
+"""An evaluation: requests of users whose future is known, sent to a generation that does not know it, and the results.
 
-Where that generation comes from is `train/evaluate.py`, what the numbers mean is `train/worth/source_worth.py`.
+`train/evaluate.py` makes that generation; `train/worth/source_worth.py` explains the numbers.
 """
 
 from __future__ import annotations

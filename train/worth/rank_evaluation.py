@@ -1,5 +1,5 @@
-"""Ranking models as a build would fit them, and requests of users who had no part in fitting them and no say in which serve:
-either half of the users ask what the other half chose (`train/rank/choice.py`).
+"""Ranking models as a build would fit them, measured on users who had no part in fitting them or choosing which serve: each
+half of the users judges what the other half chose (`train/rank/choice.py`).
 
 `evaluate_stages` is the diagram. The models are those of the next build, not of the generation that serves: that one's were
 fitted to rows which end before it, but its signals know the whole log.

@@ -1,4 +1,4 @@
-"""What each source and their union are worth: recall, coverage, cost, and what would be lost without the source. Pure.
+"""The worth of each source and of their union: recall, coverage, cost, and what would be lost without the source. Pure.
 
 Recall is hits / what the user bought, averaged over the users who bought something that counts.
 """

@@ -1,4 +1,4 @@
-"""What the stages of ranking are worth as a picture: ndcg@10 with its intervals, and milliseconds."""
+"""The worth of the ranking stages as a picture: ndcg@10 with its intervals, and milliseconds."""
 
 from __future__ import annotations
 
