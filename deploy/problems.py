@@ -1,8 +1,8 @@
-"""What a caller is told when a request fails: RFC 9457 problem documents, one code per kind of failure.
+"""Answers to requests that fail: RFC 9457 problem documents, one code per kind of failure.
 
-Every error of `cluster/errors.py` has a code here (a test proves the map total), and so has every way in which HTTP itself
-can be misused (`Refused`). A problem names the field by JSON pointer where there is one, the configuration key where a limit
-was hit, and what to do next. It never carries a stack trace; what only an operator can mend is logged, not sent.
+Every error of `cluster/errors.py` has a code here (a test proves that the map is total), and so has every misuse of HTTP itself
+(`Refused`). A problem names the field by JSON pointer if there is one, the configuration key of an exceeded limit, and what to
+do next. It never carries a stack trace; faults that only an operator can repair are logged, not sent.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The verbs of the command line, one module each. What they share is in `common.py`; `deploy/cli.py` puts them together."""
+"""The verbs of the command line, one module each. `common.py` has what they share; `deploy/cli.py` puts them together."""

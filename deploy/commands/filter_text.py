@@ -8,7 +8,7 @@
             | field 'between' number 'and' number         both ends belong to it
 
 With `=`, `!=` and `in`, bare words and anything in quotes are text, and `true` and `false` are booleans. A text with a bracket,
-a comma, or one of the words above in it needs quotes. What comes out is the JSON that a request's `filter` takes.
+a comma, or one of the words above in it needs quotes. The result is the JSON form of a request's `filter`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A verb's docstring as its help: paragraphs without the source's line breaks, examples a line each.
+"""A verb's docstring as its help: paragraphs without the source's line breaks, and one line per example.
 
-Typer's markup keeps line breaks, so that a paragraph of the source's width wraps twice on a narrow terminal, and reads
-`[catalog]` as a style. Here a word in brackets is text, and what stands between back quotes is code.
+Typer's markup keeps line breaks, so a paragraph of the source's width wraps twice on a narrow terminal; and it reads
+`[catalog]` as a style. Here a word in brackets is text, and text between back quotes is code.
 """
 
 from __future__ import annotations

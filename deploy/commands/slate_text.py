@@ -1,4 +1,4 @@
-"""An answer as a table for people: ranks, items, scores, sources, what was searched and how long it took."""
+"""An answer as a table for people: ranks, items, scores, sources, coverage and times."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The demo's data and configurations: a real shopping log out of a wheel, and a synthetic one that needs no network."""
+"""The demo's data and configurations: a real shopping log from a wheel, and a synthetic log that needs no network."""

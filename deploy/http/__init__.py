@@ -1,2 +1,1 @@
-"""The HTTP application: routes, bodies and what is said when a request fails. It knows the router, and neither Ray nor the
-machine."""
+"""The HTTP application: routes, bodies and problems. It knows the router, but neither Ray nor the machine."""

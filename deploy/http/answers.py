@@ -1,6 +1,6 @@
 """POST /v1/recommend, /v1/recommend/batch and /v1/why as functions from bytes to bytes: decode, check, ask the router, encode.
 
-Every failure leaves as an exception that `deploy/problems.py` has words for. Nothing here knows ASGI.
+Every failure is an exception that `deploy/problems.py` turns into a problem. Nothing here knows ASGI.
 """
 
 from __future__ import annotations

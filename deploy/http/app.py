@@ -1,7 +1,7 @@
 """The HTTP application: hot routes as plain ASGI, everything else behind FastAPI. Runs without Ray.
 
-A hot request costs a dictionary look-up here; FastAPI's stack would cost it five times as much as decoding it does. FastAPI
-serves what people and machines look at now and then: health, metrics, the OpenAPI document and its page.
+A hot request costs a dictionary look-up here; FastAPI's stack would cost five times as much as decoding the request. FastAPI
+serves the pages that are read now and then: health, metrics, the OpenAPI document and its page.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How long ago did a request arrive? HAProxy stamps it; what it then waited for, such as a router that was gone or stood
-still, counts as part of its time budget.
+"""How long ago did a request arrive? HAProxy stamps it, and the time since then, such as the wait for a router that was gone or
+stood still, counts as part of its time budget.
 
-Clocks of two machines are not compared: a stamp from elsewhere is not used, nor one that cannot be true.
+Clocks of two machines are not compared: a stamp from another machine is ignored, and so is an impossible one.
 """
 
 from __future__ import annotations

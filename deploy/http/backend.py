@@ -1,4 +1,4 @@
-"""What the HTTP application answers from: a router, what it knows of the cluster, and what counts its requests."""
+"""What the HTTP application needs to answer: a router, its view of the cluster, and the counters of its requests."""
 
 from __future__ import annotations
 

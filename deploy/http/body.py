@@ -1,4 +1,4 @@
-"""Reading a request's body: never more bytes than allowed, never longer than allowed, in a type and encoding we read.
+"""Reads a request's body: no more bytes and no longer than allowed, in a supported type and encoding.
 
 Starlette and Serve read a body of any size. Here a body over the limit is refused, and at most the limit is ever held, with or
 without a content-length. It does not look inside the body (`deploy/http/schema.py`).

@@ -1,4 +1,4 @@
-"""Is an answer worth compressing for this caller? Small ones are not looked at: they would cost more than they save."""
+"""Is an answer worth compressing for this caller? Small answers are not: compression would cost more than it saves."""
 
 from __future__ import annotations
 

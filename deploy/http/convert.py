@@ -1,7 +1,7 @@
 """From a body to a router's request, checked against the limits; and from a recommendation back to a body.
 
-Over a limit is refused with the limit's configuration key, never cut. What the catalogue decides (the type of ids, which
-attributes there are) is the router's to check, against the generation that it is about to ask.
+A value over a limit is refused with the limit's configuration key, never cut. The router checks whatever depends on the
+catalogue (the type of ids, the attributes), against the generation that it is about to ask.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""From bytes to a body struct, and any fault in them to an error that names the field.
+"""From bytes to a body struct; a fault in the bytes becomes an error that names the field.
 
-msgspec does the work and refuses unknown fields and loose types. What it lets pass, a field given twice, is found by
-`deploy/http/members.py`, which first bounds how much there is to look at: no body costs the event loop more than a few
-milliseconds, whatever it says.
+msgspec decodes, and refuses unknown fields and loose types. It accepts a field given twice, so `deploy/http/members.py` looks
+for these, and first bounds the amount of work: no body costs the event loop more than a few milliseconds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The outermost layer of every HTTP request, inside Serve's server: it makes the request id and takes Serve's own levers away.
+"""The outermost layer of every HTTP request, inside Serve's server: it creates the request id and overrides Serve's own
+headers.
 
-Serve would let any caller set or switch off its request timeout (`x-request-timeout-seconds`) and say whether the work for a
-client that has gone goes on (`x-request-disconnect-disabled`). Both are answered here: no timeout of Serve's, because the
-router keeps its own deadlines, and no watch for clients that leave, because it costs a task and 0.13 to 0.3 ms of CPU per
-request, measured, and saves at most one deadline's worth of work. Serve runs this as a middleware of its HTTP servers, before
+Serve would let any caller set or switch off its request timeout (`x-request-timeout-seconds`), and decide whether work goes on
+for a client that has gone (`x-request-disconnect-disabled`). Both headers are set here: no timeout by Serve, because the router
+keeps its own deadlines, and no watch for clients that leave, because it costs a task and 0.13 to 0.3 ms of CPU per request
+(measured), and saves at most one deadline's worth of work. Serve runs this as a middleware of its HTTP servers, before
 it reads those headers: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deploy.http.edge:middlewares.
 """
 

@@ -1,8 +1,8 @@
-"""Does a body hold more values than it may, or one field twice? Asked before it is decoded.
+"""Does a body hold more values than allowed, or a field twice? Checked before it is decoded.
 
-The first question bounds the price of every later one. JSON that is dense with values is given up after its first part, and
-in msgpack an array or map says how long it is; either way a body pays for its bytes at the speed of `bytes.count`, and for
-values only up to the limit. Malformed bytes pass: whoever decodes them has better words for what is wrong.
+The first check bounds the cost of everything later. JSON that is dense with values is rejected after its first part, and in
+msgpack an array or map states its length. Either way a body costs its bytes at the speed of `bytes.count`, and its values only
+up to the limit. Malformed bytes pass: the decoder has a better message for them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """May this router be sent requests? The lines of /readyz?verbose, and the state of the cluster in one word. Pure.
 
-A router becomes ready once it has all the shards that are to be had, and at least one: it waits for a shard whose first
-attempt to load is still going on, and not for one that has failed, however often that one is tried again. From then on a lost
-shard lowers the coverage of answers and leaves the router ready: one shard must not take the service down. Rankers and the user
-store never decide, answers only get worse without them.
+A router becomes ready once it has every available shard, and at least one. It waits for a shard that is still in its first
+attempt to load, and not for a shard that has failed, however often that one is tried again. From then on a lost shard lowers
+the coverage of answers and leaves the router ready: one shard must not take the service down. Rankers and the user store do not
+count; without them, answers are only worse.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The HTTP bodies: what JSON and msgpack may say. Unknown fields and loose types are refused.
+"""The HTTP bodies, in JSON and msgpack. Unknown fields and loose types are refused.
 
-`deploy/http/decoding.py` makes these from bytes, `deploy/http/convert.py` checks what they say against limits and turns them
-into the router's types. The items of an answer need no conversion: msgspec encodes the router's own dataclasses.
+`deploy/http/decoding.py` decodes them from bytes; `deploy/http/convert.py` checks them against limits and turns them into the
+router's types. The items of an answer need no conversion: msgspec encodes the router's own dataclasses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One cluster a storage on a machine: its sockets, its users and its secrets have one place, and two would take turns there."""
+"""Allows one cluster per storage and machine: two clusters would overwrite each other's sockets, users and secrets."""
 
 from __future__ import annotations
 

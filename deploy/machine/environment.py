@@ -1,4 +1,4 @@
-"""The environment variables that Ray and Serve read when they are imported: everything we want of them, in one place.
+"""The environment variables that Ray and Serve read when they are imported, all in one place.
 
 They must be set before `import ray`, and every process that the local Ray starts inherits them. Pure, but for counting CPUs.
 """

@@ -1,8 +1,8 @@
-"""What stands between Serve and HAProxy: a program that mends the configuration and becomes HAProxy.
+"""A program between Serve and HAProxy: it corrects the configuration and becomes HAProxy.
 
-Serve writes HAProxy's configuration anew at every change of its replicas and has no settings for some of what we need of it.
-`mended` says what is changed and why; it is pure and changes nothing the second time. The process is made to end with the one
-that started it: otherwise HAProxy would outlive a Serve that was killed, and hold the port.
+Serve rewrites HAProxy's configuration whenever its replicas change, and has no settings for some things that we need. `mended`
+makes the changes and says why; it is pure, and applying it twice changes nothing more. The process ends with the process that
+started it: otherwise HAProxy would outlive a Serve that was killed, and hold the port.
 """
 
 from __future__ import annotations

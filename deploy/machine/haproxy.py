@@ -1,6 +1,6 @@
-"""HAProxy in front of Serve: is there a binary, how it is started, and which ports of its own it may have.
+"""HAProxy in front of Serve: where its binary is, how it is started, and which ports of its own it may use.
 
-Serve lets its binary be chosen; ours is a script that runs `deploy/machine/front.py` in front of the real one.
+Serve has a setting for the binary; ours is a script that runs `deploy/machine/front.py` in front of the real one.
 """
 
 from __future__ import annotations

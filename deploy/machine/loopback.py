@@ -1,9 +1,8 @@
-"""Keeping a laptop's cluster on the laptop: what Ray and Serve would open to the network, and how each is told not to.
+"""Keeps a laptop's cluster on the laptop: what Ray and Serve would open to the network, and how each is kept from it.
 
-Three things listen on every interface unless something is done. Ray's own servers follow the node's address, which is
-127.0.0.1 if Ray is told that it may not form a cluster (`deploy/machine/environment.py`). HAProxy's metrics and statistics
-pages have no setting, so what Serve writes for HAProxy is mended before HAProxy reads it (`deploy/machine/front.py`). The third
-is below.
+Three parts listen on every interface by default. Ray's own servers follow the node's address, which is 127.0.0.1 if Ray may not
+form a cluster (`deploy/machine/environment.py`). HAProxy's metrics and statistics pages have no setting, so the configuration
+that Serve writes is corrected before HAProxy reads it (`deploy/machine/front.py`). The third part is below.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Secrets in files that only their owner may read: made once, read ever after."""
+"""Secrets in files that only their owner may read: created once, then read."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a router's process counts, and how Prometheus reads it."""
+"""The counters of a router's process, and their form for Prometheus."""

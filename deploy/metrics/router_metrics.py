@@ -1,4 +1,4 @@
-"""What this router's process reports at /metrics, and the observer that counts it.
+"""The metrics of this router's process at /metrics, and the observer that counts them.
 
 Prefix oskolok_, base units, label values from closed lists (never a user, an item or a raw path). Every combination that can
 occur exists from the start, or from when the generation is known, so that a dashboard never lacks a series. The router's

@@ -1,5 +1,5 @@
-"""Kept requests (`router/replay/`) made again in one process.
+"""Answers kept requests (`router/replay/`) again in one process.
 
-`recorder.py` keeps them while serving, `house.py` is a generation in this process, `play.py` goes through the stages again,
-`circumstances.py` makes fail what had failed, `diff.py` says what is different and which stage did it.
+`recorder.py` keeps requests while serving, `house.py` is a generation in this process, `play.py` runs the stages again,
+`circumstances.py` repeats the faults, `diff.py` lists the differences and the stages that caused them.
 """

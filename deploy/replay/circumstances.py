@@ -1,4 +1,4 @@
-"""What had failed when a request was answered, made to fail again: an answer is repeated with its faults, or not at all."""
+"""Repeats the faults of the original answer: an answer is reproduced with its faults, or not at all."""
 
 from __future__ import annotations
 

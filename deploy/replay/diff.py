@@ -1,4 +1,4 @@
-"""Two ways in which one request went, compared: items that came, went and moved, and the stage that did it. Pure."""
+"""Compares two answers to one request: items that came, went and moved, and the stage that caused it. Pure."""
 
 from __future__ import annotations
 

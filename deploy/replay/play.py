@@ -1,9 +1,8 @@
-"""A kept request made again in this process, stage by stage, by the very code that serves.
+"""Answers a kept request again in this process, stage by stage, with the code that serves.
 
-What a stage is given decides whether it is made anew: on the generation that answered, and with a plan that asks the same, the
-candidates are those that were kept, because an approximate search may choose another way on another machine; retrieval is
-done all the same, and how many of its candidates agree is told. Everything after that is made anew, always. What had failed in
-the original (`circumstances.py`) is not made good.
+On the generation that answered, and with a plan that asks for the same, ranking gets the kept candidates, because an
+approximate search may take another path on another machine. Retrieval runs all the same, and the result says how many of its
+candidates agree. All later stages always run again. Faults of the original (`circumstances.py`) are repeated.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Keeps some requests while serving: a share of them at random, and of those whose caller asked for it with explain = "full" so
-many a second.
+"""Keeps some requests while serving: a random share of all, and a limited number per second of those with explain = "full".
 
-A request that is not kept costs a draw. One that is kept leaves its trail behind when it is answered, and a thread of its own
-writes files of many requests below <storage.path>/replay. When the disk is slow, requests are dropped and counted, never held
-up. The oldest files go when all together are too large. A process that is killed loses what it answered in the last FILE_AGE_S
-at most; one that is stopped writes it first.
+A request that is not kept costs a random draw. A kept request leaves its trail behind when it is answered, and a separate
+thread writes files of many requests below <storage.path>/replay. If the disk is slow, requests are dropped and counted, never
+held up. The oldest files are deleted when all files together are too large. A process that is killed loses at most the requests
+of the last FILE_AGE_S; a process that is stopped writes them first.
 """
 
 from __future__ import annotations

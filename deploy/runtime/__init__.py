@@ -1,1 +1,1 @@
-"""A running cluster: what starts its actors, heals them, tells its routers who serves, and ends it."""
+"""A running cluster: starts and heals its actors, tells its routers which of them serve, and ends it."""

@@ -1,7 +1,7 @@
-"""While a cluster comes up: wait on, serve what is there, or give up? Pure, from what GET /v1/cluster shows.
+"""While a cluster starts: keep waiting, serve the parts that are ready, or give up? Pure, from the answer of GET /v1/cluster.
 
-One shard that cannot be read, or a user store that is down, must not keep the rest from serving. Answers then say what they
-are drawn from (coverage, degraded), and the supervisor goes on trying.
+A shard that cannot be read, or a user store that is down, must not keep the rest from serving. Answers then show what is
+missing (coverage, degraded), and the supervisor keeps trying.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Ending a cluster in the Ray that this process is part of: the application in Serve, and the supervisor with its actors.
+"""Ends a cluster in the Ray that this process is part of: the application in Serve, and the supervisor with its actors.
 
-A Ray that was joined may run other people's applications in the same Serve: those stay.
+A Ray cluster that was joined may run other applications in the same Serve: those stay.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A router's picture of the cluster: asks the supervisor for what is new, and keeps the last it heard when nobody answers.
+"""A router's view of the cluster: it asks the supervisor for news, and keeps its last view while the supervisor does not
+answer.
 
 The fleet that requests use is rebuilt from each new topology; connections are kept across versions
 (`cluster/clients/channel_pool.py`). How the supervisor is reached is the caller's business, so this runs without Ray.

@@ -1,7 +1,7 @@
-"""From a configuration and a generation to a cluster that answers, and tidily back: Ray, users, supervisor, Serve, ready.
+"""Starts a cluster from a configuration and a generation, and stops it cleanly: Ray, users, supervisor, Serve, ready.
 
-What is wrong with the configuration refuses the start. What is wrong with the world (a user store that is down, a shard that
-cannot be read) is told, and the rest is served.
+A wrong configuration refuses the start. Faults of the surroundings (a user store that is down, a shard that cannot be read) are
+reported, and the rest is served.
 
 `Launcher` starts only what is missing and stops only what it started. Ray is imported when it is needed, after the
 environment that it reads at import was set; everything else of the CLI runs without it.

@@ -1,10 +1,9 @@
 """What should run, what does, and what to do about the difference. Pure: no Ray, no clock of its own.
 
-Each slot (shard 3's replica 0, ranker 1) is followed through what is heard of its actor: a status, silence, its death. `plan`
-then says which actors to start and which to kill. An actor that is silent is a suspect, not dead: its silence counts from the
-first question that it left unanswered, and only while the supervisor was awake to hear an answer. Those that stay silent are
-ended one at a time. An actor that keeps failing is started ever more rarely, and never given up: mending the cause is enough
-to bring it back.
+Each slot (shard 3's replica 0, ranker 1) follows the news of its actor: a status, silence, its death. `plan` then decides which
+actors to start and which to kill. A silent actor is a suspect, not dead: its silence counts from the first unanswered question,
+and only while the supervisor was awake to hear an answer. Actors that stay silent are ended one at a time. An actor that keeps
+failing is started ever more rarely but never given up: it comes back once the cause is repaired.
 """
 
 from __future__ import annotations

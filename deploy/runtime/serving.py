@@ -1,7 +1,7 @@
 """The Serve deployment: each replica is one router with its HTTP application, on the replica's own event loop.
 
-Serve does what it is good at here (ports, HAProxy, restarting replicas). Admission and deadlines are the router's; Serve's
-queue limits are an outer fence that a healthy router never reaches.
+Serve provides ports, HAProxy and restarts of replicas. Admission and deadlines belong to the router; Serve's queue limits are
+an outer fence that a healthy router never reaches.
 """
 
 from __future__ import annotations

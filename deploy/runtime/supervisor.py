@@ -1,8 +1,8 @@
-"""Keeps the cluster as it should be: looks, plans (`deploy/runtime/reconcile.py`), acts, publishes what it saw. Knows no Ray.
-
-After a restart it finds the actors by name and goes on, and publishes nothing before it has heard of them, so that routers
-never see an empty cluster. One part of a round that fails does not keep the others from being done. No query passes through
+"""Keeps the cluster in its desired state: observes, plans (`deploy/runtime/reconcile.py`), acts, publishes its view. No Ray
 here.
+
+After a restart it looks up the actors by name, and publishes nothing before it has heard from them, so routers never see an
+empty cluster. If one part of a round fails, the others still run. No query passes through here.
 """
 
 from __future__ import annotations

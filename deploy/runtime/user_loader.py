@@ -1,7 +1,7 @@
-"""Brings a generation's users into the user store, unless they are there. A store that is down delays that and nothing else.
+"""Loads a generation's users into the user store, unless they are there. A store that is down delays only that.
 
-The store is sealed with the hash of the file that was loaded, after the last record: a later start with the same generation
-writes nothing. Until the users are there, answers are those for strangers and say so.
+After the last record, the store is sealed with the hash of the loaded file: a later start with the same generation writes
+nothing. Until the users are loaded, every user gets the answers of an unknown user, marked as such.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Was this process awake? A clock that is read often, and the gap that tells of a time when it could not be.
+"""Was this process awake? It reads a clock often; a gap between readings is a time when it was not.
 
-A stopped process, a frozen machine and a blocked event loop look alike from inside: the time jumps. Whoever counts how long
-others have been silent must not count such a time, in which it could neither ask nor listen.
+A stopped process, a frozen machine and a blocked event loop look alike from inside: the time jumps. A process that measures the
+silence of others must not count such a time, in which it could neither ask nor listen.
 """
 
 from __future__ import annotations
