@@ -1,4 +1,4 @@
-"""What the processes of a cluster get from the launcher: names, paths, the secret. Pickled into actors, never written to disk."""
+"""What a cluster's processes get from the launcher: names, paths, the secret. Pickled into actors, never written to disk."""
 
 from __future__ import annotations
 
