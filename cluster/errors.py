@@ -133,7 +133,7 @@ class MalformedFrame(TransportError):
 
 
 class InternalError(OskolokError):
-    """A bug of ours, or a foreign error that nobody mapped."""
+    """A bug of ours, or a foreign error that is not mapped."""
 
 
 def all_classes() -> dict[str, type[OskolokError]]:

@@ -1,4 +1,4 @@
-"""Folders for their owner alone: histories of users, secrets and sockets are nobody else's business.
+"""Folders that only their owner may read: they hold histories of users, secrets and sockets.
 
 What lies in such a folder is out of others' reach, with whatever mode a library makes its files.
 """

@@ -137,7 +137,7 @@ def _user_features(record: UserRecord | None, schema: FeatureSchema) -> Floats:
 
 
 def _context_features(request: Request, schema: FeatureSchema) -> Floats:
-    """(C,) float32: what the caller told, and what the request itself tells; 0 where nobody did."""
+    """(C,) float32: values from the caller's context, else from the request itself, else 0."""
     seconds = time.time() if request.asked_at is None else request.asked_at
     own = {
         "hour": seconds % _DAY_S / 3600,

@@ -45,5 +45,5 @@ class Recorder(Protocol):
     """Who keeps trails. Called inside requests: must be quick and must not raise."""
 
     def begin(self, request: Request) -> tuple[Request, Keep | None]:
-        """The request to answer, and what to do with its trail: None for most, whose trail nobody wants."""
+        """The request to answer, and the function that keeps its trail: None for most requests."""
         ...

@@ -24,7 +24,7 @@ T = TypeVar("T")
 Decode = Callable[[bytes], T]
 
 _SWEEP_S = 0.02
-"""How long after its deadline a call that nobody waits for may stay open."""
+"""How long a call may stay open after its deadline, when no caller waits for it any more."""
 
 
 class Reply(asyncio.Future[T], Generic[T]):

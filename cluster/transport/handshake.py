@@ -28,7 +28,7 @@ Nonce = Callable[[int], bytes]
 
 
 def check_secret(secret: bytes) -> None:
-    """A secret that could be guessed is a bug of whoever made it."""
+    """A secret that can be guessed is a bug of the code that made it."""
     assert len(secret) >= SECRET_BYTES_MIN, f"a secret of {len(secret)} bytes, at least {SECRET_BYTES_MIN} are needed"
 
 

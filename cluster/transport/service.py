@@ -1,4 +1,4 @@
-"""What a data-plane server hands to whoever does the work: calls, in batches.
+"""What a data-plane server passes to its service: calls, in batches.
 
 A service is a plain function. It answers each call with bytes or an error, now or later, from the server's own thread.
 What it leaves unanswered when it raises is answered with that error.

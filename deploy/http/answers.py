@@ -96,7 +96,7 @@ class Answers:
         return Answer(_encode(WhyAnswer(request_id, found), form), form)
 
     async def batch(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
-        """Many recommendations, aligned with the requests; what is wrong with one of them is said in its place."""
+        """Many recommendations, aligned with the requests; a request that fails has its problem in its place."""
         with self._reading():
             said, requests = decode_batch(body, form, self._config.limits)
             if not requests:

@@ -34,7 +34,7 @@ VERBOSE = {
     "required": False,
     "allowEmptyValue": True,
     "schema": {"type": "string"},
-    "description": "present, with any value or none: every check in a line of its own",
+    "description": "if present, with any value or none: one line per check",
 }
 
 
@@ -43,7 +43,7 @@ def document(pages: FastAPI, config: Config, example: Example) -> dict[str, Any]
     api = get_openapi(
         title=pages.title,
         version=pages.version,
-        summary="Sharded retrieval and ranking for recommenders",
+        summary="A sharded retrieval-and-ranking cluster for recommender systems",
         routes=pages.routes,
     )
     of, schemas = msgspec.json.schema_components(_BODIES, schema_hook=_foreign, ref_template=_REF)

@@ -82,7 +82,7 @@ def create_pages(backend: Backend, config: Config) -> FastAPI:
     async def metrics() -> Response:
         return Response(backend.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @pages.get("/version", summary="What is running")
+    @pages.get("/version", summary="Versions of the running code")
     async def version() -> dict[str, str]:
         view = backend.view_of()
         return {

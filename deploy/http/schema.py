@@ -52,7 +52,7 @@ class FilterBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ContextBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known of the moment. Items in the basket and viewed ones tell taste; the former are not recommended."""
+    """The user's session. Basket and viewed items show the user's taste; items in the basket are not recommended."""
 
     basket: list[Id] | None = None
     viewed: Annotated[list[Id] | None, Meta(description="items viewed in this session, newest first")] = None
@@ -67,36 +67,36 @@ class PinBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WishBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a user wishes for, and how long it may take. null in an optional field is as good as leaving it out."""
+    """A user's request, and how long the answer may take. null in an optional field counts as leaving it out."""
 
     user_id: Id
-    k: Annotated[int | None, Meta(description="how many items; slate.k_default if left out")] = None
+    k: Annotated[int | None, Meta(description="number of items; slate.k_default if left out")] = None
     filter: FilterBody | None = None
     exclude_item_ids: list[Id] | None = None
     context: ContextBody | None = None
     pins: list[PinBody] | None = None
-    seed: Annotated[int | None, Meta(description="of what is drawn at random; one is drawn if left out")] = None
+    seed: Annotated[int | None, Meta(description="seed of random draws; drawn at random if left out")] = None
     timeout_ms: Annotated[int | None, Meta(description="the time budget; deadline.default_ms if left out")] = None
 
 
 class RecommendBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """POST /v1/recommend. Whoever the user is: a stranger gets a cold answer and `degraded: ["unknown_user"]`."""
+    """POST /v1/recommend. An unknown user gets bestsellers or the session's items, and `degraded: ["unknown_user"]`."""
 
-    min_coverage: Annotated[float | None, Meta(description="share of the items that must have been searched")] = None
+    min_coverage: Annotated[float | None, Meta(description="share of the items that must be searched")] = None
     explain: Annotated[
         Explain | None,
-        Meta(description="funnel: what every stage did is told as well; full: and the request is kept for replay"),
+        Meta(description="funnel: also say what every stage did; full: also keep the request for replay"),
     ] = None
 
 
 class WhyBody(WishBody, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """POST /v1/why: the wish, and the item that is asked about. Its time budget is deadline.max_ms if left out."""
+    """POST /v1/why: a request, and the item in question. The time budget is deadline.max_ms if left out."""
 
     item_id: Id
 
 
 class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/recommend/batch. The time budget is the whole batch's; each request succeeds or fails alone.
+    """POST /v1/recommend/batch. The time budget is for the whole batch; each request succeeds or fails alone.
 
     requests: an array of RecommendBody, each decoded on its own.
     """
@@ -116,7 +116,7 @@ class ShardCounts(Struct, frozen=True):
 
 
 class MissingBody(Struct, frozen=True):
-    """A shard that is not in the answer, and why."""
+    """A shard that did not take part in the answer, and why."""
 
     shard: int
     replica: str
@@ -136,7 +136,7 @@ class CoverageBody(Struct, frozen=True):
 
 
 class GenerationBody(Struct, frozen=True):
-    """The one generation of items and models, and the version of the topology, that the answer came from."""
+    """The generation of items and models, and the version of the topology, from which the answer came."""
 
     id: str
     topology: int
@@ -153,7 +153,7 @@ class FunnelRow(Struct, frozen=True, rename={"n_in": "in", "n_out": "out"}):
 
 
 class ShardRow(Struct, frozen=True):
-    """How one shard took part. strategies: source -> how it found its hits."""
+    """One shard's part in the answer. strategies: source -> how it searched."""
 
     shard: int
     replica: str
@@ -181,14 +181,14 @@ class SourceRow(Struct, frozen=True):
 
 
 class ExplainBody(Struct, frozen=True):
-    """What happened on the way, if asked for. unknown_items: those the request names and the catalogue does not have."""
+    """How the answer came about, on request. unknown_items: those that the request names and the catalogue does not have."""
 
     funnel: tuple[FunnelRow, ...]
     sources: tuple[SourceRow, ...]
     shards: tuple[ShardRow, ...]
     rank: RankTrace | None
     slate: SlateTrace | None
-    kept: Annotated[bool, Meta(description="whether the request is kept for replay; observability.replay_asked_per_s are")] = (
+    kept: Annotated[bool, Meta(description="whether the request is kept for replay, see observability.replay_asked_per_s")] = (
         False
     )
     unknown_items: tuple[Id, ...] = ()
@@ -237,7 +237,7 @@ class WhyAnswer(Struct, frozen=True):
 
 
 class BatchResult(Struct, frozen=True, omit_defaults=True):
-    """One request's outcome: either a recommendation, or the problem that a single request would have been answered with."""
+    """The result of one request: either a recommendation, or the problem that a single request would have got."""
 
     status: int
     recommendation: RecommendationBody | None = None

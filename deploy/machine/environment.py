@@ -76,7 +76,7 @@ def missing(wanted: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, 
 
 
 def weakened(environ: Mapping[str, str]) -> str:
-    """What is said if somebody has switched Ray's authentication off; "" if not. Their word counts, but not silently."""
+    """The warning if Ray's authentication is switched off; "" if not. The switch is respected, but not silently."""
     mode = environ.get("RAY_AUTH_MODE", "token")
     if mode == "token":
         return ""

@@ -88,7 +88,7 @@ def notes_of(logged: Logged, *, at_home: bool, same_ranking: bool) -> tuple[str,
 
 
 def excuse_of(logged: Logged) -> str:
-    """Why nobody can promise that the slate comes out the same, "" if it must."""
+    """Why the slate may come out differently, "" if it must come out the same."""
     if logged.undelivered or len(logged.gone):
         return "items could not be shown, and how many others were fetched in their place was a matter of time"
     return ""

@@ -19,7 +19,7 @@ Step = Literal["wait", "serve", "refuse"]
 
 
 def next_step(found: Mapping[str, Any] | None, waited_s: float) -> Step:
-    """found: what GET /v1/cluster answered, None if nobody did.  waited_s: for how long that has been asked."""
+    """found: the answer of GET /v1/cluster, None if there was none.  waited_s: how long the start has taken so far."""
     state = found["state"] if found is not None else ""
     if state == "READY" or (state == "DEGRADED" and waited_s >= GRACE_S):
         return "serve"

@@ -110,7 +110,7 @@ class RouterReplica:
             return
 
     async def _poll(self, known_version: int) -> ClusterView | None:
-        """Ask the supervisor, found anew after every failure: a restarted one is another actor to its old handles."""
+        """Ask the supervisor. Its handle is looked up again after every failure: a restarted supervisor is another actor."""
         async with asyncio.timeout(_POLL_S + 2):
             try:
                 if self._supervisor is None:

@@ -149,7 +149,7 @@ class Supervisor:
         return True
 
     def _check_awake(self) -> float:
-        """The time now. If it has jumped, nobody's silence counts from before."""
+        """The time now. If it has jumped, silence before the jump does not count."""
         now = self._clock()
         if self._awake.slept(now):
             log.warning("the supervisor was not awake for a while: it counts every actor's silence anew")

@@ -25,7 +25,7 @@ Tell = Callable[[str, str], None]
 
 
 class UserLoader:
-    """store_url: for what is told.  opening: opens the store for writing, anew for each attempt."""
+    """store_url: for messages.  opening: opens the store for writing, again for each attempt."""
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ def unknown_among(named: Keys, replies: Mapping[int, ShardReply], n_shards: int)
 
 
 def known_part(request: Request, unknown: Keys) -> tuple[Request, tuple[ItemId, ...]]:
-    """The request without what nobody has, and the ids of that, each once, in the order in which they are named."""
+    """The request without unknown items, and the unknown ids, each once, in the order of the request."""
     if not len(unknown):
         return request, ()
     keys = set(unknown.tolist())

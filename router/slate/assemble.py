@@ -177,7 +177,7 @@ class _Places:
         return first if allowed[first] else -1
 
     def _tried(self, exploration: Exploration, place: int, otherwise: int) -> int | None:
-        """Who is tried out here, None if nobody is: by the coin, or because nobody can be."""
+        """The item to try out here; None if the draw says not to explore, or no item can be tried out."""
         allowed, broken = self._allowed(place, self.terms.before("explore"))
         pool = np.flatnonzero(allowed & exploration.cold) if not broken else np.empty(0, np.intp)
         drawn = exploration.draw(place)

@@ -31,7 +31,7 @@ CACHE_BYTES_MAX = 64 << 20
 
 UNKNOWN_VALUES_MAX = 4
 ALIKE_VALUES_MAX, ALIKE_LENGTH_MAX = 10_000, 256
-"""Of an attribute with more values no other is suggested in place of one that nobody has; nor is a longer value."""
+"""No value is suggested for an attribute with more values than this, and no longer value."""
 
 
 _COMPARISONS: dict[Op, Callable[[NDArray[np.float64], float], Any]] = {

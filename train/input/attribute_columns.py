@@ -45,7 +45,7 @@ def attribute_columns(specs: Sequence[AttributeSpec], table: str) -> list[Column
 
 
 def cleaned(values: pa.Array, ids: pa.Array, spec: AttributeSpec, tally: Tally) -> pa.Array:
-    """The values with what nobody could use turned into null, and every null counted. ids: of the rows, for the examples."""
+    """The values, with unusable ones turned into null, and every null counted. ids: of the rows, for the examples."""
     if spec.kind == "number":
         odd = ~pc.fill_null(pc.is_finite(values), True).to_numpy(zero_copy_only=False)
         tally.note(f"{spec.name} not finite", odd, ids)

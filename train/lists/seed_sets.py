@@ -82,7 +82,7 @@ def favourites(log: EventLog, pairs: Interactions, *, n_max: int) -> SeedSet:
 
 
 def viewed(log: EventLog, *, as_of: int, n_max: int, half_weight_items: float) -> SeedSet | None:
-    """None for a log in which nobody ever looked at anything. half_weight_items: as for views that come with a request."""
+    """None for a log without views and clicks. half_weight_items: as for views that come with a request."""
     if not {"view", "click"} & log.count_by_kind().keys():
         return None
     past = log.as_of(as_of)

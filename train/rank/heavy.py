@@ -119,7 +119,7 @@ def fit_heavy(
 
 
 def settings_of(loss: Loss) -> dict[str, object]:
-    """What CatBoost is told beside the configuration: half its defaults' time, for the same ndcg@10 within 0.003.
+    """CatBoost settings besides the configuration: they halve the time of its defaults, for the same ndcg@10 within 0.003.
 
     Fewer steps to a leaf's value for QuerySoftMax (100), fewer orders drawn for YetiRank (10), fewer borders of a column (254).
     """

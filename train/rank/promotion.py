@@ -16,7 +16,7 @@ from cluster.spec import HeavyKind, RankingSpec, RankStage
 from train.rank.metrics import interval, mean
 
 N_USERS_MIN = 50
-"""With fewer the bootstrap's interval is too narrow and one user's luck moves it: nothing is told, the merged order serves."""
+"""With fewer users the bootstrap's interval is too narrow, and one user's luck moves it: the merged order serves."""
 
 
 def promote(heavy: HeavyKind, ndcgs: Mapping[RankStage, NDArray[np.float64]]) -> RankingSpec:

@@ -76,7 +76,7 @@ def past_visits(
 def stranger_visits(
     signals: Signals, config: Config, *, users: NDArray[np.int64], label_days: int
 ) -> tuple[NDArray[np.int64], list[Visit]]:
-    """Those of `users` who buy more than one thing at their first visit, and that visit, as if nobody knew them.
+    """The first visits of those `users` who buy more than one item at it, as visits of unknown users.
 
     One to five items are in the basket, and wanted is the rest of that visit: that is what a session is about, and what a
     stranger buys in a fortnight no basket tells.

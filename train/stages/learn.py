@@ -218,7 +218,7 @@ class _Lesson:
         return self.stages.run("content-likeness", inputs=inputs, total=0, make=make)
 
     def _kept(self, name: str, inputs: list[object], compute: Callable[[], ItemLists], *, limit: str = "") -> Path:
-        """limit: the setting that leaves items without a list, if one does. Next to nothing is said to come of it."""
+        """limit: the setting that leaves items without a list, if there is one. A nearly empty table is reported."""
 
         def make(folder: Path) -> Made:
             lists = compute()

@@ -116,7 +116,7 @@ def publish(
 
 
 def still_held(pruned: Pruned) -> str:
-    """What is said of generations that would be gone but for somebody who uses them."""
+    """The note about old generations that were not removed because a process uses them."""
     return f"; {', '.join(pruned.held)} in use, so not removed" if pruned.held else ""
 
 

@@ -74,7 +74,7 @@ class Rows:
 
     @classmethod
     def load(cls, folder: Path) -> Rows | None:
-        """None if nobody saved them there."""
+        """None if none were saved there."""
         if not (folder / _ROWS).exists():
             return None
         with np.load(folder / _ROWS) as kept:

@@ -60,7 +60,7 @@ class FixedSide:
         return improve(systems, times(start, self.basis), n_steps=self.section.cg_steps)
 
     def only(self, rows: NDArray[np.integer]) -> FixedSide:
-        """The side when pairs have only these rows, numbered anew. Everybody's pull towards 0 stays."""
+        """The side for pairs with only these rows, renumbered. The pull of all rows towards 0 stays."""
         return replace(self, rotated=self.rotated[rows])
 
     def with_rows(self, rows: NDArray[np.integer], vectors: Matrix) -> FixedSide:

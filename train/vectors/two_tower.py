@@ -52,7 +52,7 @@ class TwoTower:
 
     @property
     def traits(self) -> Floats:
-        """(n, dim - 1) item vectors without the bias: what likeness is told by, of which being popular is no part."""
+        """(n, dim - 1) item vectors without the bias, for likeness, in which popularity has no part."""
         return self.items[:, :-1]
 
     def user_vectors(self, pairs: Interactions, features: UserFeatures) -> Floats:
