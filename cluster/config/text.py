@@ -90,7 +90,7 @@ def allowed(field: FieldInfo) -> str:
         return " or ".join(toml_value(value) for value in get_args(field.annotation))
     if get_origin(field.annotation) is tuple and get_origin(of := get_args(field.annotation)[0]) is Literal:
         return f"any of {', '.join(toml_value(value) for value in get_args(of))}"
-    low, high, unit = "", "", ""
+    low, high, unit, counted = "", "", "", " characters" if field.annotation is str else " entries"
     for rule in field.metadata:
         match rule:
             case Ge(ge=bound):
@@ -102,13 +102,13 @@ def allowed(field: FieldInfo) -> str:
             case Lt(lt=bound):
                 high = f"less than {bound}"
             case MinLen(min_length=bound):
-                low, unit = f"{bound}", " long"
+                low, unit = f"{bound}", counted
             case MaxLen(max_length=bound):
-                high, unit = f"{bound}", " long"
+                high, unit = f"{bound}", counted
             case _ if getattr(rule, "pattern", None):
                 return f"matches {rule.pattern}"
     if low and high:
-        return f"{low} to {high}{unit}"
+        return f"{low}{', up to ' if low.startswith('more') else ' to '}{high}{unit}"
     return (
         f"up to {high}{unit}"
         if high

@@ -143,7 +143,7 @@ brand = 0.0
         "line 11 sources.item_lists.other should be a section, got 3",
         "line 13 sources.tops.kinds should be 'purchases', 'clicks', 'ctr', 'pctr', 'weighted_ctr', 'weighted_pctr', "
         "'new' or 'rising', got \"clickz\"; did you mean 'clicks'?",
-        "line 15 train.content.weights.brand should be greater than 0, got 0.0 (allowed: more than 0 to 1000)",
+        "line 15 train.content.weights.brand should be greater than 0, got 0.0 (allowed: more than 0, up to 1000)",
     ]
 
 
