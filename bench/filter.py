@@ -33,8 +33,8 @@ from bench.tools.vectors import CACHE, VectorSet, best_eligible, clustered, glov
 from cluster.types import Floats
 from shard.filter.eligible import Eligible, Mask
 from shard.spaces.calibration import calibrate
-from shard.spaces.hnsw import Geometry, Graph, build_graph
-from shard.spaces.space import Space, longest
+from shard.spaces.hnsw import Geometry, Graph, build_graph, longest
+from shard.spaces.space import Space
 
 K = 100
 M, EF_CONSTRUCTION = 16, 200

@@ -17,7 +17,7 @@ Health = Literal["starting", "loading", "ready", "suspect", "dead"]
 class ReplicaView(msgspec.Struct, frozen=True):
     """One actor. shard: -1 for a ranker.  starts: how often it was started.  detail: why it is not ready, as far as known.
 
-    failures: starts in a row that came to nothing, the present one included once it has failed.
+    failures: starts in a row that failed, the present one included once it has.
     """
 
     name: str

@@ -41,7 +41,7 @@ class OskolokError(Exception):
         self.details = details
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self).__name__, self.message, self.details)
+        return from_wire, (type(self).__name__, self.message, self.details)
 
 
 class ConfigError(OskolokError):
@@ -160,7 +160,3 @@ def from_wire(name: str, message: str, details: dict[str, object]) -> OskolokErr
     if cls is None:
         return InternalError(f"{name}: {message}", **details)
     return cls(message, **details)
-
-
-def _rebuild(name: str, message: str, details: dict[str, object]) -> OskolokError:
-    return from_wire(name, message, details)

@@ -42,8 +42,8 @@ class Condition:
     """One test of one attribute; or, where `op` is one of GROUPS, several conditions that count as one.
 
     A test: `values` holds one value, or for `in` any number of them. On a multi-valued attribute `eq` means contains, `ne` does
-    not contain and `in` contains any of. An item that lacks the attribute fails every test, `ne` too; who wants such items
-    says none_of `eq`.
+    not contain and `in` contains any of. An item that lacks the attribute fails every test, `ne` too; to select such items,
+    use none_of `eq`.
     A group: `parts` are its conditions, one at least. A range is an all_of with a `field`: a lower and an upper bound of it.
     """
 

@@ -1,8 +1,8 @@
 """The one total order of scored items, and the exact top-k under it.
 
-Score descending, then item key ascending. Everything that sorts, cuts or merges scored items calls this module, the judge of
-models like the ranker that runs them, so an answer cannot depend on the number of shards, on the order of replies or on a
-sort's stability. Non-finite scores are rejected where scores are made (`require_finite`); they never reach a comparison.
+Score descending, then item key ascending. Everything that sorts, cuts or merges scored items calls this module, both the
+judge of models and the ranker that runs them, so an answer cannot depend on the number of shards, on the order of replies or
+on a sort's stability. Non-finite scores are rejected where scores are made (`require_finite`); they never reach a comparison.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def private_folder(path: Path) -> Path:
 
 
 def own_folder(path: Path) -> Path:
-    """The same in a place where anybody can make folders, such as /tmp, and may have been there first.
+    """The same in a place where anybody can create folders, such as /tmp, and might have created this one.
 
     Raises ConfigError for a link, a folder of another owner, or one in which others could have put something.
     """

@@ -1,8 +1,8 @@
-"""One item looked at by one shard: may it be returned, by whom is it proposed, and how many stand before it?
+"""How does one item stand in one shard: may it be returned, which sources propose it, and how many items precede it?
 
-For `why`, which asks the item's owner first and then the other shards how many of theirs stand before it. An answer is exact
-where a retrieval may be approximate: a probe looks at every eligible item, so it costs what a full scan of each source costs.
-How they look as bytes is `cluster/codec/probes.py`.
+For `why`, which first asks the shard that owns the item, and then the others how many of their items precede it. An answer is
+exact where a retrieval may be approximate: a probe looks at every eligible item, so it costs as much as a full scan of each
+source. How they look as bytes is `cluster/codec/probes.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which stage orders the candidates: what the build's judge found, unless the configuration overrules it.
+"""Which stage orders the candidates: the stage that the build's judge chose, unless the configuration overrules it.
 
 How the judge decides is `train/rank/promotion.py`. Routers ask here for every request, `oskolok status` to tell people.
 """

@@ -1,4 +1,4 @@
-"""What a generation contains, in words every process agrees on: its attributes, spaces, sources and feature schema.
+"""What a generation contains, in terms on which all processes agree: its attributes, spaces, sources and feature schema.
 
 Written into the manifest by the build, read by shards and rankers from disk, published to routers with the topology.
 It knows nothing of files (`cluster/generation.py`) nor of how anything is computed.
@@ -28,12 +28,12 @@ class AttributeSpec(msgspec.Struct, frozen=True):
 
 
 class FoldIn(msgspec.Struct, frozen=True):
-    """What places somebody in a space of implicit ALS by a few items, the items' side frozen: `router/planning/session.py`
-    solves it.
+    """What it takes to place a user in a space of implicit ALS by a few items, whose vectors are fixed: see
+    `router/planning/session.py`.
 
     axes: (dim,), the pull of all unobserved pairs towards 0 along each axis, in a basis in which it is diagonal.
     confidence: of one event.  observed: what a pair's confidence is raised by in its pull towards 1.
-    regularization * (items + unobserved) ** exponent is the ridge of somebody with so many items.
+    regularization * (items + unobserved) ** exponent is the ridge of a user with so many items.
     """
 
     axes: tuple[float, ...]
@@ -76,7 +76,7 @@ class SourceSpec(msgspec.Struct, frozen=True):
 
 
 class RankingSpec(msgspec.Struct, frozen=True):
-    """Which stage the build's judge found fit to order the candidates, if `heavy` is the heavy model.
+    """The stage that the build's judge chose to order the candidates, if `heavy` is the heavy model.
 
     stage: "heavy" is light and then heavy, "merged" no model at all.  why: in a line, for people.
     """

@@ -47,7 +47,7 @@ class Seeds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Affinity:
-    """How much of a user's activity falls on each value of one attribute: aligned, weights (v,) summing to about 1."""
+    """How much of a user's activity falls on each value of an attribute: aligned, weights (v,) summing to about 1."""
 
     values: tuple[str, ...]
     weights: Floats
@@ -90,10 +90,10 @@ class Query:
     exclude: item keys never to return, ascending and unique.  vectors: space -> (dim,) float32.
     seeds: by name, "history", "basket" and the record's further ones.  profile: as in the user record.
     include: item keys that are candidates if they are eligible, proposed by a source or not; ascending and unique.
-    group_by: category attributes, and marks: filters, of which the slate must know what each candidate has of them;
-    replies then carry `facts`.  named: item keys that the request names, of which each shard says which it has; ascending and
-    unique.  cap: at most this many of a source's hits have one value of the first attribute of
-    `group_by`, the others are left out (`cluster/capping.py`); 0 = no cap.
+    group_by: category attributes, and marks: filters; for both, replies tell in `facts` how each candidate stands to them.
+    cap: of a source's hits at most so many have one value of the first attribute of `group_by`, the others are left out
+    (`cluster/capping.py`); 0 = no cap.  named: item keys that the request names, of which each shard replies those that it
+    has; ascending and unique.
     """
 
     generation: str

@@ -1,4 +1,4 @@
-"""The cross features: columns a ranker makes of other columns, because no one place before it knows both sides.
+"""The cross features: columns a ranker makes of other columns, because no place before it knows both sides.
 
 What an item costs is known to its shard and what a user usually pays to the user's record; here they meet. A curve cannot
 divide, and trees need many splits to. Named in `cluster/features.py`; computed by one pass over all candidates of a request.

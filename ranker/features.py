@@ -1,8 +1,8 @@
 """From a rank query to what a model reads: one float32 matrix whose columns stand in the generation's schema order.
 
 Serving and training both come through here, so the two cannot disagree about a column's place or about what a missing value
-looks like. Cross features (`ranker/crosses.py`) are made of the others here. The rule, stated once: **NaN means missing, and
-it is each model's business what missing is worth.** Source scores and ranks are NaN where the source did not propose the item,
+looks like. Cross features (`ranker/crosses.py`) are made of the others here. The rule: **NaN means missing, and
+each model decides what missing is worth.** Source scores and ranks are NaN where the source did not propose the item,
 user and context features where nothing is known. Match features are made by our own shards and are never missing. Infinities
 are refused everywhere.
 """

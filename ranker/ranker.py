@@ -34,20 +34,6 @@ ONNX_FILE = "models/heavy.onnx"
 Outcome = RankReply | OskolokError
 
 
-@dataclass(slots=True)
-class Counts:
-    """What happened since the start, in requests unless the name says otherwise. `refused`: answered with an error."""
-
-    requests: int = 0
-    refused: int = 0
-    light_nonfinite: int = 0
-    heavy_late: int = 0
-    heavy_nonfinite: int = 0
-    heavy_failed: int = 0
-    heavy_calls: int = 0
-    heavy_rows: int = 0
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lit:
     """A request after the light phase. order: (m,), best first.  scores: (m,), aligned with order."""
@@ -65,7 +51,7 @@ class Ranker:
     """The models of one generation.
 
     Either may be missing: without a heavy one the light order stands, without a light one the order in which the candidates
-    came, which is the merge's. `counts` is for people and metrics.
+    came, which is the merge's.
     """
 
     def __init__(
@@ -82,7 +68,6 @@ class Ranker:
                     f" of generation {spec.id}"
                 )
         self.spec = spec
-        self.counts = Counts()
         self._light = light
         self._heavy = heavy
         self._clock = clock
@@ -122,7 +107,6 @@ class Ranker:
         """
         assert len(queries) == len(remaining_ms), f"{len(queries)} queries, {len(remaining_ms)} deadlines"
         started = self._clock()
-        self.counts.requests += len(queries)
         waiting: list[_Lit] = []
         for at in sorted(range(len(queries)), key=lambda i: remaining_ms[i]):
             try:
@@ -130,7 +114,6 @@ class Ranker:
                     raise DeadlineExceeded("the deadline passed before the light model", stage="rank")
                 lit = self._rank_light(at, queries[at])
             except OskolokError as error:
-                self.counts.refused += 1
                 yield at, error
                 continue
             if self._heavy is None or lit.n_heavy == 0:
@@ -148,7 +131,6 @@ class Ranker:
         features = assemble(self.spec.features, query)
         scores = self._light.score(features) if self._light is not None else _as_they_came(len(features))
         if not _all_finite(scores):
-            self.counts.light_nonfinite += 1
             scores = _as_they_came(len(features))
         order = best_first_seldom_tied(scores, query.keys).astype(np.int32)
         n_heavy = min(query.n_heavy, len(order))
@@ -166,7 +148,6 @@ class Ranker:
             elapsed_us = self._since_us(started)
             remaining_us = [remaining_ms[lit.at] * 1000 - elapsed_us for lit in waiting]
             plan = plan_calls(remaining_us, [lit.n_heavy for lit in waiting], self._heavy_cost)
-            self.counts.heavy_late += len(plan.late)
             for i in plan.late:
                 yield waiting[i].at, _light_reply(waiting[i], skipped=LATE)
             if plan.calls:
@@ -181,13 +162,10 @@ class Ranker:
         try:
             scores = self._heavy.score(rows)
         except OskolokError:
-            self.counts.heavy_failed += len(members)
             yield from ((lit.at, _light_reply(lit, skipped="failed")) for lit in members)
             return
         heavy_us = self._since_us(started)
         self._heavy_cost = self._heavy_cost.after(len(rows), heavy_us)
-        self.counts.heavy_calls += 1
-        self.counts.heavy_rows += len(rows)
         begin = 0
         for lit in members:
             own = scores[begin : begin + lit.n_heavy]
@@ -195,7 +173,6 @@ class Ranker:
             if _all_finite(own):
                 yield lit.at, _heavy_reply(lit, own, heavy_us)
             else:
-                self.counts.heavy_nonfinite += 1
                 yield lit.at, _light_reply(lit, skipped="nonfinite")
 
     def _since_us(self, started: float) -> float:

@@ -36,7 +36,7 @@ class MatchFeatures:
         self._dots: list[tuple[int, str, Space]] = []
         self._affinities: list[tuple[int, str, _Affinities]] = []
         self._seeds: dict[str, int] = {}
-        # What a row has whoever asks, a whole row of it, because one look-up costs less than filling columns one by one.
+        # The part that does not depend on the query, by whole rows: one look-up costs less than filling columns one by one.
         self._unasked = np.zeros((len(keys), len(columns)), np.float32)
         for at, column in enumerate(columns):
             kind, _, name = column.partition(".")

@@ -27,8 +27,7 @@ from shard.best_rows import BestRows
 from shard.columns import ShardColumns
 from shard.filter.attributes import CategoryColumn
 from shard.filter.eligible import Eligible
-from shard.filter.filters import CACHE_BYTES_MAX, Filters
-from shard.integrity import check_columns
+from shard.filter.filters import Filters
 from shard.match import MatchFeatures
 from shard.payload import Payloads
 from shard.probe import Probe, values_of
@@ -41,21 +40,13 @@ from shard.spaces.space import Space
 class Shard:
     """Immutable but for its mask cache, and safe to query from several threads."""
 
-    def __init__(
-        self,
-        columns: ShardColumns,
-        *,
-        spec: GenerationSpec,
-        shard: int,
-        spaces: Mapping[str, Space],
-        mask_cache_bytes_max: int = CACHE_BYTES_MAX,
-    ) -> None:
+    def __init__(self, columns: ShardColumns, *, spec: GenerationSpec, shard: int, spaces: Mapping[str, Space]) -> None:
         """Raises SchemaMismatch if the columns cannot answer what the spec promises, GenerationCorrupt for senseless lists."""
         self.spec = spec
         self.shard = shard
         self.columns = columns
         self.spaces = spaces
-        self.filters = Filters(columns.attributes, spec, n_rows=len(columns), bytes_max=mask_cache_bytes_max)
+        self.filters = Filters(columns.attributes, spec, n_rows=len(columns))
         self.sources = make_sources(spec, columns, spaces)
         self._match = MatchFeatures(
             spec.features.match, keys=columns.keys, stats=columns.stats, spaces=spaces, attributes=columns.attributes
@@ -68,9 +59,7 @@ class Shard:
         }
 
     @classmethod
-    def from_columns(
-        cls, columns: ShardColumns, *, spec: GenerationSpec, shard: int, mask_cache_bytes_max: int = CACHE_BYTES_MAX
-    ) -> Shard:
+    def from_columns(cls, columns: ShardColumns, *, spec: GenerationSpec, shard: int) -> Shard:
         """A shard over columns in memory. Measures what searching its spaces costs: some milliseconds a space."""
         spaces = {
             space.name: Space.from_arrays(
@@ -82,13 +71,12 @@ class Shard:
             )
             for space in spec.spaces
         }
-        return cls(columns, spec=spec, shard=shard, spaces=spaces, mask_cache_bytes_max=mask_cache_bytes_max)
+        return cls(columns, spec=spec, shard=shard, spaces=spaces)
 
     @classmethod
-    def load(cls, generation: Generation, shard: int, *, mask_cache_bytes_max: int = CACHE_BYTES_MAX) -> Shard:
+    def load(cls, generation: Generation, shard: int) -> Shard:
         """A shard of a published generation, from verified files. Raises GenerationError."""
-        columns = read_snapshot(generation, shard)
-        return cls.from_columns(columns, spec=generation.spec, shard=shard, mask_cache_bytes_max=mask_cache_bytes_max)
+        return cls.from_columns(read_snapshot(generation, shard), spec=generation.spec, shard=shard)
 
     @property
     def generation(self) -> str:
@@ -100,10 +88,6 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.columns)
-
-    def check_integrity(self) -> None:
-        """See that every column is what the others and the spec say it is. Seconds for a large shard; GenerationCorrupt."""
-        check_columns(self.columns, self.spec, self.shard)
 
     def retrieve(self, query: Query) -> ShardReply:
         """The best candidates of every asked source. Raises GenerationMismatch or InvalidQuery."""

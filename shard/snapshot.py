@@ -31,9 +31,8 @@ from cluster.types import Floats
 from shard.arrow_file import only_chunk, read_table, write_table
 from shard.columns import ShardColumns
 from shard.filter.attributes import column_from_arrow, column_to_arrow
-from shard.spaces.hnsw import Geometry, Graph
+from shard.spaces.hnsw import Geometry, Graph, longest
 from shard.spaces.planner import Calibration
-from shard.spaces.space import longest
 from shard.tables.item_table import ItemTable
 from shard.tables.lists import RankedLists
 from shard.tables.quorum_table import QuorumTable

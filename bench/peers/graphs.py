@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from bench.peers.filtered import EVERY, Bits, Setting
 from bench.tools.vectors import VectorSet
 from cluster.types import Floats
-from shard.spaces.hnsw import Geometry
-from shard.spaces.space import longest
+from shard.spaces.hnsw import Geometry, longest
 
 _EF = (100, 150, 200, 250, 300, 400, 500, 600, 800, 1000, 1200, 1600, 2400, 3200)
 

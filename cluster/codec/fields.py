@@ -227,15 +227,16 @@ def refusing(refusal: type[OskolokError]) -> Callable[[Callable[P, T]], Callable
 
 def sent_query(wire: msgspec.Struct) -> bytes:
     """A query's bytes. InvalidQuery for what has none."""
-    try:
-        return _ENCODER.encode(wire)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidQuery(f"cannot be sent: {error}") from None
+    return _sent(wire, InvalidQuery)
 
 
 def sent_reply(wire: msgspec.Struct) -> bytes:
     """A reply's bytes. InternalError for what has none."""
+    return _sent(wire, InternalError)
+
+
+def _sent(wire: msgspec.Struct, refusal: type[OskolokError]) -> bytes:
     try:
         return _ENCODER.encode(wire)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InternalError(f"cannot be sent: {error}") from None
+        raise refusal(f"cannot be sent: {error}") from None

@@ -24,7 +24,7 @@ class Hold:
 
     @classmethod
     def shared(cls, generation: Path) -> Hold:
-        """For who reads it. Raises GenerationMissing if there is none, or it is just being removed."""
+        """For a reader. Raises GenerationMissing if there is no such generation, or it is being removed."""
         manifest = generation / MANIFEST
         try:
             fd = os.open(manifest, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -44,7 +44,7 @@ class Hold:
 
     @classmethod
     def alone(cls, generation: Path) -> Hold | None:
-        """For who removes it; None while anybody reads it, or where that cannot be told. Raises GenerationMissing."""
+        """For removing it; None while anybody reads it, or where the file system cannot tell. Raises GenerationMissing."""
         try:
             fd = os.open(generation / MANIFEST, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)  # NFS wants it writable
         except FileNotFoundError:

@@ -21,7 +21,7 @@ _RETIRED = ".retired"
 
 
 class Pruned(NamedTuple):
-    """removed: ids, the newest first.  held: those that would have been removed but for somebody who uses them."""
+    """removed: ids, the newest first.  held: those that were not removed because somebody uses them."""
 
     removed: tuple[str, ...]
     held: tuple[str, ...]
@@ -55,7 +55,7 @@ def retired(storage_path: str | os.PathLike[str]) -> list[str]:
 
 
 def settle_retired(storage_path: str | os.PathLike[str], generation_ids: Iterable[str]) -> None:
-    """Nothing is left of these generations anywhere."""
+    """Forget the ids of these generations, of which nothing is left anywhere."""
     with waiting_lock(Path(storage_path)):
         left = [one for one in retired(storage_path) if one not in set(generation_ids)]
         _write_retired(Path(storage_path), left)

@@ -1,4 +1,4 @@
-"""What a shard process and a ranker process have in common: listen at once, load in the background, say how it goes.
+"""What a shard process and a ranker process have in common: it listens at once, loads in the background and reports its state.
 
 The data-plane server is up before anything is read, so callers hear "loading" instead of a refused connection, and an actor
 whose generation cannot be loaded lives on to tell why. What is loaded, and how calls are served, is the actor's own.

@@ -1,7 +1,7 @@
-"""Where calls go whose work would hold up everybody else's: one thread of low priority beside the one that serves.
+"""A lane for calls whose work would delay all others: one thread of low priority beside the one that serves.
 
-At most `waiting_max` calls are here at once, the one being worked on included; further ones are refused. Whoever has gone, or
-whose deadline passed while waiting, costs no work.
+At most `waiting_max` calls are here at once, the one being worked on included; further ones are refused. A call whose
+caller has gone, or whose deadline passed while it waited, is dropped before any work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SideLane:
         self._thread = ThreadPoolExecutor(1, name, initializer=_step_back)  # it starts with the first call
 
     def take(self, call: Call, work: Callable[[Call], bytes], *, failed: Callable[[Call, Exception], None]) -> None:
-        """Answer the call with what `work` makes of it, later; `failed` answers it if that, or the wait, comes to nothing."""
+        """Answer the call later with the result of `work`; `failed` answers it if the work or the wait fails."""
         if self._n_waiting >= self._waiting_max:
             failed(call, Overloaded(f"{self._n_waiting} calls already wait for the {self._name} lane", retry_after_s=1))
             return

@@ -25,7 +25,7 @@ from cluster.transport.sockets import LISTEN_BACKLOG, bind_unix, unlink_unix
 _LOG = logging.getLogger(__name__)
 
 _TURN_S = 100e-6
-"""How long one turn of the loop may go on to begin services: cheap calls share a turn's cost, dear ones get one each."""
+"""How long a turn of the loop may go on to begin services: cheap calls share a turn, expensive ones take one each."""
 
 
 class Server:

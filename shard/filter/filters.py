@@ -47,18 +47,11 @@ _COMPARISONS: dict[Op, Callable[[NDArray[np.float64], float], Any]] = {
 class Filters:
     """The masks of one shard's filters. Safe to use from several threads.
 
-    version: of the attributes; another one means other masks. bytes_max bounds what the cache keeps, counted as if every
-    mask's row list had been asked for; the newest mask is always kept.
+    bytes_max bounds what the cache keeps, counted as if every mask's row list had been asked for; the newest mask always stays.
     """
 
     def __init__(
-        self,
-        attributes: Mapping[str, Column],
-        spec: GenerationSpec,
-        *,
-        n_rows: int,
-        version: int = 0,
-        bytes_max: int = CACHE_BYTES_MAX,
+        self, attributes: Mapping[str, Column], spec: GenerationSpec, *, n_rows: int, bytes_max: int = CACHE_BYTES_MAX
     ) -> None:
         """Raises SchemaMismatch where an attribute of the spec is missing or of another kind."""
         for attribute in spec.attributes:
@@ -66,14 +59,11 @@ class Filters:
             if column is None or column.kind != attribute.kind:
                 raise SchemaMismatch(f"attribute {attribute.name} is not stored as {attribute.kind}")
         self.everything = Mask(np.ones(n_rows, np.bool_))
-        self.version = version
-        self.hits = 0
-        self.misses = 0
         self._spec = spec
         self._n_rows = n_rows
         self._bytes_max = bytes_max
         self._tests = {name: _test_of(column) for name, column in attributes.items()}
-        self._masks: OrderedDict[tuple[Filter, int], Mask] = OrderedDict()
+        self._masks: OrderedDict[Filter, Mask] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -86,18 +76,14 @@ class Filters:
         if filter == EVERYTHING:
             return self.everything
         check_filter(filter, self._spec)
-        key = (filter, self.version)
         with self._lock:
-            found = self._masks.get(key)
-            if found is not None:
-                self._masks.move_to_end(key)
-                self.hits += 1
-                return found
+            if (cached := self._masks.get(filter)) is not None:
+                self._masks.move_to_end(filter)
+                return cached
         bits = passing(filter, self._n_rows, self._test)
-        made = Mask(bits, () if bits.any() else self._unknown_values(filter))
+        mask = Mask(bits, () if bits.any() else self._unknown_values(filter))
         with self._lock:
-            self.misses += 1
-            return self._keep(key, made)
+            return self._keep(filter, mask)
 
     def failing(self, filter: Filter, row: int) -> tuple[str, ...]:
         """What keeps a row out: see `cluster.filtering.failing`. Raises UnknownFilterField or InvalidQuery."""
@@ -105,7 +91,7 @@ class Filters:
         return failing(filter, lambda test: bool(self._test(test)[row]))
 
     def _unknown_values(self, filter: Filter) -> tuple[UnknownValue, ...]:
-        """The first values of categories that an item must have, by tests that nothing negates, and no row has."""
+        """The first values of categories that a filter requires, by tests that nothing negates, and that no row has."""
         wanted = (
             (test, self._tests[test.field])
             for pointer, test in each_test(filter)
@@ -117,15 +103,15 @@ class Filters:
     def _test(self, condition: Condition) -> Bits:
         return self._tests[condition.field].passing(condition)
 
-    def _keep(self, key: tuple[Filter, int], made: Mask) -> Mask:
-        if key in self._masks:  # another thread was faster: masks are compared by identity
-            return self._masks[key]
-        self._masks[key] = made
-        self._bytes += _cost(made)
+    def _keep(self, filter: Filter, mask: Mask) -> Mask:
+        if filter in self._masks:  # another thread was faster: masks are compared by identity
+            return self._masks[filter]
+        self._masks[filter] = mask
+        self._bytes += _cost(mask)
         while self._bytes > self._bytes_max and len(self._masks) > 1:
             _, dropped = self._masks.popitem(last=False)
             self._bytes -= _cost(dropped)
-        return made
+        return mask
 
 
 class _Test(Protocol):
@@ -162,7 +148,7 @@ class _Postings:
 
     @cached_property
     def _alike(self) -> dict[str, str]:
-        """Values by what remains of them without case and punctuation: milliseconds, once, and only if somebody is mistaken."""
+        """Values by what remains of them without case and punctuation. Made at the first unknown value, in milliseconds."""
         if len(self._code) > ALIKE_VALUES_MAX:
             return {}
         return {_plain(value): value for value in self._code if len(value) <= ALIKE_LENGTH_MAX}

@@ -9,7 +9,7 @@ from shard.spaces.space import Space
 
 
 class Ann:
-    """No hits for a query that has no vector of the space: a new user is someone else's to serve."""
+    """No hits for a query that has no vector of the space: other sources serve new users."""
 
     def __init__(self, space_name: str, space: Space) -> None:
         self._space_name = space_name

@@ -44,6 +44,11 @@ def directed(vectors: Floats) -> NDArray[np.bool_]:
     return np.asarray((largest > _COMPONENT_MIN) & (largest < np.inf))
 
 
+def longest(vectors: Floats) -> float:
+    """The largest norm of (n, dim) float32 rows; 0 without rows; not finite if a value is not."""
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0)))
+
+
 class Geometry:
     """How items and queries of a space become points whose Euclidean order is the space's score order.
 
@@ -167,8 +172,7 @@ def build_graph(
     """
     if not np.isfinite(vectors).all():
         raise InternalError("the vectors of a graph are not finite")
-    longest = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0)))
-    geometry = Geometry(vectors.shape[1], metric, longest)
+    geometry = Geometry(vectors.shape[1], metric, longest(vectors))
     index = hnswlib.Index(space="l2", dim=geometry.dim)
     rows = geometry.places(vectors)
     index.init_index(max_elements=max(len(rows), 1), M=M, ef_construction=ef_construction, random_seed=seed)

@@ -17,7 +17,7 @@ from shard.best_rows import BestRows
 from shard.filter.eligible import Eligible
 from shard.spaces import planner
 from shard.spaces.costs import measure
-from shard.spaces.hnsw import Graph
+from shard.spaces.hnsw import Graph, longest
 from shard.spaces.planner import Calibration, Costs, Scan, SearchPlan, Situation, Walk
 
 _SPARE = 8  # finalists beyond k, since the graph rounds its distances differently
@@ -153,8 +153,3 @@ def normalised(vectors: Floats) -> Floats:
     lengths = np.sqrt(squares, where=squares > 0, out=np.ones_like(squares))
     unit: Floats = (vectors / lengths[:, None]).astype(np.float32)
     return unit
-
-
-def longest(vectors: Floats) -> float:
-    """The largest norm of (n, dim) float32 rows; 0 without rows; not finite if a value is not."""
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0)))

@@ -96,7 +96,6 @@ def test_each_bad_query_gets_the_error_that_fits() -> None:
         outcome = one(ranker, spoilt(query_of(), how))
         expected = {"another schema": SchemaMismatch, "another generation": GenerationMismatch}.get(how, InvalidQuery)
         assert type(outcome) is expected, how
-    assert ranker.counts.refused == ranker.counts.requests == len(SPOILINGS)
 
 
 def test_all_heavy_rows_of_a_batch_go_in_one_call() -> None:
@@ -105,7 +104,6 @@ def test_all_heavy_rows_of_a_batch_go_in_one_call() -> None:
     heavy.calls.clear()
     ranker.rank_batch([query_of(i, m=20, n_heavy=n) for i, n in enumerate((5, 0, 30, 7))], [AMPLE_MS] * 4)
     assert heavy.calls == [5 + 20 + 7]
-    assert (ranker.counts.heavy_calls, ranker.counts.heavy_rows) == (1, 32)
 
 
 def test_no_queries_and_no_candidates_are_fine() -> None:
@@ -130,7 +128,6 @@ def test_too_little_time_for_heavy_leaves_the_light_order() -> None:
     assert isinstance(reply, RankReply) and reply.skipped == "deadline" and reply.n_heavy == 0
     light_alone = one(ranker_of(heavy=None), query_of())
     assert isinstance(light_alone, RankReply) and reply.order.tolist() == light_alone.order.tolist()
-    assert ranker.counts.heavy_late == 1
     in_time = one(ranker, query_of(), remaining_ms=2 + 1.1 * RESERVE_US / 1000)
     assert isinstance(in_time, RankReply) and in_time.n_heavy == 5
 
@@ -224,21 +221,18 @@ def test_heavy_scores_that_are_no_numbers_cost_only_that_request_its_heavy_order
     assert isinstance(second, RankReply) and second.n_heavy == 0 and second.skipped == "nonfinite"
     light_alone = one(ranker_of(heavy=None), sick)
     assert isinstance(light_alone, RankReply) and second.order.tolist() == light_alone.order.tolist()
-    assert ranker.counts.heavy_nonfinite == 1
 
 
 def test_a_heavy_model_that_fails_leaves_the_light_order() -> None:
     ranker = ranker_of(heavy=Sick(None, sick_user=77))
     replies = ranker.rank_batch([query_of(0), replace(query_of(1), user=np.array([77], np.float32))], [AMPLE_MS] * 2)
     assert [r.skipped for r in replies if isinstance(r, RankReply)] == ["failed", "failed"]
-    assert ranker.counts.heavy_failed == 2
 
 
 def test_light_scores_that_are_no_numbers_leave_the_order_in_which_candidates_came() -> None:
     ranker = ranker_of(light=Sick(np.nan, sick_user=77), heavy=None)
     reply = one(ranker, replace(query_of(m=9), user=np.array([77], np.float32)))
     assert isinstance(reply, RankReply) and reply.order.tolist() == list(range(9))
-    assert ranker.counts.light_nonfinite == 1
 
 
 @pytest.mark.parametrize("which", ["light", "heavy"])

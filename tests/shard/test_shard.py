@@ -21,6 +21,7 @@ from shard.filter.attributes import CategoryColumn, NumberColumn
 from shard.shard import Shard
 from shard.tables.lists import RankedLists
 from shard.tables.quorum_table import QuorumTable
+from tests.shard.integrity import check_integrity
 from tests.shard.worlds import LISTS, World, asked, filters, worlds
 
 WORLD = World.drawn(11, 50)
@@ -187,7 +188,7 @@ class TestIntegrity:
     @settings(max_examples=30, deadline=None)
     @given(worlds())
     def test_sound_columns_pass(self, world: World) -> None:
-        world.whole.check_integrity()
+        check_integrity(world.whole)
 
     @pytest.mark.parametrize(
         ("columns", "message"),
@@ -213,32 +214,32 @@ class TestIntegrity:
     def test_planted_damage_is_found(self, columns: ShardColumns, message: str) -> None:
         spec = WORLD.spec([50])
         with pytest.raises(GenerationCorrupt, match=message):
-            Shard(columns, spec=spec, shard=0, spaces=WORLD.whole.spaces).check_integrity()
+            check_integrity(Shard(columns, spec=spec, shard=0, spaces=WORLD.whole.spaces))
 
     def test_a_wrong_number_of_items_is_found(self) -> None:
         few = WORLD.columns.take(np.arange(9, dtype=np.int32))
         with pytest.raises(GenerationCorrupt, match="9 items, the spec says 50"):
-            Shard.from_columns(few, spec=WORLD.spec([50]), shard=0).check_integrity()
+            check_integrity(Shard.from_columns(few, spec=WORLD.spec([50]), shard=0))
 
     def test_an_infinite_number_is_found(self) -> None:
         price = NumberColumn(np.full(50, np.inf))
         columns = replace(WORLD.columns, attributes={**WORLD.columns.attributes, "price": price})
         with pytest.raises(GenerationCorrupt, match="price is infinite"):
-            shard_of(columns).check_integrity()
+            check_integrity(shard_of(columns))
 
     def test_an_item_in_the_wrong_shard_is_found(self) -> None:
         wrong = WORLD.shards([0] * 50, 2)[0]
         with pytest.raises(GenerationCorrupt, match="belongs to another shard"):
-            wrong.check_integrity()
+            check_integrity(wrong)
 
     def test_lists_are_those_of_the_spec(self) -> None:
         with pytest.raises(GenerationCorrupt, match="lists are not those"):
-            shard_of(WORLD.columns, lists=LISTS[1:]).check_integrity()
+            check_integrity(shard_of(WORLD.columns, lists=LISTS[1:]))
 
     def test_tables_are_those_of_the_spec(self) -> None:
         with pytest.raises(GenerationCorrupt, match="item tables are not those"):
-            shard_of(WORLD.columns, tables=("content", "npmi")).check_integrity()
+            check_integrity(shard_of(WORLD.columns, tables=("content", "npmi")))
 
     def test_a_quorum_is_there_if_the_spec_says_so(self) -> None:
         with pytest.raises(GenerationCorrupt, match="quorum is not as the spec says"):
-            shard_of(WORLD.columns, quorum="").check_integrity()
+            check_integrity(shard_of(WORLD.columns, quorum=""))

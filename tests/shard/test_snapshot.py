@@ -26,6 +26,7 @@ from shard.spaces.hnsw import Graph
 from shard.tables.lists import RankedLists
 from tests.cluster.generation.making import all_files, copied, flip_bit
 from tests.shard.golden import make
+from tests.shard.integrity import check_integrity
 from tests.shard.worlds import World
 
 GOLDEN = Path(make.__file__).parent / "v2"
@@ -74,7 +75,7 @@ def test_columns_survive_the_disk(tmp_path: Path, n_items: int, n_shards: int) -
     generation = published(world, tmp_path, n_shards)
     for at, piece in enumerate(partition(world.columns, n_shards)):
         assert_same(read_snapshot(generation, at), piece)
-        Shard.load(generation, at).check_integrity()
+        check_integrity(Shard.load(generation, at))
 
 
 def test_integer_ids_are_their_own_keys(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_integer_ids_are_their_own_keys(tmp_path: Path) -> None:
         entry = write_snapshot(columns, writer.directory / shard_folder(0))
         generation = writer.publish(spec, shards=[entry])
     loaded = Shard.load(generation, 0)
-    loaded.check_integrity()
+    check_integrity(loaded)
     assert loaded.fetch(FetchQuery("tiny-1", np.array([4], np.int32))).item_ids == (int(world.keys[4]),)
 
 
@@ -107,7 +108,7 @@ class TestGolden:
 
     def test_its_columns_are_those_that_were_written(self, shards: list[Shard]) -> None:
         for loaded, piece in zip(shards, partition(make.columns(), make.N_SHARDS), strict=True):
-            loaded.check_integrity()
+            check_integrity(loaded)
             calibrations = loaded.columns.calibrations
             assert_same(loaded.columns, replace(piece, calibrations=calibrations))
             assert calibrations["taste"].ef_for(len(piece)) == 16

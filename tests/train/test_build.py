@@ -26,6 +26,7 @@ from router.request import Recommendation, Request
 from router.router import Router
 from router.sections import RouterSections
 from shard.shard import Shard
+from tests.shard.integrity import check_integrity
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
 from train.build import REPORT_FILE, BuildReport, Inputs, build
 from train.input.event_log import DAY_S
@@ -85,7 +86,7 @@ def test_what_was_built_answers(tiny_generation: Generation) -> None:
 def test_every_item_is_in_one_shard_and_every_shard_is_sound(tiny_generation: Generation) -> None:
     shards = [Shard.load(tiny_generation, at) for at in range(tiny_generation.spec.n_shards)]
     for shard in shards:
-        shard.check_integrity()
+        check_integrity(shard)
     keys = np.concatenate([shard.columns.keys for shard in shards])
     assert len(keys) == len(np.unique(keys)) == TINY.n_items == tiny_generation.spec.n_items
 

@@ -116,12 +116,11 @@ class TestCache:
         filter = must(Condition("price", "gt", (1,)))
         first = masks.mask(filter)
         assert masks.mask(must(Condition("price", "gt", (1,)))) is first
-        assert (masks.hits, masks.misses) == (1, 1)
 
     def test_no_filter_costs_nothing(self) -> None:
         masks = filters_of(WORLD)
         assert masks.mask(EVERYTHING) is masks.mask(Filter()) and masks.mask(EVERYTHING).everything
-        assert (masks.hits, masks.misses, masks.cached_bytes) == (0, 0, 0)
+        assert masks.cached_bytes == 0
 
     @settings(max_examples=50, deadline=None)
     @given(st.lists(st.integers(-20, 20), min_size=1, max_size=60), st.integers(1, 2_000))

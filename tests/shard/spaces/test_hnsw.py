@@ -14,8 +14,8 @@ from cluster.errors import GenerationCorrupt, InternalError
 from cluster.generation import VerifiedFile
 from cluster.spec import Metric, SpaceSpec
 from shard.snapshot import _graph
-from shard.spaces.hnsw import Geometry, Graph, build_graph
-from shard.spaces.space import longest, normalised
+from shard.spaces.hnsw import Geometry, Graph, build_graph, longest
+from shard.spaces.space import normalised
 from tests.shard.spaces.clouds import DIM, METRICS, items_and_users
 
 ITEMS, USERS = items_and_users(n=2000)

@@ -1,6 +1,6 @@
 """Do a shard's columns agree with each other and with the generation's spec? Every index, every order, every key.
 
-Run after a build, by tests and by hand. Loading relies on hashes instead and does not pay for this check.
+A shard that is loaded relies on hashes instead, and does not pay for this.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from cluster.errors import GenerationCorrupt
 from cluster.order import best_first
 from cluster.partition import item_keys, shard_of
-from cluster.spec import GenerationSpec
-from shard.columns import ShardColumns
 from shard.filter.attributes import CategoriesColumn, CategoryColumn, Column, NumberColumn
+from shard.shard import Shard
 from shard.tables.item_table import ItemTable
 from shard.tables.lists import RankedLists
 
 
-def check_columns(columns: ShardColumns, spec: GenerationSpec, shard: int) -> None:
-    """Raises GenerationCorrupt with the first disagreement found."""
+def check_integrity(shard: Shard) -> None:
+    """Raises GenerationCorrupt with the first disagreement."""
+    columns, spec = shard.columns, shard.spec
     n = len(columns)
-    _require(n == spec.shard_items[shard], f"{n} items, the spec says {spec.shard_items[shard]}")
-    _require(bool((shard_of(columns.keys, spec.n_shards) == shard).all()), "an item belongs to another shard")
+    _require(n == spec.shard_items[shard.shard], f"{n} items, the spec says {spec.shard_items[shard.shard]}")
+    _require(bool((shard_of(columns.keys, spec.n_shards) == shard.shard).all()), "an item belongs to another shard")
     _require((columns.item_ids is None) == (spec.id_type == "int64"), f"item ids are not of type {spec.id_type}")
     if columns.item_ids is not None:
         _require(bool((item_keys(columns.item_ids.to_pylist()) == columns.keys).all()), "an item's key is not its id's")
