@@ -21,23 +21,31 @@ class MissingShard:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """How much of the catalogue an answer was drawn from.
+class ShardCounts:
+    """total = ok + late + failed + loading, always."""
 
-    ratio: items in answering shards / all items.  by_source: source -> the same, over shards that ran it.
-    total == ok + late + failed + loading, always.
-    """
-
-    ratio: float
-    required: float
     total: int
     ok: int
     late: int
     failed: int
     loading: int
+
+    def __post_init__(self) -> None:
+        assert self.total == self.ok + self.late + self.failed + self.loading, "coverage parts must add up"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the catalogue an answer was drawn from; HTTP answers it as it is.
+
+    ratio: items in answering shards / all items.  by_source: source -> the same, over shards that ran it.
+    """
+
+    ratio: float
+    required: float
+    shards: ShardCounts
     missing: tuple[MissingShard, ...]
     by_source: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        assert self.total == self.ok + self.late + self.failed + self.loading, "coverage parts must add up"
-        assert len(self.missing) == self.total - self.ok, "every missing shard is named"
+        assert len(self.missing) == self.shards.total - self.shards.ok, "every missing shard is named"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 
 from cluster.errors import DeadlineExceeded
 
@@ -45,8 +46,9 @@ class Deadline:
     def expired(self) -> bool:
         return self.clock() >= self.at
 
-    def sooner(self, budget_ms: float) -> Deadline:
-        """This deadline or `budget_ms` from now, whichever comes first: a stage's own share."""
+    def part(self, share: float = 1.0, *, at_most_ms: float = inf) -> Deadline:
+        """A stage's own deadline: `share` of the time left, and no more than `at_most_ms`."""
+        budget_ms = min(at_most_ms, self.remaining_ms() * share)
         return Deadline(min(self.at, self.clock() + budget_ms / 1000), self.clock)
 
     def check(self, stage: str) -> None:

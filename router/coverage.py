@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import msgspec
+
 from cluster.clients.protocols import Fleet
-from cluster.coverage import Coverage, MissingShard
+from cluster.coverage import Coverage, MissingShard, ShardCounts
 from cluster.errors import CoverageTooLow, DeadlineExceeded
 from cluster.spec import GenerationSpec
 from cluster.types import ShardReply
@@ -34,11 +36,13 @@ def coverage_of(
     return Coverage(
         ratio=_share(spec, replies),
         required=required,
-        total=spec.n_shards,
-        ok=len(replies),
-        late=reasons.count("timeout"),
-        failed=reasons.count("failed"),
-        loading=reasons.count("loading"),
+        shards=ShardCounts(
+            total=spec.n_shards,
+            ok=len(replies),
+            late=reasons.count("timeout"),
+            failed=reasons.count("failed"),
+            loading=reasons.count("loading"),
+        ),
         missing=tuple(
             MissingShard(shard, fleet.shards[shard].name, m.reason, m.detail, round(m.waited_ms, 3))
             for shard, m in sorted(missed.items())
@@ -48,40 +52,22 @@ def coverage_of(
 
 
 def require(coverage: Coverage) -> None:
-    """Raise CoverageTooLow, with the coverage in its details, if less was searched than the request requires, or nothing.
+    """Raise CoverageTooLow if less was searched than the request requires, or nothing; its details hold the coverage as HTTP
+    answers it.
 
     Where nothing is required and every shard was late, what was too little is the time: DeadlineExceeded.
     """
-    if coverage.ok and coverage.ratio >= coverage.required:
+    shards = coverage.shards
+    if shards.ok and coverage.ratio >= coverage.required:
         return
-    if coverage.late == coverage.total and not coverage.required:
-        raise DeadlineExceeded(f"none of {coverage.total} shards answered in time", stage="retrieve")
+    if shards.late == shards.total and not coverage.required:
+        raise DeadlineExceeded(f"none of {shards.total} shards answered in time", stage="retrieve")
     message = (
         f"{coverage.ratio:.4g} of the items were searched, {coverage.required:.4g} are required"
-        if coverage.ok
-        else f"none of {coverage.total} shards answered"
+        if shards.ok
+        else f"none of {shards.total} shards answered"
     )
-    raise CoverageTooLow(message, coverage=as_plain(coverage))
-
-
-def as_plain(coverage: Coverage) -> dict[str, object]:
-    """The coverage as JSON values, in the shape in which HTTP answers it."""
-    return {
-        "ratio": coverage.ratio,
-        "required": coverage.required,
-        "shards": {
-            "total": coverage.total,
-            "ok": coverage.ok,
-            "late": coverage.late,
-            "failed": coverage.failed,
-            "loading": coverage.loading,
-        },
-        "missing": [
-            {"shard": m.shard, "replica": m.replica, "reason": m.reason, "detail": m.detail, "waited_ms": m.waited_ms}
-            for m in coverage.missing
-        ],
-        "by_source": dict(coverage.by_source),
-    }
+    raise CoverageTooLow(message, coverage=msgspec.to_builtins(coverage))
 
 
 def _share(spec: GenerationSpec, shards: Collection[int]) -> float:

@@ -44,10 +44,29 @@ class Answers(Generic[T]):
     missed: dict[int, Missed]
 
 
-async def fan_out(indices: Iterable[int], call: Callable[[int], Awaitable[T]], deadline: Deadline) -> Answers[T]:
+def _nothing(index: int, answer: object) -> str:
+    return ""
+
+
+async def call(
+    start: Callable[[], Awaitable[T]], deadline: Deadline, *, fault: Callable[[int, T], str] = _nothing
+) -> T | Missed:
+    """One call, as `fan_out` makes many."""
+    answers = await fan_out((0,), lambda _: start(), deadline, fault=fault)
+    return answers.missed[0] if 0 in answers.missed else answers.got[0]
+
+
+async def fan_out(
+    indices: Iterable[int],
+    call: Callable[[int], Awaitable[T]],
+    deadline: Deadline,
+    *,
+    fault: Callable[[int, T], str] = _nothing,
+) -> Answers[T]:
     """Call each index, then wait until all have answered or failed, or the deadline.
 
     An InvalidQuery from anyone is the caller's own mistake and is raised; every other error makes that index `missed`.
+    fault: what is wrong with an answer, "" for nothing; an answer with a fault does not count as one.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -65,18 +84,18 @@ async def fan_out(indices: Iterable[int], call: Callable[[int], Awaitable[T]], d
             _abandon(future)
         raise
     for index, future in futures.items():
-        if future.done() and not future.cancelled() and (failure := future.exception()) is None:
-            answers.got[index] = future.result()
-            continue
         waited_ms = (ended.get(future, loop.time()) - began) * 1000
         if not future.done():
             _abandon(future)
             answers.missed[index] = Missed("timeout", _SILENT, waited_ms)
         elif future.cancelled():
             answers.missed[index] = Missed("failed", "the call was cancelled", waited_ms)
-        else:
-            assert failure is not None, "it is done, neither with a result nor cancelled"
+        elif (failure := future.exception()) is not None:
             answers.missed[index] = _missed(failure, waited_ms)
+        elif wrong := fault(index, future.result()):
+            answers.missed[index] = Missed("failed", wrong, waited_ms, InternalError(wrong))
+        else:
+            answers.got[index] = future.result()
     for missed in answers.missed.values():
         if isinstance(missed.error, InvalidQuery):
             raise missed.error

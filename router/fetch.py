@@ -15,7 +15,7 @@ import numpy as np
 
 from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
-from cluster.errors import InternalError, InvalidQuery
+from cluster.errors import InvalidQuery
 from cluster.partition import item_key
 from cluster.types import FetchQuery, FetchReply, Query, SlateItem
 from router.fanout import Answers, Missed, fan_out
@@ -128,18 +128,19 @@ def _by_shard(slate: Slate, positions: list[int]) -> dict[int, list[int]]:
 async def _fetch(
     slate: Slate, by_shard: Mapping[int, list[int]], query: Query, fleet: Fleet, deadline: Deadline
 ) -> Answers[FetchReply]:
-    """Ask the owners. A reply about other items than were asked for counts as missed."""
+    """Ask the owners. A reply about other items than were asked for is a fault."""
     candidates = slate.candidates
     chosen = {shard: np.array(positions) for shard, positions in by_shard.items()}
     queries = {shard: FetchQuery(query.generation, candidates.rows.take(at), query.filter) for shard, at in chosen.items()}
-    round_deadline = deadline.sooner(deadline.remaining_ms() * _ROUND_SHARE)
-    answers = await fan_out(queries, lambda shard: fleet.shards[shard].fetch(queries[shard], round_deadline), round_deadline)
-    for shard, reply in list(answers.got.items()):
-        if not _is_about(reply, query.generation, candidates.keys.take(chosen[shard]).tolist()):
-            del answers.got[shard]
-            wrong = "delivered other items than were asked for"
-            answers.missed[shard] = Missed("failed", wrong, 0.0, InternalError(wrong))
-    return answers
+    round_deadline = deadline.part(_ROUND_SHARE)
+
+    def fault(shard: int, reply: FetchReply) -> str:
+        keys = candidates.keys.take(chosen[shard]).tolist()
+        return "" if _is_about(reply, query.generation, keys) else "delivered other items than were asked for"
+
+    return await fan_out(
+        queries, lambda shard: fleet.shards[shard].fetch(queries[shard], round_deadline), round_deadline, fault=fault
+    )
 
 
 def _is_about(reply: FetchReply, generation: str, keys: list[int]) -> bool:

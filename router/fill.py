@@ -93,7 +93,7 @@ async def _deeper_slate(
     """Candidates beyond those that are known, under the same caps and quotas; None if no shard answers."""
     candidates = fetched.slate.candidates
     plan = deeper(plan, fleet.spec, candidates.keys, shortage=k - len(fetched.places))
-    answers = await retrieve(plan.query, shards, fleet, deadline.sooner(deadline.remaining_ms() * _SEARCH_SHARE))
+    answers = await retrieve(plan.query, shards, fleet, deadline.part(_SEARCH_SHARE))
     if not answers.got:
         return None
     fresh = merge(list(answers.got.values()), plan, fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cluster.deadline import Deadline
 from cluster.types import UserRecord
-from router.fanout import fan_out
+from router.fanout import Missed, call
 from router.request import Degradation
 from router.users.store import UserStore
 
@@ -25,10 +25,9 @@ async def hydrate(user_id: str, generation: str, users: UserStore, deadline: Dea
     The store checks that too; it is checked again here because serving one user another's taste, or a vector of another
     space, must not hang on one implementation.
     """
-    answers = await fan_out((0,), lambda _: users.get(user_id, generation, deadline), deadline)
-    if 0 in answers.missed:
+    record = await call(lambda: users.get(user_id, generation, deadline), deadline)
+    if isinstance(record, Missed):
         return Hydrated(None, ("user_store",))
-    record = answers.got[0]
     if record is None:
         return Hydrated(None, ("unknown_user",))
     if record.user_id != user_id:

@@ -11,14 +11,14 @@ from math import inf
 
 import numpy as np
 
-from cluster.clients.protocols import Fleet
+from cluster.clients.protocols import Fleet, RankerClient
 from cluster.config.sections import RankerSection
 from cluster.deadline import Deadline
 from cluster.errors import SchemaMismatch
 from cluster.ranking import n_heavy_of, ranking_of
 from cluster.spec import FeatureSchema, GenerationSpec
 from cluster.types import LATE, Candidates, Floats, RankQuery, RankReply, Rows, UserRecord
-from router.fanout import Missed, fan_out
+from router.fanout import Missed, call
 from router.quality import Quality
 from router.request import Degradation, RankTrace, Request
 
@@ -61,12 +61,11 @@ async def rank(
     full = min(n_heavy_of(fleet.spec, section), len(candidates))
     query = rank_query(candidates, request, record, fleet.spec, section, quality=quality)
     budget_ms, began = deadline.remaining_ms(), time.perf_counter()
-    answers = await fan_out((0,), lambda _: ranker.rank(query, deadline), deadline)
+    reply = await ask_ranker(ranker, query, deadline)
     took_ms = round((time.perf_counter() - began) * 1000, 3)
     telling = full > 0 and budget_ms >= quality.target_ms  # who had less time than the target says nothing about the load
-    reply = answers.got.get(0)
-    if reply is None or not _is_permutation(reply, len(candidates)):
-        reason = _reason(answers.missed.get(0))
+    if isinstance(reply, Missed):
+        reason = _reason(reply)
         return replace(
             as_merged(candidates, reason),
             trace=RankTrace(quality.factor, 0, full, reason, took_ms),
@@ -88,6 +87,15 @@ async def rank(
         ),
         learnt_ms=(inf if reply.skipped == LATE else took_ms) if telling else None,
     )
+
+
+async def ask_ranker(ranker: RankerClient, query: RankQuery, deadline: Deadline) -> RankReply | Missed:
+    """The ranker's reply about every candidate of the query."""
+
+    def fault(_: int, reply: RankReply) -> str:
+        return "" if _is_permutation(reply, len(query.keys)) else "the order is no permutation of the candidates"
+
+    return await call(lambda: ranker.rank(query, deadline), deadline, fault=fault)
 
 
 def as_merged(candidates: Candidates, *degraded: Degradation) -> Ranked:
@@ -155,10 +163,8 @@ def _less_than_all(reply: RankReply, n_heavy_full: int) -> tuple[Degradation, ..
     return ("heavy_narrowed",) if 0 < reply.n_heavy < n_heavy_full else ()
 
 
-def _reason(missed: Missed | None) -> Degradation:
-    """Why there is no order, None if one came and made no sense."""
-    if missed is None:
-        return "ranker_failed"
+def _reason(missed: Missed) -> Degradation:
+    """Why there is no order."""
     if isinstance(missed.error, SchemaMismatch):
         return "ranker_schema"
     return "ranker_timeout" if missed.reason == "timeout" else "ranker_failed"

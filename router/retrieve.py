@@ -6,22 +6,20 @@ from collections.abc import Iterable, Mapping
 
 from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
-from cluster.errors import InternalError
 from cluster.spec import GenerationSpec
 from cluster.types import Query, ShardReply, UnknownValue
-from router.fanout import Answers, Missed, fan_out
+from router.fanout import Answers, fan_out
 from router.removal import Removed
 from router.request import Eligibility
 
 
 async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: Deadline) -> Answers[ShardReply]:
     """The replies of these shards of the fleet. Raises InvalidQuery if a shard refuses the query for what it says."""
-    answers = await fan_out(shards, lambda shard: fleet.shards[shard].retrieve(query, deadline), deadline)
-    for shard, reply in list(answers.got.items()):
-        if wrong := _wrong(reply, shard, query, fleet):
-            del answers.got[shard]
-            answers.missed[shard] = Missed("failed", wrong, reply.took_us / 1000, InternalError(wrong))
-    return answers
+
+    def fault(shard: int, reply: ShardReply) -> str:
+        return _fault(reply, shard, query, fleet)
+
+    return await fan_out(shards, lambda shard: fleet.shards[shard].retrieve(query, deadline), deadline, fault=fault)
 
 
 def not_proposed(replies: Mapping[int, ShardReply], spec: GenerationSpec) -> Removed:
@@ -32,7 +30,7 @@ def not_proposed(replies: Mapping[int, ShardReply], spec: GenerationSpec) -> Rem
     return {"missing_shard": spec.n_items - n_asked, "ineligible": n_asked - n_eligible, "not_proposed": n_eligible - n_sent}
 
 
-def _wrong(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:
+def _fault(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:
     """What is wrong with a reply, "" for nothing."""
     if reply.generation != query.generation:
         return f"answered from generation {reply.generation} instead of {query.generation}"

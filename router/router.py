@@ -116,14 +116,14 @@ class Router:
         request = in_the_catalogues_ids(request, spec)
         check_filter(request.filter, spec)
         deadline.check("hydrate")
-        looking_up = deadline.sooner(min(config.users.timeout_ms, deadline.remaining_ms() * _HYDRATE_SHARE))
+        looking_up = deadline.part(_HYDRATE_SHARE, at_most_ms=config.users.timeout_ms)
         user = await hydrate(request.user_id, spec.id, self._users, looking_up)
         session = await session_vectors(request, user.record, fleet, config, looking_up)
         planned = plan(request, user.record, spec, config, tower=self._tower_of(spec.id), session=session)
         funnel.done("hydrate", 1, int(user.record is not None), degraded=(*user.degraded, *planned.degraded))
 
         deadline.check("retrieve")
-        searching = deadline.sooner(deadline.remaining_ms() * config.deadline.retrieve_share)
+        searching = deadline.part(config.deadline.retrieve_share)
         answers = await retrieve(planned.query, range(spec.n_shards), fleet, searching)
         request, unknown_items = known_part(request, unknown_among(planned.query.named, answers.got, spec.n_shards))
         unknown_words: list[Degradation] = ["unknown_item"] if unknown_items else []
@@ -140,7 +140,7 @@ class Router:
         self._observe(answers.got.values(), coverage.missing)
         require(coverage)
 
-        certifying = deadline.sooner(deadline.remaining_ms() * config.deadline.retrieve_share)
+        certifying = deadline.part(config.deadline.retrieve_share)
         searched_share = coverage.ratio
         covering = planned.covering(searched_share)
         found = await certified_merge(
@@ -153,7 +153,7 @@ class Router:
         candidates = found.merged.candidates
         funnel.done("merge", found.merged.n_received, len(candidates), removed=found.merged.removed)
 
-        ranking = deadline.sooner(min(config.ranker.timeout_ms, deadline.remaining_ms() * config.deadline.rank_share))
+        ranking = deadline.part(config.deadline.rank_share, at_most_ms=config.ranker.timeout_ms)
         ranked = await rank(
             candidates,
             request,

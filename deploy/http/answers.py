@@ -78,45 +78,45 @@ class Answers:
         self._inquirer = inquirer
         self._config = config
 
-    async def recommend(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
-        """One recommendation. arrived: a deadline made when the request came, with no time left; budgets count from there."""
+    async def recommend(self, body: bytes, form: Format, request_id: str, arrived_at: float) -> Answer:
+        """One recommendation. arrived_at: seconds on the monotonic clock; the time budget counts from there."""
         with self._reading():
             said = decode(body, form, RecommendBody, self._config.limits)
-            deadline = self._deadline(arrived, said.timeout_ms, self._config.deadline.default_ms)
+            deadline = self._deadline(arrived_at, said.timeout_ms, self._config.deadline.default_ms)
             request = to_request(said, self._config)
         recommendation = await _fenced(self._router.recommend(request, deadline), deadline)
         return Answer(_encode(to_body(recommendation, request_id, explain=request.explain), form), form, recommendation)
 
-    async def why(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
+    async def why(self, body: bytes, form: Format, request_id: str, arrived_at: float) -> Answer:
         """Why an item is recommended, or why it is not. It may take as long as a batch."""
         said = decode(body, form, WhyBody, self._config.limits)
-        deadline = self._deadline(arrived, said.timeout_ms, self._config.deadline.max_ms)
+        deadline = self._deadline(arrived_at, said.timeout_ms, self._config.deadline.max_ms)
         item_id = to_item_id(said, self._config)
         found = await _fenced(self._inquirer.why(to_request(said, self._config), item_id, deadline), deadline)
         return Answer(_encode(WhyAnswer(request_id, found), form), form)
 
-    async def batch(self, body: bytes, form: Format, request_id: str, arrived: Deadline) -> Answer:
+    async def batch(self, body: bytes, form: Format, request_id: str, arrived_at: float) -> Answer:
         """Many recommendations, aligned with the requests; a request that fails has its problem in its place."""
         with self._reading():
             said, requests = decode_batch(body, form, self._config.limits)
             if not requests:
                 raise Refused("invalid-value", "a batch needs at least one request", pointer="/requests")
-            deadline = self._deadline(arrived, said.timeout_ms, self._config.deadline.max_ms)
+            deadline = self._deadline(arrived_at, said.timeout_ms, self._config.deadline.max_ms)
         turns = asyncio.Semaphore(BATCH_CONCURRENCY)
         results = await asyncio.gather(
-            *(self._element(raw, form, f"{request_id}-{at}", arrived, deadline, turns) for at, raw in enumerate(requests))
+            *(self._element(raw, form, f"{request_id}-{at}", arrived_at, deadline, turns) for at, raw in enumerate(requests))
         )
         return Answer(_encode(BatchAnswer(request_id, tuple(results)), form), form)
 
     async def _element(
-        self, raw: msgspec.Raw, form: Format, request_id: str, arrived: Deadline, batch: Deadline, turns: asyncio.Semaphore
+        self, raw: msgspec.Raw, form: Format, request_id: str, arrived_at: float, batch: Deadline, turns: asyncio.Semaphore
     ) -> BatchResult:
         try:
             async with turns:
                 with self._reading():
                     said = decode(raw, form, RecommendBody, self._config.limits)
-                    own = self._deadline(arrived, said.timeout_ms, self._config.deadline.max_ms)
-                    deadline = Deadline(min(own.at, batch.at), batch.clock)
+                    own = self._deadline(arrived_at, said.timeout_ms, self._config.deadline.max_ms)
+                    deadline = Deadline(min(own.at, batch.at))
                     request = to_request(said, self._config)
                 recommendation = await _fenced(self._router.recommend(request, deadline), deadline)
             answer: RecommendationBody = to_body(recommendation, request_id, explain=request.explain)
@@ -127,9 +127,9 @@ class Answers:
                 log.error("request %s failed", request_id, exc_info=error)
             return BatchResult(problem.status, problem=problem)
 
-    def _deadline(self, arrived: Deadline, timeout_ms: int | None, default_ms: int) -> Deadline:
+    def _deadline(self, arrived_at: float, timeout_ms: int | None, default_ms: int) -> Deadline:
         budget = default_ms if timeout_ms is None else budget_ms(timeout_ms, self._config)
-        return Deadline(arrived.at + budget / 1000, arrived.clock)
+        return Deadline(arrived_at + budget / 1000)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

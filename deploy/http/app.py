@@ -15,7 +15,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.config.sections import Config
-from cluster.deadline import Deadline
 from deploy.http.answers import Answer, Answers
 from deploy.http.arrival import waited_s
 from deploy.http.backend import Backend
@@ -30,7 +29,7 @@ from deploy.problems import Refused, headers_of, problem_of
 RECOMMENDS = ("/v1/recommend", "/v1/recommend/batch")
 
 Headers = list[tuple[bytes, bytes]]
-Handler = Callable[[bytes, Format, str, Deadline], Awaitable[Answer]]
+Handler = Callable[[bytes, Format, str, float], Awaitable[Answer]]
 
 log = logging.getLogger("oskolok.http")
 
@@ -86,11 +85,11 @@ class Application:
 
     async def _answer(self, handler: Handler, scope: Scope, receive: Receive, send: Send) -> int:
         headers = dict(scope["headers"])
-        arrived = Deadline(time.monotonic() - waited_s(headers))
+        arrived_at = time.monotonic() - waited_s(headers)
         request_id = headers.get(REQUEST_ID, b"").decode("ascii", "replace")
         try:
             form, body = await self._read(headers, receive, scope["path"])
-            answer = await handler(body, form, request_id, arrived)
+            answer = await handler(body, form, request_id, arrived_at)
         except Disconnected:
             return 499
         except Exception as error:

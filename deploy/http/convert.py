@@ -17,19 +17,14 @@ from cluster.filtering import EVERYTHING, Condition, Filter, Op, Scalar
 from deploy.http.schema import (
     ConditionBody,
     ContextBody,
-    CoverageBody,
     ExplainBody,
     FilterBody,
     FunnelRow,
     GenerationBody,
     Id,
-    MissingBody,
     PinBody,
     RecommendationBody,
     RecommendBody,
-    ShardCounts,
-    ShardRow,
-    SourceRow,
     WhyBody,
 )
 from router.request import Explain, Pin, Recommendation, Request
@@ -96,18 +91,11 @@ def budget_ms(timeout_ms: int, config: Config) -> int:
 
 
 def to_body(answer: Recommendation, request_id: str, *, explain: Explain) -> RecommendationBody:
-    """The answer as it is encoded. Items are not touched: msgspec writes the router's own dataclasses."""
-    coverage = answer.coverage
+    """The answer as it is encoded. msgspec writes the router's own dataclasses wherever JSON has their fields."""
     return RecommendationBody(
         request_id=request_id,
         items=answer.items,
-        coverage=CoverageBody(
-            ratio=coverage.ratio,
-            required=coverage.required,
-            shards=ShardCounts(coverage.total, coverage.ok, coverage.late, coverage.failed, coverage.loading),
-            missing=tuple(MissingBody(m.shard, m.replica, m.reason, m.detail, m.waited_ms) for m in coverage.missing),
-            by_source=coverage.by_source,
-        ),
+        coverage=answer.coverage,
         degraded=answer.degraded,
         generation=GenerationBody(answer.generation, answer.topology_version),
         timings_ms=answer.timings_ms,
@@ -123,14 +111,8 @@ def _explained(answer: Recommendation) -> ExplainBody:
             FunnelRow(s.stage, s.n_in, s.n_out, s.took_ms, {str(reason): n for reason, n in s.removed.items()})
             for s in answer.funnel
         ),
-        sources=tuple(
-            SourceRow(t.source, t.asked, t.found, t.kept, t.exclusive, t.placed, t.took_ms, t.strategies)
-            for t in answer.sources
-        ),
-        shards=tuple(
-            ShardRow(t.shard, t.replica, t.took_ms, t.queue_ms, t.n_rows, t.n_eligible, t.strategies, t.asked_again)
-            for t in answer.shards
-        ),
+        sources=answer.sources,
+        shards=answer.shards,
         rank=answer.rank,
         slate=answer.slate,
         kept=answer.kept,

@@ -1,7 +1,7 @@
 """The HTTP bodies, in JSON and msgpack. Unknown fields and loose types are refused.
 
 `deploy/http/decoding.py` decodes them from bytes; `deploy/http/convert.py` checks them against limits and turns them into the
-router's types. The items of an answer need no conversion: msgspec encodes the router's own dataclasses.
+router's types. Most of an answer needs no conversion: msgspec encodes the router's own dataclasses.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cluster.cluster_state import ClusterView
+from cluster.coverage import Coverage
 from cluster.spec import RankingSpec
 from cluster.types import SlateItem
 from deploy.http.readiness import ClusterState
 from deploy.problems import Problem
-from router.request import Degradation, Eligibility, Explain, RankTrace, SlateTrace
+from router.request import Degradation, Eligibility, Explain, RankTrace, ShardTrace, SlateTrace, SourceTrace
 from router.why.verdict import Why
 
 Format = Literal["json", "msgpack"]
@@ -105,36 +106,6 @@ class BatchBody(Struct, frozen=True, forbid_unknown_fields=True):
     timeout_ms: Annotated[int | None, Meta(description="the time budget; deadline.max_ms if left out")] = None
 
 
-class ShardCounts(Struct, frozen=True):
-    """total = ok + late + failed + loading."""
-
-    total: int
-    ok: int
-    late: int
-    failed: int
-    loading: int
-
-
-class MissingBody(Struct, frozen=True):
-    """A shard that did not take part in the answer, and why."""
-
-    shard: int
-    replica: str
-    reason: Literal["timeout", "failed", "loading"]
-    detail: str
-    waited_ms: float
-
-
-class CoverageBody(Struct, frozen=True):
-    """How much of the catalogue was searched. ratio counts items."""
-
-    ratio: float
-    required: float
-    shards: ShardCounts
-    missing: tuple[MissingBody, ...]
-    by_source: Mapping[str, float]
-
-
 class GenerationBody(Struct, frozen=True):
     """The generation of items and models, and the version of the topology, from which the answer came."""
 
@@ -152,40 +123,12 @@ class FunnelRow(Struct, frozen=True, rename={"n_in": "in", "n_out": "out"}):
     removed: Mapping[str, int]
 
 
-class ShardRow(Struct, frozen=True):
-    """One shard's part in the answer. strategies: source -> how it searched."""
-
-    shard: int
-    replica: str
-    took_ms: float
-    queue_ms: float
-    n_rows: int
-    n_eligible: int
-    strategies: Mapping[str, str]
-    asked_again: bool
-
-
-class SourceRow(Struct, frozen=True):
-    """What one source contributed: its budget, hits within it, candidates after the merge, those no other source found, and
-    items of the answer. took_ms: in the slowest shard.  strategies: how hits were found -> in how many shards.
-    """
-
-    source: str
-    asked: int
-    found: int
-    kept: int
-    exclusive: int
-    placed: int
-    took_ms: float
-    strategies: Mapping[str, int]
-
-
 class ExplainBody(Struct, frozen=True):
     """How the answer came about, on request. unknown_items: those that the request names and the catalogue does not have."""
 
     funnel: tuple[FunnelRow, ...]
-    sources: tuple[SourceRow, ...]
-    shards: tuple[ShardRow, ...]
+    sources: tuple[SourceTrace, ...]
+    shards: tuple[ShardTrace, ...]
     rank: RankTrace | None
     slate: SlateTrace | None
     kept: Annotated[bool, Meta(description="whether the request is kept for replay, see observability.replay_asked_per_s")] = (
@@ -199,7 +142,7 @@ class RecommendationBody(Struct, frozen=True):
 
     request_id: str
     items: tuple[SlateItem, ...]
-    coverage: CoverageBody
+    coverage: Coverage
     degraded: tuple[Degradation, ...]
     generation: GenerationBody
     timings_ms: Mapping[str, float]

@@ -216,7 +216,7 @@ class Metrics:
         if not recommendation.exact_merge:
             self.inexact[()].value += 1
         for source in recommendation.coverage.by_source:
-            self.source_expected[source].value += recommendation.coverage.total
+            self.source_expected[source].value += recommendation.coverage.shards.total
         for source, n in Counter(chain.from_iterable([item.sources for item in recommendation.items])).items():
             self.slate_items[source].value += n
 

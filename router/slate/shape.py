@@ -75,7 +75,7 @@ async def item_vectors(
     owners = candidates.shard[positions]
     chosen = {int(shard): positions[owners == shard] for shard in np.unique(owners)}
     queries = {shard: FetchQuery(fleet.spec.id, candidates.rows[at], vectors=space) for shard, at in chosen.items()}
-    waiting = deadline.sooner(deadline.remaining_ms() * _VECTORS_SHARE)
+    waiting = deadline.part(_VECTORS_SHARE)
     answers = await fan_out(queries, lambda shard: fleet.shards[shard].fetch(queries[shard], waiting), waiting)
     told = fleet.spec.space(space)
     dim = told.dim if told is not None else 0

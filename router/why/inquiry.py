@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cluster.deadline import Deadline
-from cluster.errors import DeadlineExceeded, InternalError, UnknownItem
+from cluster.errors import DeadlineExceeded, UnknownItem
 from cluster.order import head_reordered
 from cluster.partition import ItemId, item_key, shard_of
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
@@ -22,7 +22,7 @@ from cluster.types import Candidates, Floats, RankQuery, RankReply
 from router.fanout import Answers, Missed, fan_out
 from router.merge import merge
 from router.planning.ids import as_written
-from router.rank import Ranked, as_merged, rank_query
+from router.rank import Ranked, as_merged, ask_ranker, rank_query
 from router.request import Recommendation, Request
 from router.router import Router
 from router.sections import RouterSections
@@ -106,30 +106,28 @@ class _Subject:
 
 async def _probe_owner(trail: Trail, key: int, owner: int, deadline: Deadline) -> ProbeReply:
     """Raises what the owner said instead of an answer."""
-    share = deadline.sooner(deadline.remaining_ms() * _PROBE_SHARE)
-    client, query = trail.fleet.shards[owner], ProbeQuery(trail.planned.query, key)
-    answers = await fan_out((owner,), lambda shard: client.probe(query, share), share)
-    if (reply := answers.got.get(owner)) is None:
-        error = answers.missed[owner].error
-        raise error or DeadlineExceeded(f"{client.name}, which would own the item, did not answer in time", stage="probe")
-    if wrong := _wrong(reply, owner, trail):
-        raise InternalError(wrong)
-    return reply
+    answers = await _probe(trail, ProbeQuery(trail.planned.query, key), [owner], deadline)
+    if (missed := answers.missed.get(owner)) is not None:
+        name = trail.fleet.shards[owner].name
+        raise missed.error or DeadlineExceeded(f"{name}, which would own the item, did not answer in time", stage="probe")
+    return answers.got[owner]
 
 
 async def _probe_others(trail: Trail, key: int, owner: int, item: ProbedItem, deadline: Deadline) -> Answers[ProbeReply]:
-    fleet, query = trail.fleet, ProbeQuery(trail.planned.query, key, item.scores)
-    share = deadline.sooner(deadline.remaining_ms() * _PROBE_SHARE)
-    shards = [shard for shard in range(fleet.spec.n_shards) if shard != owner]
-    answers = await fan_out(shards, lambda shard: fleet.shards[shard].probe(query, share), share)
-    for shard, reply in list(answers.got.items()):
-        if wrong := _wrong(reply, shard, trail):
-            del answers.got[shard]
-            answers.missed[shard] = Missed("failed", wrong, reply.took_us / 1000, InternalError(wrong))
-    return answers
+    shards = [shard for shard in range(trail.fleet.spec.n_shards) if shard != owner]
+    return await _probe(trail, ProbeQuery(trail.planned.query, key, item.scores), shards, deadline)
 
 
-def _wrong(reply: ProbeReply, shard: int, trail: Trail) -> str:
+async def _probe(trail: Trail, query: ProbeQuery, shards: list[int], deadline: Deadline) -> Answers[ProbeReply]:
+    share = deadline.part(_PROBE_SHARE)
+
+    def fault(shard: int, reply: ProbeReply) -> str:
+        return _fault(reply, shard, trail)
+
+    return await fan_out(shards, lambda shard: trail.fleet.shards[shard].probe(query, share), share, fault=fault)
+
+
+def _fault(reply: ProbeReply, shard: int, trail: Trail) -> str:
     """What is wrong with a reply, "" for nothing."""
     query, spec = trail.planned.query, trail.fleet.spec
     if reply.generation != query.generation or reply.shard != shard:
@@ -174,10 +172,8 @@ def _subject(trail: Trail, fused: Candidates, key: int, owner: int, item: Probed
 async def _rank(query: RankQuery, trail: Trail, deadline: Deadline) -> RankReply | None:
     ranker = trail.fleet.ranker
     assert ranker is not None, "there is a ranker to ask"
-    share = deadline.sooner(deadline.remaining_ms() * _PROBE_SHARE)
-    answers = await fan_out((0,), lambda _: ranker.rank(query, share), share)
-    reply = answers.got.get(0)
-    return reply if reply is not None and len(reply.order) == len(query.keys) else None
+    reply = await ask_ranker(ranker, query, deadline.part(_PROBE_SHARE))
+    return None if isinstance(reply, Missed) else reply
 
 
 def scores_by_position(reply: RankReply) -> Floats:

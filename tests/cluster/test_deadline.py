@@ -38,9 +38,11 @@ def test_it_expires_at_its_moment_not_after_it() -> None:
 def test_a_stage_gets_its_share_or_what_is_left() -> None:
     clock = Clock()
     deadline = Deadline.after_ms(50, clock)
-    assert deadline.sooner(20).remaining_ms() == pytest.approx(20)
-    assert deadline.sooner(80).remaining_ms() == pytest.approx(50)
-    assert deadline.sooner(20).clock is clock
+    assert deadline.part(at_most_ms=20).remaining_ms() == pytest.approx(20)
+    assert deadline.part(at_most_ms=80).remaining_ms() == pytest.approx(50)
+    assert deadline.part(0.5).remaining_ms() == pytest.approx(25)
+    assert deadline.part(0.5, at_most_ms=20).remaining_ms() == pytest.approx(20)
+    assert deadline.part(0.5).clock is clock
 
 
 def test_check_names_the_stage_that_would_have_begun() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cluster.coverage import Coverage, MissingShard
+from cluster.coverage import Coverage, MissingShard, ShardCounts
 from cluster.filtering import Condition, Filter
 from cluster.types import Affinity, Query, Seeds, ShardReply, SourceHits
 
@@ -22,7 +22,7 @@ def reply(rows: np.ndarray, keys: np.ndarray, match: np.ndarray) -> ShardReply:
 
 def coverage(*, total: int, ok: int, late: int, missing: int) -> Coverage:
     named = tuple(MissingShard(i, f"shard-{i}", "timeout", "", 5.0) for i in range(missing))
-    return Coverage(0.5, 0.0, total, ok, late, failed=0, loading=0, missing=named, by_source={})
+    return Coverage(0.5, 0.0, ShardCounts(total, ok, late, failed=0, loading=0), missing=named, by_source={})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_does_not_fit_together_is_not_made(make) -> None:
 
 
 def test_what_fits_together_is() -> None:
-    assert coverage(total=4, ok=2, late=2, missing=2).ok == 2
+    assert coverage(total=4, ok=2, late=2, missing=2).shards.ok == 2
     assert len(reply(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros((0, 3), f32)).rows) == 0
     assert Condition("store", "in", ()).values == ()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cluster.cluster_state import ClusterView, ReplicaView
-from cluster.coverage import Coverage, MissingShard
+from cluster.coverage import Coverage, MissingShard, ShardCounts
 from cluster.deadline import Deadline
 from cluster.errors import OskolokError, UnknownItem, UserStoreUnavailable
 from cluster.filtering import check_filter
@@ -115,7 +115,9 @@ class FakeRouter:
                 SlateItem(f"item-{rank}", rank, 1.0 / rank, ("ann", "tops"), {"a": "x", "price": 1.5, "stores": ["1"]})
                 for rank in range(1, request.k + 1)
             ),
-            coverage=Coverage(n_ok / 4, 0.0, 4, n_ok, len(missing), 0, 0, missing, {"tops": n_ok / 4, "ann": n_ok / 4}),
+            coverage=Coverage(
+                n_ok / 4, 0.0, ShardCounts(4, n_ok, len(missing), 0, 0), missing, {"tops": n_ok / 4, "ann": n_ok / 4}
+            ),
             degraded=("shard_timeout",) if missing else (),
             generation=SPEC.id,
             topology_version=3,

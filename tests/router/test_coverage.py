@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.coverage import Coverage
+from cluster.coverage import Coverage, ShardCounts
 from cluster.errors import CoverageTooLow, DeadlineExceeded
 from cluster.types import Ask, Query
-from router.coverage import as_plain, coverage_of, require
+from router.coverage import coverage_of, require
 from router.fanout import Missed
 from tests.router.fakes import GENERATION, Catalogue, fleet
 
@@ -33,10 +35,11 @@ def assert_adds_up(c: Coverage, outcomes: list[str]) -> None:
     """The checker: counted anew, from the outcomes alone."""
     items = CATALOGUE.spec(len(outcomes)).shard_items
     good = [i for i, outcome in enumerate(outcomes) if outcome in ("ok", "tops only")]
-    assert c.total == len(outcomes)
-    assert c.ok == len(good)
-    assert (c.late, c.failed, c.loading) == tuple(outcomes.count(o) for o in ("timeout", "failed", "loading"))
-    assert c.total == c.ok + c.late + c.failed + c.loading
+    n = c.shards
+    assert n.total == len(outcomes)
+    assert n.ok == len(good)
+    assert (n.late, n.failed, n.loading) == tuple(outcomes.count(o) for o in ("timeout", "failed", "loading"))
+    assert n.total == n.ok + n.late + n.failed + n.loading
     assert [m.shard for m in c.missing] == [i for i in range(len(outcomes)) if i not in good]
     assert [m.reason for m in c.missing] == [outcomes[m.shard] for m in c.missing]
     assert c.ratio == pytest.approx(sum(items[i] for i in good) / len(CATALOGUE))
@@ -60,21 +63,22 @@ def test_complete_coverage_is_exactly_one() -> None:
 def test_the_checker_catches_planted_faults(planted: str) -> None:
     outcomes = ["ok", "timeout", "ok", "failed"]
     c = coverage(outcomes)
-    plain = {name: getattr(c, name) for name in Coverage.__slots__}
     match planted:
         case "a shard is forgotten":
-            plain |= {"total": 3, "late": 0, "missing": c.missing[1:]}
+            wrong = replace(c, shards=replace(c.shards, total=3, late=0), missing=c.missing[1:])
         case "a reason is mistaken":
-            plain |= {"late": 0, "failed": 2}
+            wrong = replace(c, shards=replace(c.shards, late=0, failed=2))
         case _:
-            plain |= {"ratio": c.ok / c.total}
+            wrong = replace(c, ratio=c.shards.ok / c.shards.total)
     with pytest.raises(AssertionError):
-        assert_adds_up(Coverage(**plain), outcomes)
+        assert_adds_up(wrong, outcomes)
 
 
 def test_counts_that_do_not_add_up_cannot_even_be_made() -> None:
     with pytest.raises(AssertionError, match="add up"):
-        Coverage(1.0, 0.0, total=4, ok=3, late=0, failed=0, loading=0, missing=(), by_source={})
+        ShardCounts(total=4, ok=3, late=0, failed=0, loading=0)
+    with pytest.raises(AssertionError, match="is named"):
+        Coverage(1.0, 0.0, ShardCounts(total=4, ok=3, late=1, failed=0, loading=0), missing=(), by_source={})
 
 
 def test_too_little_is_an_error_that_carries_the_coverage() -> None:
@@ -84,7 +88,7 @@ def test_too_little_is_an_error_that_carries_the_coverage() -> None:
     low = coverage(outcomes, required=enough + 0.01)
     with pytest.raises(CoverageTooLow) as caught:
         require(low)
-    assert caught.value.details["coverage"] == as_plain(low)
+    assert caught.value.details["coverage"] == msgspec.to_builtins(low)
     with pytest.raises(CoverageTooLow, match="none of 2 shards"):
         require(coverage(["failed", "loading"], required=0.0))
 
@@ -98,8 +102,10 @@ def test_where_only_time_was_missing_the_time_is_to_blame() -> None:
 
 
 def test_its_plain_form_is_json_in_the_shape_of_the_answer() -> None:
-    plain = as_plain(coverage(["ok", "timeout"], required=0.25))
-    assert msgspec.json.decode(msgspec.json.encode(plain)) == plain
+    plain = msgspec.json.decode(msgspec.json.encode(coverage(["ok", "timeout"], required=0.25)))
+    with pytest.raises(CoverageTooLow) as caught:
+        require(coverage(["ok", "timeout"], required=1.0))
+    assert msgspec.json.decode(msgspec.json.encode(caught.value.details["coverage"])) == plain | {"required": 1.0}
     assert list(plain) == ["ratio", "required", "shards", "missing", "by_source"]
     assert plain["shards"] == {"total": 2, "ok": 1, "late": 1, "failed": 0, "loading": 0}
     expected = {"shard": 1, "replica": "shard-1", "reason": "timeout", "detail": "why", "waited_ms": 12.346}

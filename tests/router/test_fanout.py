@@ -11,13 +11,14 @@ from cluster.deadline import Deadline
 from cluster.errors import (
     ConnectionLost,
     DeadlineExceeded,
+    InternalError,
     InvalidQuery,
     OskolokError,
     ShardLoading,
     UnknownFilterField,
     all_classes,
 )
-from router.fanout import Answers, fan_out
+from router.fanout import Answers, Missed, call, fan_out
 
 
 async def after(delay_s: float, outcome: str | Exception) -> str:
@@ -148,3 +149,33 @@ def test_an_expired_deadline_still_takes_what_is_already_there() -> None:
     answers = asyncio.run(go())
     assert answers.got == {0: "ready"}
     assert answers.missed[1].reason == "timeout"
+
+
+def test_an_answer_with_a_fault_does_not_count() -> None:
+    async def go() -> tuple[Answers[str], str | Missed, str | Missed]:
+        deadline = Deadline.after_ms(1_000)
+
+        def fault(index: int, answer: str) -> str:
+            return f"{index} says {answer}" if answer == "nonsense" else ""
+
+        answers = await fan_out((0, 1), lambda i: after(0, ("nonsense", "fine")[i]), deadline, fault=fault)
+        return (
+            answers,
+            await call(lambda: after(0, "fine"), deadline, fault=fault),
+            await call(lambda: after(0, "nonsense"), deadline, fault=fault),
+        )
+
+    answers, fine, nonsense = asyncio.run(go())
+    assert (answers.got, fine) == ({1: "fine"}, "fine")
+    assert isinstance(nonsense, Missed)
+    for missed in (answers.missed[0], nonsense):
+        assert (missed.reason, missed.detail) == ("failed", "0 says nonsense")
+        assert isinstance(missed.error, InternalError)
+
+
+def test_one_call_that_fails_says_why() -> None:
+    async def go() -> str | Missed:
+        return await call(lambda: after(0, ConnectionLost("peer gone")), Deadline.after_ms(1_000))
+
+    missed = asyncio.run(go())
+    assert isinstance(missed, Missed) and (missed.reason, missed.detail) == ("failed", "ConnectionLost")

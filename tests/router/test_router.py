@@ -229,7 +229,7 @@ def test_missing_shards_are_named_and_the_rest_answers_in_full() -> None:
     shards = catalogue.shards(6)
     mixed = [shards[0], SlowShard(shards[1], 5), dead(shards[2]), loading(shards[3]), shards[4], shards[5]]
     answer = ask(router_over(fleet(catalogue, mixed, ReverseRanker())), k=100, budget_ms=150)
-    c = answer.coverage
+    c = answer.coverage.shards
     assert (c.total, c.ok, c.late, c.failed, c.loading) == (6, 3, 1, 1, 1)
     assert set(answer.degraded) == {"shard_timeout", "shard_failed", "shard_loading"}
     assert len(answer.items) == 100
