@@ -238,7 +238,7 @@ def rank_queries(trial: RankTrial, config: Config, *, n: int) -> list[tuple[Rank
     for visit in trial.visits[:n]:
         planned = searchers.plan(visit.request, visit.record)
         reply = trial.shard.retrieve(planned.query)
-        candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
+        candidates = merge([reply], planned, spec).candidates
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
         queries.append((rank_query(candidates, visit.request, visit.record, spec, config.ranker), wanted))
     return queries

@@ -37,7 +37,6 @@ from cluster.types import Ask, Query
 from router.request import Request, ShardTrace
 from router.retrieve import retrieve
 from router.router import Router
-from router.sections import RouterSections
 from router.users.opening import open_store
 from shard.actor import ShardActor
 
@@ -80,7 +79,7 @@ async def _requests(deployed: Deployment, shards: ShardProcesses, n_requests: in
     assert await channels.wait_connected(10) == 0, "a shard cannot be reached"
     store = open_store(f"lmdb://{deployed.config.parent}/bench-users", config.users, access="write")
     await store.put_many(deployed.world.records(fleet.spec.id))
-    router = Router(lambda: fleet, store, RouterSections.of(_without_ranking(config)))
+    router = Router(lambda: fleet, store, _without_ranking(config))
     users = deployed.world.user_ids
     traces: list[ShardTrace] = []
     for at in range(50):

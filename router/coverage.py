@@ -34,7 +34,7 @@ def coverage_of(
             if hits.source in answered:
                 answered[hits.source].append(shard)
     return Coverage(
-        ratio=_share(spec, replies),
+        ratio=share_of(spec, replies),
         required=required,
         shards=ShardCounts(
             total=spec.n_shards,
@@ -47,7 +47,7 @@ def coverage_of(
             MissingShard(shard, fleet.shards[shard].name, m.reason, m.detail, round(m.waited_ms, 3))
             for shard, m in sorted(missed.items())
         ),
-        by_source={source: _share(spec, shards) for source, shards in answered.items()},
+        by_source={source: share_of(spec, shards) for source, shards in answered.items()},
     )
 
 
@@ -70,7 +70,7 @@ def require(coverage: Coverage) -> None:
     raise CoverageTooLow(message, coverage=msgspec.to_builtins(coverage))
 
 
-def _share(spec: GenerationSpec, shards: Collection[int]) -> float:
+def share_of(spec: GenerationSpec, shards: Collection[int]) -> float:
     """Items in these shards / all items; of an empty catalogue, shards / all shards."""
     if spec.n_items == 0:
         return len(shards) / spec.n_shards

@@ -1,73 +1,96 @@
-"""The explanation of one answer, for people: what each source and each shard contributed. Computed only on request."""
+"""The answer to a request, from all that led to it; if it asks for an explanation, what each source and shard contributed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from cluster.clients.protocols import Fleet
-from cluster.types import SlateItem, SourceHits
-from router.fill import Filled
-from router.planning.plan import Plan
-from router.request import ExploredPlace, ShardTrace, SlateTrace, SourceTrace
-from router.search import Searched
+from cluster.types import SourceHits
+from router.funnel import Funnel
+from router.request import ExploredPlace, Recommendation, ShardTrace, SlateTrace, SourceTrace
 from router.slate.explore import propensity
-from router.slate.rules import Rules
+from router.trail import Trail
 
 
-def source_traces(planned: Plan, found: Searched, items: Sequence[SlateItem], *, ratio: float) -> tuple[SourceTrace, ...]:
-    """The asked sources, in the order of the query. planned: for the whole catalogue.  ratio: the share that was searched."""
-    candidates = found.merged.candidates
+def answer_of(trail: Trail, funnel: Funnel) -> Recommendation:
+    """The answer, with the traces if the request wants them."""
+    answer = Recommendation(
+        items=trail.filled.items,
+        coverage=trail.coverage,
+        degraded=funnel.degraded,
+        generation=trail.setup.spec.id,
+        topology_version=trail.fleet.version,
+        timings_ms=funnel.timings_ms(),
+        exact_merge=trail.searched.merged.exact,
+        funnel=tuple(funnel.stages),
+        eligible=trail.retrieved.eligible(),
+    )
+    if trail.request.explain == "none":
+        return answer
+    return replace(
+        answer,
+        shards=shard_traces(trail),
+        sources=source_traces(trail),
+        rank=trail.ranked.trace,
+        slate=slate_trace(trail),
+        unknown_items=trail.unknown_items,
+    )
+
+
+def source_traces(trail: Trail) -> tuple[SourceTrace, ...]:
+    """The asked sources, in the order of the query."""
+    candidates = trail.searched.candidates
     proposed = ~np.isnan(candidates.source_scores)
     alone = proposed & (proposed.sum(axis=1, keepdims=True) == 1)
     kept = dict(zip(candidates.sources, proposed.sum(axis=0).tolist(), strict=True))
     exclusive = dict(zip(candidates.sources, alone.sum(axis=0).tolist(), strict=True))
-    placed = Counter(source for item in items for source in item.sources)
-    hits_of: dict[str, list[SourceHits]] = {ask.source: [] for ask in planned.query.asks}
-    for reply in found.replies.values():
+    placed = Counter(source for item in trail.filled.items for source in item.sources)
+    hits_of: dict[str, list[SourceHits]] = {ask.source: [] for ask in trail.planned.query.asks}
+    for reply in trail.searched.replies.values():
         for hits in reply.sources:
             hits_of[hits.source].append(hits)
     return tuple(
         SourceTrace(
             source=source,
             asked=asked,
-            found=min(budget, sum(len(one.members) for one in hits)),
+            found=min(budget, sum(len(run.members) for run in hits)),
             kept=kept[source],
             exclusive=exclusive[source],
             placed=placed[source],
-            took_ms=round(max((one.took_us for one in hits), default=0.0) / 1000, 3),
-            strategies=dict(Counter(one.strategy for one in hits)),
+            took_ms=round(max((run.took_us for run in hits), default=0.0) / 1000, 3),
+            strategies=dict(Counter(run.strategy for run in hits)),
         )
-        for (source, hits), asked, budget in zip(hits_of.items(), planned.budgets, planned.covering(ratio).budgets, strict=True)
+        for (source, hits), asked, budget in zip(hits_of.items(), trail.planned.budgets, trail.covering.budgets, strict=True)
     )
 
 
-def shard_traces(found: Searched, fleet: Fleet) -> tuple[ShardTrace, ...]:
+def shard_traces(trail: Trail) -> tuple[ShardTrace, ...]:
     """The shards whose replies were merged, in their order."""
     return tuple(
         ShardTrace(
             shard=shard,
-            replica=fleet.shards[shard].name,
+            replica=trail.fleet.shards[shard].name,
             took_ms=round(reply.took_us / 1000, 3),
             queue_ms=round(reply.queue_us / 1000, 3),
             n_rows=len(reply.keys),
             n_eligible=reply.n_eligible,
             strategies={hits.source: hits.strategy for hits in reply.sources},
-            asked_again=shard in found.asked_again,
+            asked_again=shard in trail.searched.asked_again,
         )
-        for shard, reply in sorted(found.replies.items())
+        for shard, reply in sorted(trail.searched.replies.items())
     )
 
 
-def slate_trace(filled: Filled, rules: Rules, *, seed: int) -> SlateTrace:
+def slate_trace(trail: Trail) -> SlateTrace:
     """What rules did to the items that are shown."""
+    filled, rules = trail.filled, trail.setup.rules
     slate, items = filled.slate, filled.items
     rank_of = {at: rank for rank, at in enumerate(filled.positions, 1)}
-    share = rules.explore.share if rules.explore is not None else 0.0
+    share = rules.explore.section.share if rules.explore is not None else 0.0
     return SlateTrace(
-        seed=seed,
+        seed=trail.shaped.seed,
         pinned=tuple(rank_of[at] for at in slate.pinned if at in rank_of),
         relaxed={rank_of[at]: tuple(names) for at, names in slate.relaxed.items() if at in rank_of},
         missed=tuple(slate.missed),

@@ -16,15 +16,15 @@ from cluster.deadline import Deadline
 from cluster.types import ShardReply, SlateItem
 from router.fanout import Missed
 from router.fetch import Fetched, fetch_items
+from router.funnel import Flow
 from router.merge import merge
 from router.planning.plan import Plan, deeper
+from router.planning.setup import Setup
 from router.rank import as_merged
 from router.removal import Removal, Removed, RuleName
 from router.request import Degradation
 from router.retrieve import retrieve
-from router.sections import RouterSections
-from router.slate.compose import Shown, Slate, compose
-from router.slate.rules import Rules
+from router.slate.compose import Slate, SlateHead, compose
 
 _SEARCH_SHARE = 0.5  # of the time left, so that some remains to fetch what was found
 
@@ -46,6 +46,10 @@ class Filled:
     missed: Mapping[int, Missed]
     degraded: tuple[Degradation, ...]
 
+    @property
+    def flow(self) -> Flow:
+        return Flow(self.n_fetched, len(self.items), self.removed, self.degraded)
+
 
 async def fill(
     slate: Slate,
@@ -53,9 +57,8 @@ async def fill(
     *,
     plan: Plan,
     replies: Mapping[int, ShardReply],
-    rules: Rules,
+    setup: Setup,
     fleet: Fleet,
-    sections: RouterSections,
     deadline: Deadline,
 ) -> Filled:
     """The first k items of the slate that can be shown. replies: what it was made from, which tells what else there is."""
@@ -64,9 +67,7 @@ async def fill(
     parts = [fetched]
     able = [shard for shard in replies if shard not in fetched.missed]
     if len(fetched.places) < k and not deadline.expired and _more_is_left(slate, able, replies):
-        rest = await _deeper_slate(
-            fetched, k, plan=plan, shards=able, rules=rules, fleet=fleet, sections=sections, deadline=deadline
-        )
+        rest = await _deeper_slate(fetched, k, plan=plan, shards=able, setup=setup, fleet=fleet, deadline=deadline)
         if rest is not None:
             missing = k - len(fetched.places)
             parts.append(await fetch_items(rest, missing, query=query, fleet=fleet, deadline=deadline))
@@ -80,26 +81,18 @@ def _more_is_left(slate: Slate, able: list[int], replies: Mapping[int, ShardRepl
 
 
 async def _deeper_slate(
-    fetched: Fetched,
-    k: int,
-    *,
-    plan: Plan,
-    shards: list[int],
-    rules: Rules,
-    fleet: Fleet,
-    sections: RouterSections,
-    deadline: Deadline,
+    fetched: Fetched, k: int, *, plan: Plan, shards: list[int], setup: Setup, fleet: Fleet, deadline: Deadline
 ) -> Slate | None:
     """Candidates beyond those that are known, under the same caps and quotas; None if no shard answers."""
     candidates = fetched.slate.candidates
     plan = deeper(plan, fleet.spec, candidates.keys, shortage=k - len(fetched.places))
-    answers = await retrieve(plan.query, shards, fleet, deadline.part(_SEARCH_SHARE))
-    if not answers.got:
+    retrieved = await retrieve(plan.query, shards, fleet, deadline.part(_SEARCH_SHARE))
+    if not retrieved.got:
         return None
-    fresh = merge(list(answers.got.values()), plan, fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates
+    fresh = merge(list(retrieved.got.values()), plan, fleet.spec).candidates
     missing = k - len(fetched.places)
-    shown = Shown(candidates, np.array(fetched.positions, np.intp))
-    return compose(fresh, as_merged(fresh), missing, exclude=plan.query.exclude, rules=rules, shown=shown)
+    head = SlateHead(candidates, np.array(fetched.positions, np.intp))
+    return compose(fresh, as_merged(fresh), missing, exclude=plan.query.exclude, rules=setup.rules, head=head)
 
 
 def _joined(parts: list[Fetched]) -> Filled:

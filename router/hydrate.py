@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cluster.deadline import Deadline
 from cluster.types import UserRecord
 from router.fanout import Missed, call
+from router.funnel import Flow
 from router.request import Degradation
 from router.users.store import UserStore
 
@@ -17,6 +18,11 @@ class Hydrated:
 
     record: UserRecord | None
     degraded: tuple[Degradation, ...] = ()
+
+    @property
+    def flow(self) -> Flow:
+        """In is the user."""
+        return Flow(1, int(self.record is not None), degraded=self.degraded)
 
 
 async def hydrate(user_id: str, generation: str, users: UserStore, deadline: Deadline) -> Hydrated:

@@ -38,11 +38,11 @@ class Merged:
     removed: Removed
 
 
-def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, rank_constant: float) -> Merged:
+def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec) -> Merged:
     """Fuse the replies of one query, each shard's at most once, in any order; at least one.
 
     Per source: the top `budget` of all hits, ranked from 1. Fused score: sum over sources, in the generation's order, of
-    weight / (rank_constant + rank) (reciprocal rank fusion, Cormack et al. 2009; the weights are the plan's), summed in
+    weight / (rank_constant + rank) (reciprocal rank fusion, Cormack et al. 2009; both are the plan's), summed in
     float64 and rounded to float32. The best `plan.n_candidates` by (fused score, key) remain.
     """
     names = tuple(source.name for source in spec.sources)
@@ -55,7 +55,7 @@ def merge(replies: Sequence[ShardReply], plan: Plan, spec: GenerationSpec, *, ra
 
     cells = tops.members * len(names) + tops.columns
     weights = tuple(lst.weight for lst in lists)
-    fused = np.bincount(tops.members, _reciprocal_ranks(tops.sizes, weights, rank_constant), len(keys)).astype(np.float32)
+    fused = np.bincount(tops.members, _reciprocal_ranks(tops.sizes, weights, plan.rank_constant), len(keys)).astype(np.float32)
     n_unique = int(np.count_nonzero(fused))
     chosen = top_k(fused, keys, min(plan.n_candidates, n_unique))  # what no source kept has 0 and comes last
     n_cut = n_unique - len(chosen)

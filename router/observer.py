@@ -16,36 +16,24 @@ from router.request import RankTrace, Recommendation, StageStats
 class Observer(Protocol):
     """Told about every stage, every shard's reply or absence, every call to a ranker, and how every request ended."""
 
-    def stage(self, stats: StageStats) -> None: ...
-
-    def shard_answered(self, reply: ShardReply) -> None: ...
-
-    def shard_missing(self, missing: MissingShard) -> None: ...
-
-    def ranked(self, trace: RankTrace) -> None: ...
-
-    def answered(self, recommendation: Recommendation) -> None: ...
-
-    def refused(self, error: OskolokError) -> None: ...
-
-
-class Silent:
-    """Observes nothing."""
-
     def stage(self, stats: StageStats) -> None:
-        pass
+        return None
 
     def shard_answered(self, reply: ShardReply) -> None:
-        pass
+        return None
 
     def shard_missing(self, missing: MissingShard) -> None:
-        pass
+        return None
 
     def ranked(self, trace: RankTrace) -> None:
-        pass
+        return None
 
     def answered(self, recommendation: Recommendation) -> None:
-        pass
+        return None
 
     def refused(self, error: OskolokError) -> None:
-        pass
+        return None
+
+
+class Silent(Observer):
+    """Observes nothing."""

@@ -19,6 +19,7 @@ from cluster.ranking import n_heavy_of, ranking_of
 from cluster.spec import FeatureSchema, GenerationSpec
 from cluster.types import LATE, Candidates, Floats, RankQuery, RankReply, Rows, UserRecord
 from router.fanout import Missed, call
+from router.funnel import Flow
 from router.quality import Quality
 from router.request import Degradation, RankTrace, Request
 
@@ -38,6 +39,10 @@ class Ranked:
     degraded: tuple[Degradation, ...] = ()
     trace: RankTrace | None = None
     learnt_ms: float | None = None
+
+    @property
+    def flow(self) -> Flow:
+        return Flow(len(self.order), len(self.order), degraded=self.degraded)
 
 
 async def rank(
@@ -96,6 +101,13 @@ async def ask_ranker(ranker: RankerClient, query: RankQuery, deadline: Deadline)
         return "" if _is_permutation(reply, len(query.keys)) else "the order is no permutation of the candidates"
 
     return await call(lambda: ranker.rank(query, deadline), deadline, fault=fault)
+
+
+def scores_by_position(reply: RankReply) -> Floats:
+    """(m,) float32: the score of each candidate, in the order in which they were sent."""
+    scores = np.empty(len(reply.order), np.float32)
+    scores[reply.order] = reply.scores
+    return scores
 
 
 def as_merged(candidates: Candidates, *degraded: Degradation) -> Ranked:

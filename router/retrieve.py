@@ -3,31 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from cluster.clients.protocols import Fleet
+from cluster.coverage import MissingReason
 from cluster.deadline import Deadline
 from cluster.spec import GenerationSpec
 from cluster.types import Query, ShardReply, UnknownValue
-from router.fanout import Answers, fan_out
+from router.fanout import Missed, fan_out
+from router.funnel import Flow
 from router.removal import Removed
-from router.request import Eligibility
+from router.request import Degradation, Eligibility
+
+_DEGRADED: dict[MissingReason, Degradation] = {
+    "timeout": "shard_timeout",
+    "failed": "shard_failed",
+    "loading": "shard_loading",
+}
 
 
-async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: Deadline) -> Answers[ShardReply]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Retrieved:
+    """The replies of the shards that were asked, and why the others sent none."""
+
+    spec: GenerationSpec
+    got: Mapping[int, ShardReply]
+    missed: Mapping[int, Missed]
+
+    @property
+    def flow(self) -> Flow:
+        """In is the catalogue."""
+        n_items, n_asked = self.spec.n_items, sum(self.spec.shard_items[shard] for shard in self.got)
+        n_eligible = sum(reply.n_eligible for reply in self.got.values())
+        n_sent = sum(len(reply.keys) for reply in self.got.values())
+        removed: Removed = {
+            "missing_shard": n_items - n_asked,
+            "ineligible": n_asked - n_eligible,
+            "not_proposed": n_eligible - n_sent,
+        }
+        return Flow(n_items, n_sent, removed, tuple(_DEGRADED[missed.reason] for missed in self.missed.values()))
+
+    def eligible(self) -> Eligibility:
+        """What there is to choose from. A value is unknown if no shard knows it."""
+        replies = self.got.values()
+        n_items = sum(reply.n_eligible for reply in replies)
+        n_searched = sum(reply.n_items for reply in replies)
+        if n_items or not replies:
+            return Eligibility(n_items, n_searched)
+        suggested: dict[tuple[str, str], list[str]] = {}
+        for reply in replies:
+            for unknown in reply.unknown_values:
+                suggested.setdefault((unknown.field, unknown.value), []).append(unknown.did_you_mean)
+        everywhere = {named: alike for named, alike in suggested.items() if len(alike) == len(replies)}
+        return Eligibility(n_items, n_searched, tuple(UnknownValue(*named, max(alike)) for named, alike in everywhere.items()))
+
+
+async def retrieve(query: Query, shards: Iterable[int], fleet: Fleet, deadline: Deadline) -> Retrieved:
     """The replies of these shards of the fleet. Raises InvalidQuery if a shard refuses the query for what it says."""
 
     def fault(shard: int, reply: ShardReply) -> str:
         return _fault(reply, shard, query, fleet)
 
-    return await fan_out(shards, lambda shard: fleet.shards[shard].retrieve(query, deadline), deadline, fault=fault)
-
-
-def not_proposed(replies: Mapping[int, ShardReply], spec: GenerationSpec) -> Removed:
-    """The catalogue's items that no reply holds, by reason."""
-    n_asked = sum(spec.shard_items[shard] for shard in replies)
-    n_eligible = sum(reply.n_eligible for reply in replies.values())
-    n_sent = sum(len(reply.keys) for reply in replies.values())
-    return {"missing_shard": spec.n_items - n_asked, "ineligible": n_asked - n_eligible, "not_proposed": n_eligible - n_sent}
+    answers = await fan_out(shards, lambda shard: fleet.shards[shard].retrieve(query, deadline), deadline, fault=fault)
+    return Retrieved(fleet.spec, answers.got, answers.missed)
 
 
 def _fault(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:
@@ -44,17 +82,3 @@ def _fault(reply: ShardReply, shard: int, query: Query, fleet: Fleet) -> str:
     if n_facts != n_asked:
         return f"sent {n_facts} facts of each candidate instead of {n_asked}"
     return ""
-
-
-def eligibility(replies: Mapping[int, ShardReply]) -> Eligibility:
-    """What there is to choose from. A value is unknown if no shard knows it."""
-    n_items = sum(reply.n_eligible for reply in replies.values())
-    n_searched = sum(reply.n_items for reply in replies.values())
-    if n_items or not replies:
-        return Eligibility(n_items, n_searched)
-    suggested: dict[tuple[str, str], list[str]] = {}
-    for reply in replies.values():
-        for unknown in reply.unknown_values:
-            suggested.setdefault((unknown.field, unknown.value), []).append(unknown.did_you_mean)
-    everywhere = {named: alike for named, alike in suggested.items() if len(alike) == len(replies)}
-    return Eligibility(n_items, n_searched, tuple(UnknownValue(*named, max(alike)) for named, alike in everywhere.items()))

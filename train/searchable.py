@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cluster.lookup import LookupQuery, LookupReply
-from cluster.spec import GenerationSpec
 from cluster.types import Floats, Query, ShardReply, UserRecord
 from router.planning.session import session_of
+from router.planning.setup import Setup
 from router.request import Request
-from router.sections import RouterSections
 
 
 class Searchable(Protocol):
@@ -21,9 +20,7 @@ class Searchable(Protocol):
     def lookup(self, query: LookupQuery) -> LookupReply: ...
 
 
-def session_here(
-    request: Request, record: UserRecord | None, shards: Sequence[Searchable], spec: GenerationSpec, sections: RouterSections
-) -> dict[str, Floats]:
+def session_here(request: Request, record: UserRecord | None, shards: Sequence[Searchable], setup: Setup) -> dict[str, Floats]:
     """Where the session puts somebody of whom the store has no vector, by space, as a router would find out."""
-    session = session_of(request, record, spec, sections)
+    session = session_of(request, record, setup)
     return session.vectors({at: shards[at].lookup(query) for at, query in session.queries.items()})

@@ -28,7 +28,6 @@ from deploy.runtime.wiring import user_store_url
 from ranker.ranker import Ranker
 from router.request import Request
 from router.router import Router
-from router.sections import RouterSections
 from router.users.opening import open_store
 from shard.shard import Shard
 
@@ -101,7 +100,7 @@ class Recommender:
         spec = Generation.open(path).spec
         clients = tuple(RayShard(f"shard-{i}", handle) for i, handle in enumerate(shards))
         fleet = Fleet(1, spec, clients, RayRankers(rankers))
-        self.router = Router(lambda: fleet, open_store(user_store_url(config), config.users), RouterSections.of(config))
+        self.router = Router(lambda: fleet, open_store(user_store_url(config), config.users), config)
 
     @app.post("/v1/recommend")
     async def recommend(self, body: RecommendBody) -> dict[str, Any]:

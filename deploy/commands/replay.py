@@ -77,7 +77,6 @@ def _replayed(
     from deploy.replay.diff import difference
     from deploy.replay.house import House
     from deploy.replay.play import as_answered, play
-    from router.sections import RouterSections
 
     users = {one.request.user_id for one in requests}
     houses: dict[tuple[Path, str], House] = {}
@@ -93,7 +92,7 @@ def _replayed(
             if (where, heavy) not in houses:
                 err.print(f"  {'read':<10} generation {where.name}", markup=False)
                 houses[where, heavy] = House.open(where, users=users if generation else (), heavy_model=heavy)
-            played = await play(logged, houses[where, heavy], RouterSections.of(wanted), as_logged=RouterSections.of(as_logged))
+            played = await play(logged, houses[where, heavy], wanted, as_logged=as_logged)
             results.append((logged, difference(as_answered(logged), played)))
         return results
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
+from typing import TypeVar
 
 from msgspec import UNSET
 
@@ -29,15 +31,9 @@ from deploy.http.schema import (
 )
 from router.request import Explain, Pin, Recommendation, Request
 
-_TESTS: tuple[tuple[str, Op], ...] = (
-    ("eq", "eq"),
-    ("ne", "ne"),
-    ("in_", "in"),
-    ("gt", "gt"),
-    ("gte", "gte"),
-    ("lt", "lt"),
-    ("lte", "lte"),
-)
+T = TypeVar("T", str, Id)
+
+_TESTS: tuple[Op, ...] = ("eq", "ne", "in", "gt", "gte", "lt", "lte")
 _LOWER: frozenset[Op] = frozenset({"gt", "gte"})
 _UPPER: frozenset[Op] = frozenset({"lt", "lte"})
 _JUNCTIONS: tuple[Op, ...] = ("any_of", "all_of", "none_of")
@@ -48,29 +44,21 @@ SEED_MAX = 2**53 - 1  # whole numbers that every JSON reader keeps
 
 def to_request(body: RecommendBody | WhyBody, config: Config) -> Request:
     """The request. Raises InvalidQuery or LimitExceeded, with `field` as a JSON pointer."""
-    limits = config.limits
     k = config.slate.k_default if body.k is None else body.k
-    _between(k, 1, limits.k, field="/k", limit_key="limits.k")
+    _between_1_and(k, config, field="/k", limit_key="limits.k")
     _id(body.user_id, config, field="/user_id")
     min_coverage = None if isinstance(body, WhyBody) else body.min_coverage
     if min_coverage is not None and not 0 <= min_coverage <= 1:
         raise InvalidQuery(f"min_coverage is {min_coverage}", field="/min_coverage", allowed="0 to 1")
-    excluded = body.exclude_item_ids
     context = body.context or ContextBody()
     return Request(
         user_id=str(body.user_id),
         k=k,
         filter=to_filter(body.filter, config),
-        exclude_item_ids=_ids(
-            excluded, config, field="/exclude_item_ids", limit=limits.exclude_item_ids, limit_key="limits.exclude_item_ids"
-        ),
-        basket=_ids(
-            context.basket, config, field="/context/basket", limit=limits.basket_items, limit_key="limits.basket_items"
-        ),
-        viewed=_ids(
-            context.viewed, config, field="/context/viewed", limit=limits.viewed_items, limit_key="limits.viewed_items"
-        ),
-        playlists=_playlists(context.playlists, config),
+        exclude_item_ids=_ids(body.exclude_item_ids, config, field="/exclude_item_ids", limit_key="limits.exclude_item_ids"),
+        basket=_ids(context.basket, config, field="/context/basket", limit_key="limits.basket_items"),
+        viewed=_ids(context.viewed, config, field="/context/viewed", limit_key="limits.viewed_items"),
+        playlists=_ids(context.playlists, config, field="/context/playlists", limit_key="limits.playlists"),
         min_coverage=min_coverage,
         pins=_pins(body.pins, config),
         seed=_seed(body),
@@ -86,7 +74,7 @@ def to_item_id(body: WhyBody, config: Config) -> Id:
 
 def budget_ms(timeout_ms: int, config: Config) -> int:
     """The time budget a caller asked for. LimitExceeded above deadline.max_ms."""
-    _between(timeout_ms, 1, config.deadline.max_ms, field="/timeout_ms", limit_key="deadline.max_ms")
+    _between_1_and(timeout_ms, config, field="/timeout_ms", limit_key="deadline.max_ms")
     return timeout_ms
 
 
@@ -125,15 +113,16 @@ def to_filter(body: FilterBody | None, config: Config) -> Filter:
     must, must_not = (body.must or (), body.must_not or ()) if body is not None else ((), ())
     if not must and not must_not:
         return EVERYTHING
-    _at_most_tests((*must, *must_not), config.limits.filter_conditions)
+    _at_most_tests((*must, *must_not), config)
     return Filter(
         must=tuple(_condition(c, f"/filter/must/{at}", config) for at, c in enumerate(must)),
         must_not=tuple(_condition(c, f"/filter/must_not/{at}", config) for at, c in enumerate(must_not)),
     )
 
 
-def _at_most_tests(conditions: Sequence[ConditionBody], limit: int) -> None:
+def _at_most_tests(conditions: Sequence[ConditionBody], config: Config) -> None:
     """Refuse more tests than the limit, and what is nested too deep, after a look at not many more than the limit."""
+    limit = config.limits.filter_conditions
     n_tests, pending = 0, [(condition, 1) for condition in conditions[: limit + 1]]
     while pending:
         condition, depth = pending.pop()
@@ -143,12 +132,13 @@ def _at_most_tests(conditions: Sequence[ConditionBody], limit: int) -> None:
             raise InvalidQuery("groups are nested too deep", field="/filter", allowed=allowed)
         n_tests += 0 if parts else max(1, len(_given(condition)))
         if n_tests > limit:
-            _at_most(n_tests, limit, field="/filter", limit_key="limits.filter_conditions", what="number of tests")
+            _at_most(n_tests, config, field="/filter", limit_key="limits.filter_conditions", what="number of tests")
         pending += [(part, depth + 1) for part in parts]
 
 
-def _given(body: ConditionBody) -> list[tuple[str, Op]]:
-    return [(name, op) for name, op in _TESTS if getattr(body, name) is not UNSET]
+def _given(body: ConditionBody) -> dict[Op, Scalar | list[Scalar]]:
+    """The operators of a test and what each compares with."""
+    return {op: value for op in _TESTS if (value := getattr(body, "in_" if op == "in" else op)) is not UNSET}
 
 
 def _groups(body: ConditionBody) -> list[tuple[Op, list[ConditionBody]]]:
@@ -168,37 +158,36 @@ def _condition(body: ConditionBody, pointer: str, config: Config) -> Condition:
     if body.field is UNSET:
         raise InvalidQuery("'field' is required", field=f"{pointer}/field", allowed="an attribute's name")
     _text(body.field, f"{pointer}/field", config)
-    ops = {op for _, op in given}
-    is_range = len(ops) == 2 and len(ops & _LOWER) == len(ops & _UPPER) == 1
-    if len(ops) != 1 and not is_range:
+    is_range = len(given) == 2 and len(given.keys() & _LOWER) == len(given.keys() & _UPPER) == 1
+    if len(given) != 1 and not is_range:
         raise InvalidQuery(
-            f"a condition takes one operator, or a lower and an upper bound, got {', '.join(op for _, op in given) or 'none'}",
+            f"a condition takes one operator, or a lower and an upper bound, got {', '.join(given) or 'none'}",
             field=pointer,
             allowed="one of eq, ne, in, gt, gte, lt, lte; or gt or gte with lt or lte",
         )
-    told = tuple(Condition(body.field, op, _values(getattr(body, name), op, f"{pointer}/{op}", config)) for name, op in given)
-    return Condition(body.field, "all_of", (), told) if is_range else told[0]
+    tests = tuple(Condition(body.field, op, _values(value, f"{pointer}/{op}", config)) for op, value in given.items())
+    return Condition(body.field, "all_of", (), tests) if is_range else tests[0]
 
 
-def _values(said: Scalar | list[Scalar], op: Op, pointer: str, config: Config) -> tuple[Scalar, ...]:
-    if not isinstance(said, list):
-        return (_value(said, pointer, config),)
-    _at_most(len(said), config.limits.filter_values, field=pointer, limit_key="limits.filter_values")
-    return tuple(_value(one, f"{pointer}/{at}", config) for at, one in enumerate(said))
+def _values(given: Scalar | list[Scalar], pointer: str, config: Config) -> tuple[Scalar, ...]:
+    if not isinstance(given, list):
+        return (_value(given, pointer, config),)
+    _at_most(len(given), config, field=pointer, limit_key="limits.filter_values")
+    return tuple(_value(value, f"{pointer}/{at}", config) for at, value in enumerate(given))
 
 
 def _value(value: Scalar, pointer: str, config: Config) -> Scalar:
     if isinstance(value, str):
-        _at_most(len(value), config.limits.id_length, field=pointer, limit_key="limits.id_length", what="length")
+        _at_most(len(value), config, field=pointer, limit_key="limits.id_length", what="length")
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidQuery(f"{value} is not finite", field=pointer, allowed="a finite number")
     return value
 
 
-def _ids(ids: Sequence[Id] | None, config: Config, *, field: str, limit: int, limit_key: str) -> tuple[Id, ...]:
+def _ids(ids: Sequence[T] | None, config: Config, *, field: str, limit_key: str) -> tuple[T, ...]:
     if not ids:
         return ()
-    _at_most(len(ids), limit, field=field, limit_key=limit_key)
+    _at_most(len(ids), config, field=field, limit_key=limit_key)
     for at, item_id in enumerate(ids):
         _id(item_id, config, field=f"{field}/{at}")
     return tuple(ids)
@@ -211,20 +200,10 @@ def _id(item_id: Id, config: Config, *, field: str) -> None:
         raise InvalidQuery("the integer does not fit in 64 bits", field=field, allowed="text, or a signed 64-bit integer")
 
 
-def _playlists(names: Sequence[str] | None, config: Config) -> tuple[str, ...]:
-    if not names:
-        return ()
-    field = "/context/playlists"
-    _at_most(len(names), config.limits.playlists, field=field, limit_key="limits.playlists")
-    for at, name in enumerate(names):
-        _text(name, f"{field}/{at}", config)
-    return tuple(names)
-
-
 def _pins(pins: Sequence[PinBody] | None, config: Config) -> tuple[Pin, ...]:
     if not pins:
         return ()
-    _at_most(len(pins), config.limits.pins, field="/pins", limit_key="limits.pins")
+    _at_most(len(pins), config, field="/pins", limit_key="limits.pins")
     for at, pin in enumerate(pins):
         _id(pin.item_id, config, field=f"/pins/{at}/item_id")
     return tuple(Pin(pin.item_id, pin.position) for pin in pins)
@@ -237,19 +216,21 @@ def _seed(body: RecommendBody | WhyBody) -> int | None:
 
 
 def _text(value: str, field: str, config: Config) -> None:
-    length_max = config.limits.id_length
     if not value:
-        raise InvalidQuery(f"{field.rpartition('/')[2]} is empty", field=field, allowed=f"1 to {length_max} characters")
-    _at_most(len(value), length_max, field=field, limit_key="limits.id_length", what="length")
+        allowed = f"1 to {config.limits.id_length} characters"
+        raise InvalidQuery(f"{field.rpartition('/')[2]} is empty", field=field, allowed=allowed)
+    _at_most(len(value), config, field=field, limit_key="limits.id_length", what="length")
 
 
-def _between(value: int, low: int, high: int, *, field: str, limit_key: str) -> None:
-    if value < low:
-        raise InvalidQuery(f"{field[1:]} is {value}", field=field, allowed=f"{low} to {high}")
-    _at_most(value, high, field=field, limit_key=limit_key, what="value")
+def _between_1_and(value: int, config: Config, *, field: str, limit_key: str) -> None:
+    if value < 1:
+        raise InvalidQuery(f"{field[1:]} is {value}", field=field, allowed=f"1 to {attrgetter(limit_key)(config)}")
+    _at_most(value, config, field=field, limit_key=limit_key, what="value")
 
 
-def _at_most(value: int, limit: int, *, field: str, limit_key: str, what: str = "count") -> None:
+def _at_most(value: int, config: Config, *, field: str, limit_key: str, what: str = "count") -> None:
+    """limit_key: where the configuration has the limit."""
+    limit = attrgetter(limit_key)(config)
     if value > limit:
         name = field[1:].replace("/", ".")
         shown = f"{name} is {value}" if what == "value" else f"the {what} of {name} is {value}"

@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 
 from cluster.clients.protocols import Fleet
 from cluster.codec.messages import encode_query
+from cluster.config.sections import Config
 from cluster.deadline import Deadline
 from cluster.ranking import ranking_of
-from cluster.types import Candidates, Rows, UserRecord
+from cluster.types import Candidates, Rows
 from deploy.replay.circumstances import NOT_RANKED, as_then, excuse_of, notes_of
 from deploy.replay.house import House
+from router.coverage import share_of
 from router.fill import Filled, fill
-from router.planning.plan import Plan, plan
-from router.planning.session import session_vectors
+from router.planning.plan import Plan
+from router.planning.session import plan_with_session
+from router.planning.setup import Setup
 from router.rank import Ranked, as_merged, rank_query
 from router.replay.logged import Logged, Shown, shown_of
-from router.request import Request
 from router.retrieve import retrieve
 from router.search import Searched, certified_merge
-from router.sections import RouterSections
+from router.shape import shape
 from router.slate.compose import Slate
-from router.slate.rules import RulesInForce
-from router.slate.shape import shape
 
 _AMPLE_MS = 60_000.0
 
@@ -52,8 +52,8 @@ class Played:
     excuse: str = ""
 
 
-async def play(logged: Logged, house: House, sections: RouterSections, *, as_logged: RouterSections) -> Played:
-    """The request under these sections. as_logged: those under which it was answered.
+async def play(logged: Logged, house: House, config: Config, *, as_logged: Config) -> Played:
+    """The request under this configuration. as_logged: the one under which it was answered.
 
     On another generation the user is whom that generation knows by this id, a stranger if nobody.
     """
@@ -63,34 +63,25 @@ async def play(logged: Logged, house: House, sections: RouterSections, *, as_log
     missed = logged.missed if at_home else ()
     record = logged.record if at_home else house.users.get(logged.request.user_id)
     request = replace(logged.request, seed=logged.seed)
-    planned = await _planned(request, record, house, fleet, sections, deadline)
-    found = await _searched(planned, fleet, sections, missed, deadline)
-    candidates, n_agreeing = found.merged.candidates, None
-    as_then_planned = await _planned(request, record, house, fleet, as_logged, deadline)
-    if at_home and _asks_the_same(planned, as_then_planned, sections, as_logged):
+    setup, setup_then = Setup.of(spec, config), Setup.of(spec, as_logged)
+    planned = await plan_with_session(request, record, fleet, setup, tower=house.tower, deadline=deadline)
+    searched = await _searched(planned, fleet, missed, deadline)
+    candidates, n_agreeing = searched.candidates, None
+    planned_then = await plan_with_session(request, record, fleet, setup_then, tower=house.tower, deadline=deadline)
+    if at_home and _asks_the_same(planned, planned_then):
         candidates, n_agreeing = logged.candidates, _agreeing(candidates, logged.candidates)
 
-    same_ranking = at_home and sections.ranker == as_logged.ranker
+    same_ranking = at_home and config.ranker == as_logged.ranker
     before = logged if same_ranking else None
-    ranked = await _ranked(before, candidates, replace(logged, record=record), fleet, sections, deadline)
-    rules, _ = RulesInForce(sections.slate).of(spec)
-    exclude, pins = planned.query.exclude, planned.pins
-    shaped = await shape(candidates, ranked, request, exclude=exclude, pins=pins, rules=rules, fleet=fleet, deadline=deadline)
-    filled = await fill(
-        shaped.slate,
-        request.k,
-        plan=planned,
-        replies=found.replies,
-        rules=rules,
-        fleet=fleet,
-        sections=sections,
-        deadline=deadline,
-    )
+    ranked = await _ranked(before, candidates, replace(logged, record=record), fleet, config, deadline)
+    shaped = await shape(candidates, ranked, request, plan=planned, setup=setup, fleet=fleet, deadline=deadline)
+    replies = searched.replies
+    filled = await fill(shaped.slate, request.k, plan=planned, replies=replies, setup=setup, fleet=fleet, deadline=deadline)
     return Played(
         spec.id,
         candidates,
         ranked.order,
-        shown_of(filled, rules),
+        shown_of(filled, setup.rules),
         filled.slate,
         n_agreeing,
         (*notes_of(logged, at_home=at_home, same_ranking=same_ranking), *_relaxations(filled)),
@@ -110,34 +101,20 @@ def as_answered(logged: Logged) -> Played:
     return Played(logged.generation, logged.candidates, logged.order, logged.slate)
 
 
-async def _planned(
-    request: Request, record: UserRecord | None, house: House, fleet: Fleet, sections: RouterSections, deadline: Deadline
-) -> Plan:
-    session = await session_vectors(request, record, fleet, sections, deadline)
-    return plan(request, record, house.spec, sections, tower=house.tower, session=session)
-
-
-async def _searched(
-    planned: Plan, fleet: Fleet, sections: RouterSections, missed: tuple[int, ...], deadline: Deadline
-) -> Searched:
-    """What all shards but the missed ones find."""
-    spec = fleet.spec
-    asked = [shard for shard in range(spec.n_shards) if shard not in missed]
-    answers = await retrieve(planned.query, asked, fleet, deadline)
-    for silent in answers.missed.values():
+async def _searched(planned: Plan, fleet: Fleet, missed: tuple[int, ...], deadline: Deadline) -> Searched:
+    """What all shards but the missed ones propose."""
+    asked = [shard for shard in range(fleet.spec.n_shards) if shard not in missed]
+    retrieved = await retrieve(planned.query, asked, fleet, deadline)
+    for silent in retrieved.missed.values():
         assert silent.error is not None, "a shard of this process answers or raises"
         raise silent.error
-    ratio = sum(spec.shard_items[shard] for shard in asked) / spec.n_items if missed and spec.n_items else 1.0
-    constant = sections.merge.rrf_rank_constant
-    return await certified_merge(answers.got, planned.covering(ratio), fleet, rank_constant=constant, deadline=deadline)
+    return await certified_merge(retrieved.got, planned.covering(share_of(fleet.spec, asked)), fleet, deadline)
 
 
-def _asks_the_same(one: Plan, other: Plan, sections: RouterSections, as_logged: RouterSections) -> bool:
+def _asks_the_same(plan: Plan, other: Plan) -> bool:
     """Whether two plans have the same candidates for an answer."""
-    return (
-        encode_query(one.query) == encode_query(other.query)
-        and (one.budgets, one.weights, one.n_candidates) == (other.budgets, other.weights, other.n_candidates)
-        and sections.merge.rrf_rank_constant == as_logged.merge.rrf_rank_constant
+    return encode_query(plan.query) == encode_query(other.query) and all(
+        getattr(plan, what) == getattr(other, what) for what in ("budgets", "weights", "n_candidates", "rank_constant")
     )
 
 
@@ -147,10 +124,10 @@ def _agreeing(found: Candidates, kept: Candidates) -> int:
 
 
 async def _ranked(
-    before: Logged | None, candidates: Candidates, logged: Logged, fleet: Fleet, sections: RouterSections, deadline: Deadline
+    before: Logged | None, candidates: Candidates, logged: Logged, fleet: Fleet, config: Config, deadline: Deadline
 ) -> Ranked:
     """before: the request, if the order must be as it was, failures included."""
-    section = sections.ranker
+    section = config.ranker
     if len(candidates) == 0 or ranking_of(fleet.spec, section).stage == "merged":
         return as_merged(candidates)
     if before is not None and any(reason in NOT_RANKED for reason in before.ranked_degraded):

@@ -25,7 +25,6 @@ from cluster.private import private_folder
 from router.replay.file import remove_unfinished, write_log
 from router.replay.logged import KeptFor, Logged, decisive, logged_of
 from router.request import Recommendation, Request
-from router.sections import RouterSections
 from router.trail import Keep, Trail
 
 WAITING_MAX = 64
@@ -88,7 +87,6 @@ class ReplayLog:
             "sampled": _Room(folder, section.replay_bytes_max - asked_bytes),
             "asked": _Room(folder / ASKED_FOLDER, asked_bytes),
         }
-        self._sections = RouterSections.of(config)
         self._config = decisive(config)
         self._draw = draw
         self._clock = clock
@@ -137,9 +135,7 @@ class ReplayLog:
     async def _finish(self, kept_for: KeptFor, trail: Trail, answer: Recommendation) -> None:
         """A task of its own, so that the answer leaves first."""
         try:
-            made = logged_of(
-                trail, answer, sections=self._sections, config=self._config, kept_for=kept_for, logged_at=self._clock()
-            )
+            made = logged_of(trail, answer, config=self._config, kept_for=kept_for, logged_at=self._clock())
             self._waiting.put_nowait(made)
         except queue.Full:
             self._n_unmade += 1

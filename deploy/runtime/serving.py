@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ from deploy.runtime.follower import Follower
 from deploy.runtime.wiring import SUPERVISOR, Wiring, user_store_url
 from router.request import Request
 from router.router import Router
-from router.sections import RouterSections
 from router.users.opening import open_store
 from router.users.user_tower import UserTower
 from router.users.user_tower_file import read_tower
@@ -66,15 +64,15 @@ class RouterReplica:
         channels = ChannelPool(secret=wiring.secret, limits=config.transport, node_id=node_id)
         self._follower = Follower(self._poll, channels, metrics.describe)
         users = open_store(user_store_url(config), config.users)
-        sections = RouterSections.of(config)
         tower_of = await asyncio.to_thread(_towers, wiring.generation_path)
         storage = Path(wiring.generation_path).parents[1]
         recorder = self._recorder = ReplayLog(storage / "replay", config)
         metrics.watch(recorder)
-        router = Router(self._follower.fleet, users, sections, observer=metrics, tower_of=tower_of, recorder=recorder)
-        self._probe = Router(self._follower.fleet, users, sections)
-        asked = replace(sections, admission=config.admission.model_copy(update={"max_in_flight": IN_FLIGHT_MAX}))
-        inquiry = Inquiry(Router(self._follower.fleet, users, asked, tower_of=tower_of), asked)
+        router = Router(self._follower.fleet, users, config, observer=metrics, tower_of=tower_of, recorder=recorder)
+        self._probe = Router(self._follower.fleet, users, config)
+        few = config.admission.model_copy(update={"max_in_flight": IN_FLIGHT_MAX})
+        asked = config.model_copy(update={"admission": few})
+        inquiry = Inquiry(Router(self._follower.fleet, users, asked, tower_of=tower_of))
         backend = Backend(
             router,
             inquiry,

@@ -8,7 +8,7 @@ catalogue of integers, text that is not the decimal form of a 64-bit integer, as
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from cluster.errors import InvalidQuery
@@ -36,11 +36,15 @@ def as_written(item_id: ItemId, spec: GenerationSpec, field: str) -> ItemId:
     raise InvalidQuery(f"item id {item_id!r} is not an integer", field=field, allowed="integers, or integers as decimal text")
 
 
+def are_written(ids: Iterable[ItemId], spec: GenerationSpec) -> bool:
+    """Whether all these ids are of the generation's type."""
+    return set(map(type, ids)) <= {str if spec.id_type == "string" else int}
+
+
 def in_the_catalogues_ids(request: Request, spec: GenerationSpec) -> Request:
     """The request with every item id in the generation's type. Raises InvalidQuery for the first that cannot be in it."""
-    expected = str if spec.id_type == "string" else int
     named = (request.exclude_item_ids, request.basket, request.viewed, [pin.item_id for pin in request.pins])
-    if all(set(map(type, ids)) <= {expected} for ids in named):
+    if all(are_written(ids, spec) for ids in named):
         return request
     return replace(
         request,

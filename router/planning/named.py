@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cluster.errors import InvalidQuery
 from cluster.partition import ItemId, item_key, item_keys, shard_of
 from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Keys, ShardReply
+from router.planning.ids import are_written
 from router.request import Request
 
 
@@ -28,11 +28,12 @@ class Named:
 
 
 def named_by(request: Request, spec: GenerationSpec) -> Named:
-    """Raises InvalidQuery for an id of another type than the generation's."""
+    """The request's ids are of the generation's type already (`router/planning/ids.py`)."""
+    assert all(are_written(ids, spec) for ids in (request.exclude_item_ids, request.basket, request.viewed)), spec.id_type
     return Named(
-        excluded=_keys(request.exclude_item_ids, spec, "/exclude_item_ids"),
-        basket=unique(_keys(request.basket, spec, "/context/basket")),
-        viewed=_first_ones(_keys(request.viewed, spec, "/context/viewed")),
+        excluded=item_keys(request.exclude_item_ids),
+        basket=unique(item_keys(request.basket)),
+        viewed=item_keys(tuple(dict.fromkeys(request.viewed))),
     )
 
 
@@ -73,21 +74,3 @@ def unique(*parts: Keys) -> Keys:
     keys = np.sort(keys)
     is_first = keys[1:] != keys[:-1]
     return keys if is_first.all() else np.concatenate((keys[:1], keys[1:][is_first]))
-
-
-def _keys(ids: tuple[ItemId, ...], spec: GenerationSpec, pointer: str) -> Keys:
-    """The ids' keys, aligned with them."""
-    if not ids:
-        return NO_KEYS
-    expected = str if spec.id_type == "string" else int
-    if set(map(type, ids)) != {expected}:
-        at, item_id = next((at, item_id) for at, item_id in enumerate(ids) if type(item_id) is not expected)
-        raise InvalidQuery(f"item id {item_id!r} is not of type {spec.id_type}", field=f"{pointer}/{at}", allowed=spec.id_type)
-    return item_keys(ids)
-
-
-def _first_ones(keys: Keys) -> Keys:
-    """Each key where it stands first."""
-    if len(set(keys.tolist())) == len(keys):
-        return keys
-    return keys[np.sort(np.unique(keys, return_index=True)[1])]

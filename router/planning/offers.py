@@ -1,6 +1,6 @@
-"""What each source of a generation can be asked for, for any user: computed once per generation and configuration.
+"""What each source of a generation can be asked for, for any user. `router/planning/plan.py` picks from it for each request.
 
-`router/planning/plan.py` picks from it for each request.
+Naming the lists of each value walks thousands of names, which costs more than a plan: `router/planning/setup.py` keeps it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from cluster.config.sources import PLAYLIST, SourcesSection
 from cluster.spec import GenerationSpec, SourceKind, SourceSpec
 
 Lists = tuple[tuple[str, float], ...]
-
-_KEPT_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +45,25 @@ class Offers:
     playlists: frozenset[str]
     dims: Mapping[str, int]
 
+    @classmethod
+    def of(cls, spec: GenerationSpec, config: SourcesSection) -> Offers:
+        """What this generation offers under this configuration."""
+        offers = [offer for source in spec.sources if (offer := _offer(source, spec, config)) is not None]
+        named = tuple(offer for offer in offers if offer.source.lists == PLAYLIST)
 
-_kept: dict[tuple[int, int], tuple[GenerationSpec, SourcesSection, Offers]] = {}
+        def of(*kinds: SourceKind) -> tuple[Offer, ...]:
+            return tuple(offer for offer in offers if offer.source.kind in kinds and offer not in named)
 
-
-def offers_of(spec: GenerationSpec, config: SourcesSection) -> Offers:
-    """What this generation offers under this configuration.
-
-    Both are told by identity, since comparing thousands of list names would cost more than a plan; what is kept holds on to
-    them, so that an id stays theirs.
-    """
-    known = _kept.get((id(spec), id(config)))
-    if known is not None:
-        return known[2]
-    made = _made(spec, config)
-    if len(_kept) >= _KEPT_MAX:
-        _kept.clear()
-    _kept[id(spec), id(config)] = (spec, config, made)
-    return made
-
-
-def _made(spec: GenerationSpec, config: SourcesSection) -> Offers:
-    offers = [offer for source in spec.sources if (offer := _offer(source, spec, config)) is not None]
-    named = tuple(offer for offer in offers if offer.source.lists == PLAYLIST)
-
-    def of(*kinds: SourceKind) -> tuple[Offer, ...]:
-        return tuple(offer for offer in offers if offer.source.kind in kinds and offer not in named)
-
-    return Offers(
-        tops=of("tops"),
-        named=named,
-        searches=of("ann", "score_all"),
-        seeds=of("seeds"),
-        item_lists=of("item_lists"),
-        quorums=of("quorum"),
-        playlists=frozenset(name for name in spec.lists if named and name.startswith(f"{PLAYLIST}/")),
-        dims={space.name: space.dim for space in spec.spaces},
-    )
+        return cls(
+            tops=of("tops"),
+            named=named,
+            searches=of("ann", "score_all"),
+            seeds=of("seeds"),
+            item_lists=of("item_lists"),
+            quorums=of("quorum"),
+            playlists=frozenset(name for name in spec.lists if named and name.startswith(f"{PLAYLIST}/")),
+            dims={space.name: space.dim for space in spec.spaces},
+        )
 
 
 def _offer(source: SourceSpec, spec: GenerationSpec, config: SourcesSection) -> Offer | None:

@@ -13,17 +13,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from cluster.config.sections import MergeSection, TopsSource
+from cluster.config.sections import Config, MergeSection, TopsSource
 from cluster.config.sources import PLAYLIST
 from cluster.ranking import ranking_of
 from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Affinity, Ask, Floats, Keys, Query, Seeds, UserRecord
 from router.planning.certificate import rows_per_shard
 from router.planning.named import named_by, unique
-from router.planning.offers import Lists, Offer, Offers, offers_of
+from router.planning.offers import Lists, Offer, Offers
+from router.planning.setup import Setup
 from router.planning.taste import seed_sets, usable_vectors, without_excluded
 from router.request import Degradation, Request
-from router.sections import RouterSections
 from router.slate.pins import pins_of
 from router.users.user_tower import UserTower, with_tower
 
@@ -35,17 +35,23 @@ class Plan:
     """What to ask and what to make of the replies.
 
     budgets: the global k of each of the query's asks, aligned with them.  floors: what each may shrink to, aligned.
-    n_candidates: how many the merge lets through.  pins: place from 0 -> item key.  weights: how much the ranks of each count
-    in the merge, aligned, all alike if empty.
+    n_candidates: how many the merge lets through.  rank_constant, weights: how much the ranks of each count in the merge;
+    weights are aligned, all alike if empty.  pins: place from 0 -> item key.
     """
 
     query: Query
     budgets: tuple[int, ...]
     floors: tuple[int, ...]
     n_candidates: int
-    degraded: tuple[Degradation, ...]
+    rank_constant: float
+    degraded: tuple[Degradation, ...] = ()
     pins: Mapping[int, int] = field(default_factory=dict)
     weights: tuple[float, ...] = ()
+
+    @property
+    def sources(self) -> list[str]:
+        """Those that are asked, in the order of the query."""
+        return [ask.source for ask in self.query.asks]
 
     def covering(self, ratio: float) -> Plan:
         """The plan for that share of the catalogue, when the rest did not answer.
@@ -66,8 +72,7 @@ class Plan:
 def plan(
     request: Request,
     record: UserRecord | None,
-    spec: GenerationSpec,
-    sections: RouterSections,
+    setup: Setup,
     *,
     tower: UserTower | None = None,
     session: Mapping[str, Floats] = MappingProxyType({}),
@@ -76,31 +81,30 @@ def plan(
     session: by space, where the session puts somebody of whom the store has no vector (`router/planning/session.py`).
 
     Some source that promises min(k, eligible) is asked for `demand(k)` or more, whatever the configured budgets are, so
-    that neither a small budget nor a narrow filter makes a short slate. Raises InvalidQuery for an id of another type
-    than the generation's.
+    that neither a small budget nor a narrow filter makes a short slate.
+    Raises InvalidQuery as `pins_of` does.
     """
-    config = sections.sources
-    offers = offers_of(spec, config)
+    spec, config, offers = setup.spec, setup.config, setup.offers
     items = named_by(request, spec)
-    seeds = seed_sets(record, items, half_weight_items=config.viewed.half_weight_items)
+    seeds = seed_sets(record, items, half_weight_items=config.sources.viewed.half_weight_items)
     vectors = with_tower({**session, **usable_vectors(record, offers.dims)}, tower, seeds, record)
-    seen = record.history.keys if record is not None and sections.slate.exclude_seen else NO_KEYS
+    seen = record.history.keys if record is not None and config.slate.exclude_seen else NO_KEYS
     exclude = unique(items.excluded, items.basket, seen)
     profile = record.profile if record is not None else {}
 
-    wants = _top_lists(offers, config.tops, vectors, profile)
+    wants = _top_lists(offers, config.sources.tops, vectors, profile)
     named, unknown = _named_lists(offers, request.playlists)
     wants += named
     wants += [_Want(offer, offer.k) for offer in offers.searches if offer.source.space in vectors]
     wants += _seeds(offers, seeds, exclude)
     wants += [_Want(offer, offer.k) for offer in offers.item_lists if offer.source.seeds in seeds]
     wants += [_Want(offer, offer.k) for offer in offers.quorums if spec.quorum in profile]
-    pins = pins_of(request, sections.slate) if request.pins or sections.slate.pins else {}
+    pins = pins_of(request, config.slate) if request.pins or config.slate.pins else {}
     pinned = np.array(list(pins.values()), np.int64)
     needed = min(demand(request.k), spec.n_items)
     budgets = _budgets(wants, needed, spec.n_items)
 
-    n_shards, p = spec.n_shards, sections.merge.exact_probability
+    n_shards, p = spec.n_shards, config.merge.exact_probability
     query = Query(
         generation=spec.id,
         asks=tuple(
@@ -111,20 +115,21 @@ def plan(
         vectors=vectors,
         seeds=_read(seeds, wants),
         profile=profile,
-        group_by=sections.slate.group_by,
-        marks=sections.slate.marks,
+        group_by=config.slate.group_by,
+        marks=config.slate.marks,
         include=unique(pinned),
         named=unique(items.excluded, items.basket, items.viewed, *([pinned] if request.pins else [])),
-        cap=_pushed_cap(wants, spec, sections) if sections.slate.group_by and len(wants) == 1 and not pins else 0,
+        cap=_pushed_cap(wants, spec, config) if config.slate.group_by and len(wants) == 1 and not pins else 0,
     )
     return Plan(
         query,
         budgets=budgets,
         floors=tuple([min(k, needed) if w.offer.source.promises_k else 0 for w, k in zip(wants, budgets, strict=True)]),
-        n_candidates=max(sections.merge.n_light, demand(request.k)),
+        n_candidates=max(config.merge.n_light, demand(request.k)),
+        rank_constant=config.merge.rrf_rank_constant,
         degraded=_degraded(offers, wants, vectors, record, unknown=unknown),
         pins=pins,
-        weights=_weights(wants, sections.merge, by_session=bool(session)),
+        weights=_weights(wants, config.merge, by_session=bool(session)),
     )
 
 
@@ -133,16 +138,16 @@ def deeper(plan: Plan, spec: GenerationSpec, known: Keys, *, shortage: int) -> P
     asks = tuple(a for a in plan.query.asks if (s := spec.source(a.source)) is not None and s.promises_k)
     budgets = (demand(shortage),) * len(asks)
     query = replace(plan.query, asks=_with_k(asks, budgets), exclude=unique(plan.query.exclude, known), cap=0)
-    return Plan(query, budgets, budgets, demand(shortage), ())
+    return Plan(query, budgets, budgets, demand(shortage), plan.rank_constant)
 
 
-def _pushed_cap(wants: list[_Want], spec: GenerationSpec, sections: RouterSections) -> int:
+def _pushed_cap(wants: list[_Want], spec: GenerationSpec, config: Config) -> int:
     """The slate's cap, if shards can keep it exactly: it is all that the slate does to the list of one exact source.
 
     Then the slate is made of the best of all eligible items under the cap, not only of those that the budget let through.
     """
-    as_merged = ranking_of(spec, sections.ranker).stage == "merged"
-    return sections.slate.only_cap if wants[0].offer.source.exact and as_merged else 0
+    as_merged = ranking_of(spec, config.ranker).stage == "merged"
+    return config.slate.only_cap if wants[0].offer.source.exact and as_merged else 0
 
 
 def demand(k: int) -> int:

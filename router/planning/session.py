@@ -27,9 +27,11 @@ from cluster.spec import FoldIn, GenerationSpec, SpaceSpec
 from cluster.types import NO_FLOATS, NO_KEYS, Floats, Keys, Seeds, UserRecord
 from router.fanout import fan_out
 from router.planning.named import named_by
+from router.planning.plan import Plan, plan
+from router.planning.setup import Setup
 from router.planning.taste import seed_sets
 from router.request import Request
-from router.sections import RouterSections
+from router.users.user_tower import UserTower
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,24 +64,39 @@ class Session:
         return mean_direction(vectors[speaks], self.weights[speaks].astype(np.float64))
 
 
-def session_of(request: Request, record: UserRecord | None, spec: GenerationSpec, sections: RouterSections) -> Session:
-    """Raises InvalidQuery for an id of another type than the generation's."""
+def session_of(request: Request, record: UserRecord | None, setup: Setup) -> Session:
+    """The request's ids are of the generation's type already."""
+    spec, config = setup.spec, setup.config
     spaces = lacking(record, spec)
     if not spaces or not (request.basket or request.viewed or (record is not None and "viewed" in record.seeds)):
         return _NOBODY
-    half_weight_items = sections.sources.viewed.half_weight_items
+    half_weight_items = config.sources.viewed.half_weight_items
     seeds = seed_sets(record, named_by(request, spec), half_weight_items=half_weight_items)
-    keys, weights = speaking(seeds, sections.users)
+    keys, weights = speaking(seeds, config.users)
     owners, names = shard_of(keys, spec.n_shards), tuple(space.name for space in spaces)
     queries = {shard: LookupQuery(spec.id, keys[owners == shard], names) for shard in np.unique(owners).tolist()}
     return Session(spaces, keys, weights, queries)
 
 
+async def plan_with_session(
+    request: Request,
+    record: UserRecord | None,
+    fleet: Fleet,
+    setup: Setup,
+    *,
+    tower: UserTower | None,
+    deadline: Deadline,
+) -> Plan:
+    """The request's plan, with what its session says of a user of whom the store has no vector."""
+    session = await session_vectors(request, record, fleet, setup, deadline)
+    return plan(request, record, setup, tower=tower, session=session)
+
+
 async def session_vectors(
-    request: Request, record: UserRecord | None, fleet: Fleet, sections: RouterSections, deadline: Deadline
+    request: Request, record: UserRecord | None, fleet: Fleet, setup: Setup, deadline: Deadline
 ) -> dict[str, Floats]:
-    """The session's vectors as far as the owners of its items tell in time. Raises InvalidQuery as `session_of` does."""
-    session = session_of(request, record, fleet.spec, sections)
+    """The session's vectors as far as the owners of its items tell in time."""
+    session = session_of(request, record, setup)
     if not session.queries:
         return {}
     answers = await fan_out(session.queries, lambda at: fleet.shards[at].lookup(session.queries[at], deadline), deadline)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,40 +32,45 @@ READABLE = (b"1", FORMAT)
 _MARK = b"oskolok.replay"
 _F, _I, _L, _S = pa.float32(), pa.int32(), pa.int64(), pa.string()
 
-SCHEMA = pa.schema(
-    [
-        ("logged_at", pa.float64()),
-        ("generation", _S),
-        ("schema", _S),
-        ("config", _S),
-        ("request", _S),
-        ("record", pa.binary()),
-        ("seed", _L),
-        ("sources", pa.list_(_S)),
-        ("shard", pa.list_(_I)),
-        ("row", pa.list_(_I)),
-        ("key", pa.list_(_L)),
-        ("merged_score", pa.list_(_F)),
-        ("source_score", pa.list_(_F)),
-        ("source_rank", pa.list_(_F)),
-        ("match", pa.list_(_F)),
-        ("facts", pa.list_(_L)),
-        ("user", pa.list_(_F)),
-        ("context", pa.list_(_F)),
-        ("order", pa.list_(_I)),
-        ("order_score", pa.list_(_F)),
-        ("n_heavy", _L),
-        ("ranked_degraded", pa.list_(_S)),
-        ("degraded", pa.list_(_S)),
-        ("missed", pa.list_(_I)),
-        ("vectorless", pa.list_(_I)),
-        ("undelivered", pa.list_(_I)),
-        ("gone", pa.list_(_L)),
-        ("slate", _S),
-        ("kept_for", _S),
-    ],
-    metadata={_MARK: FORMAT},
-)
+_COLUMNS: dict[str, tuple[pa.DataType, Callable[[Logged], Any]]] = {
+    "logged_at": (pa.float64(), attrgetter("logged_at")),
+    "generation": (_S, attrgetter("generation")),
+    "schema": (_S, lambda logged: msgspec.json.encode(logged.schema).decode()),
+    "config": (_S, attrgetter("config")),
+    "request": (_S, lambda logged: encode_request(logged.request).decode()),
+    "record": (pa.binary(), lambda logged: None if logged.record is None else encode_record(logged.record)),
+    "seed": (_L, attrgetter("seed")),
+    "sources": (pa.list_(_S), lambda logged: list(logged.candidates.sources)),
+    "shard": (pa.list_(_I), attrgetter("candidates.shard")),
+    "row": (pa.list_(_I), attrgetter("candidates.rows")),
+    "key": (pa.list_(_L), attrgetter("candidates.keys")),
+    "merged_score": (pa.list_(_F), attrgetter("candidates.scores")),
+    "source_score": (pa.list_(_F), lambda logged: logged.candidates.source_scores.reshape(-1)),
+    "source_rank": (pa.list_(_F), lambda logged: logged.candidates.source_ranks.reshape(-1)),
+    "match": (pa.list_(_F), lambda logged: logged.candidates.match.reshape(-1)),
+    "facts": (pa.list_(_L), lambda logged: None if (facts := logged.candidates.facts) is None else facts.reshape(-1)),
+    "user": (pa.list_(_F), attrgetter("user")),
+    "context": (pa.list_(_F), attrgetter("context")),
+    "order": (pa.list_(_I), attrgetter("order")),
+    "order_score": (pa.list_(_F), attrgetter("order_scores")),
+    "n_heavy": (_L, attrgetter("n_heavy")),
+    "ranked_degraded": (pa.list_(_S), attrgetter("ranked_degraded")),
+    "degraded": (pa.list_(_S), attrgetter("degraded")),
+    "missed": (pa.list_(_I), attrgetter("missed")),
+    "vectorless": (pa.list_(_I), attrgetter("vectorless")),
+    "undelivered": (pa.list_(_I), attrgetter("undelivered")),
+    "gone": (pa.list_(_L), attrgetter("gone")),
+    "slate": (_S, lambda logged: _encode_slate([(item.item_id, item.score, item.propensity) for item in logged.slate])),
+    "kept_for": (_S, attrgetter("kept_for")),
+}
+"""Name -> type, and what of a request stands there."""
+
+SCHEMA = pa.schema([(name, type) for name, (type, _) in _COLUMNS.items()], metadata={_MARK: FORMAT})
+
+
+def _encode_slate(places: list[tuple[str | int, float, float]]) -> str:
+    return msgspec.json.encode(places).decode()
+
 
 _SCHEMA = msgspec.json.Decoder(FeatureSchema)
 _SHOWN = msgspec.json.Decoder(tuple[tuple[str | int, float, float], ...])
@@ -72,8 +78,7 @@ _SHOWN = msgspec.json.Decoder(tuple[tuple[str | int, float, float], ...])
 
 def write_log(path: Path, requests: Sequence[Logged]) -> None:
     """All of them in one file, which is there whole or not at all."""
-    rows = [_row(one) for one in requests]
-    arrays = [pa.array([row[name] for row in rows], SCHEMA.field(name).type) for name in SCHEMA.names]
+    arrays = [pa.array([value_of(logged) for logged in requests], type) for type, value_of in _COLUMNS.values()]
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), aside, compression="zstd")
     aside.replace(path)
@@ -105,47 +110,11 @@ def read_log(path: Path) -> Iterator[Logged]:
             raise ConfigError(f"{path}: request {at} is damaged: {error}") from None
 
 
-def _row(one: Logged) -> dict[str, Any]:
-    c = one.candidates
-    shown = [(item.item_id, item.score, item.propensity) for item in one.slate]
-    return {
-        "logged_at": one.logged_at,
-        "generation": one.generation,
-        "schema": msgspec.json.encode(one.schema).decode(),
-        "config": one.config,
-        "request": encode_request(one.request).decode(),
-        "record": None if one.record is None else encode_record(one.record),
-        "seed": one.seed,
-        "sources": list(c.sources),
-        "shard": c.shard,
-        "row": c.rows,
-        "key": c.keys,
-        "merged_score": c.scores,
-        "source_score": c.source_scores.reshape(-1),
-        "source_rank": c.source_ranks.reshape(-1),
-        "match": c.match.reshape(-1),
-        "facts": None if c.facts is None else c.facts.reshape(-1),
-        "user": one.user,
-        "context": one.context,
-        "order": one.order,
-        "order_score": one.order_scores,
-        "n_heavy": one.n_heavy,
-        "ranked_degraded": list(one.ranked_degraded),
-        "degraded": list(one.degraded),
-        "missed": list(one.missed),
-        "vectorless": list(one.vectorless),
-        "undelivered": list(one.undelivered),
-        "gone": one.gone,
-        "slate": msgspec.json.encode(shown).decode(),
-        "kept_for": one.kept_for,
-    }
-
-
 def _logged(cells: dict[str, Any]) -> Logged:
     def array(name: str) -> Any:
         return np.array(cells[name].values.to_numpy(zero_copy_only=False), SCHEMA.field(name).type.value_type.to_pandas_dtype())
 
-    def several(name: str) -> tuple[Any, ...]:
+    def several(name: str) -> Any:
         return tuple(cells[name].as_py())
 
     request = decode_request(cells["request"].as_py())
@@ -163,20 +132,17 @@ def _logged(cells: dict[str, Any]) -> Logged:
         if len(values) != m:
             raise ValueError(f"{name} has {len(values)} entries for {m} candidates")
     schema = _SCHEMA.decode(cells["schema"].as_py())
-    for name, values, told in (("user", array("user"), schema.user), ("context", array("context"), schema.context)):
-        if len(values) != len(told):
-            raise ValueError(f"{name} has {len(values)} features, the schema {len(told)}")
+    for name, named in (("user", schema.user), ("context", schema.context)):
+        if (n := len(array(name))) != len(named):
+            raise ValueError(f"{name} has {n} features, the schema {len(named)}")
     if missing := set(schema.sources) - set(sources):
         raise ValueError(f"the schema's sources {', '.join(sorted(missing))} are not there")
     facts = None if not cells["facts"].is_valid else array("facts").reshape(m, -1 if m else 0)
     return Logged(
-        logged_at=cells["logged_at"].as_py(),
         generation=generation,
         schema=schema,
-        config=cells["config"].as_py(),
         request=request,
         record=record,
-        seed=cells["seed"].as_py(),
         candidates=Candidates(
             sources=sources,
             shard=aligned["shard"],
@@ -188,19 +154,13 @@ def _logged(cells: dict[str, Any]) -> Logged:
             match=array("match").reshape(m, len(schema.match)),
             facts=facts,
         ),
-        user=array("user"),
-        context=array("context"),
         order=order,
         order_scores=aligned["order_score"],
-        n_heavy=cells["n_heavy"].as_py(),
-        ranked_degraded=several("ranked_degraded"),
-        degraded=several("degraded"),
-        missed=several("missed"),
-        vectorless=several("vectorless"),
-        undelivered=several("undelivered"),
-        gone=array("gone"),
-        slate=tuple(Shown(*one) for one in _SHOWN.decode(cells["slate"].as_py())),
+        slate=tuple(Shown(*place) for place in _SHOWN.decode(cells["slate"].as_py())),
         kept_for=msgspec.convert(cells["kept_for"].as_py(), KeptFor) if "kept_for" in cells else _guessed(request),
+        **{name: cells[name].as_py() for name in ("logged_at", "config", "seed", "n_heavy")},
+        **{name: array(name) for name in ("user", "context", "gone")},
+        **{name: several(name) for name in ("ranked_degraded", "degraded", "missed", "vectorless", "undelivered")},
     )
 
 

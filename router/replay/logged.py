@@ -18,7 +18,6 @@ from cluster.types import Candidates, Floats, Keys, RankQuery, Rows, UserRecord
 from router.fill import Filled
 from router.rank import rank_query
 from router.request import Degradation, Recommendation, Request
-from router.sections import RouterSections
 from router.slate.explore import propensity
 from router.slate.rules import Rules
 from router.trail import Trail
@@ -102,14 +101,13 @@ def logged_of(
     trail: Trail,
     answer: Recommendation,
     *,
-    sections: RouterSections,
     config: str,
     kept_for: KeptFor,
     logged_at: float,
 ) -> Logged:
     """config: what `decisive` says of the configuration."""
-    candidates, ranked = trail.found.merged.candidates, trail.ranked
-    features = rank_query(candidates, trail.request, trail.record, trail.fleet.spec, sections.ranker)
+    candidates, ranked = trail.searched.candidates, trail.ranked
+    features = rank_query(candidates, trail.request, trail.record, trail.setup.spec, trail.setup.config.ranker)
     return Logged(
         logged_at=logged_at,
         generation=answer.generation,
@@ -126,11 +124,11 @@ def logged_of(
         n_heavy=0 if ranked.trace is None else ranked.trace.n_heavy,
         ranked_degraded=ranked.degraded,
         degraded=answer.degraded,
-        missed=tuple(shard for shard in range(trail.fleet.spec.n_shards) if shard not in trail.found.replies),
+        missed=tuple(shard for shard in range(trail.fleet.spec.n_shards) if shard not in trail.searched.replies),
         vectorless=_vectorless(trail),
         undelivered=tuple(sorted(trail.filled.missed)),
         gone=np.array(trail.filled.gone, np.int64),
-        slate=shown_of(trail.filled, trail.rules),
+        slate=shown_of(trail.filled, trail.setup.rules),
         kept_for=kept_for,
     )
 
@@ -139,14 +137,14 @@ def _vectorless(trail: Trail) -> tuple[int, ...]:
     shaped = trail.shaped
     if shaped.vectors is None or "diversity_skipped" not in shaped.degraded:
         return ()
-    owners, known = trail.found.merged.candidates.shard, shaped.vectors.at >= 0
+    owners, known = trail.searched.candidates.shard, shaped.vectors.at >= 0
     return tuple(sorted({*owners.tolist()} - {*owners[known].tolist()}))
 
 
 def shown_of(filled: Filled, rules: Rules) -> tuple[Shown, ...]:
     """The places of an answer."""
     slate, rule = filled.slate, rules.explore
-    chances = {} if rule is None else {d.chosen: propensity(d, slate.posteriors, share=rule.share) for d in slate.draws}
+    chances = {} if rule is None else {d.chosen: propensity(d, slate.posteriors, share=rule.section.share) for d in slate.draws}
     positions: list[int | None] = [*filled.positions]
     positions += [None] * (len(filled.items) - len(positions))  # a deeper look explores nothing
     return tuple(

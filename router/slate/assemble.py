@@ -21,7 +21,7 @@ from router.slate.limits import Floor, Limit
 Mask = NDArray[np.bool_]
 
 
-Term = Limit | Floor
+Constraint = Limit | Floor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,14 +36,14 @@ class Exploration:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Terms:
+class Constraints:
     """What a slate of this line-up keeps, n in line.
 
     of: limits and floors by family, the most important one first.  precedence: of the families.  pins: place -> position in
     line.  diverse: positions, ascending, of which `gains` says what they add to those chosen.  start: the first place.
     """
 
-    of: Mapping[Family, Sequence[Term]] = field(default_factory=dict)
+    of: Mapping[Family, Sequence[Constraint]] = field(default_factory=dict)
     precedence: tuple[Family, ...] = ("pins", "caps", "quotas", "explore")
     pins: Mapping[int, int] = field(default_factory=dict)
     exploration: Exploration | None = None
@@ -51,16 +51,19 @@ class Terms:
     diverse: NDArray[np.intp] | None = None
     start: int = 0
 
-    def every(self) -> list[Term]:
-        return [term for family in self.precedence for term in self.of.get(family, ())]
+    def every(self) -> list[Constraint]:
+        return self._of(self.precedence)
 
-    def before(self, family: Family) -> list[Term]:
+    def before(self, family: Family) -> list[Constraint]:
         """Those more important than the family."""
-        return [term for other in self.precedence[: self.precedence.index(family)] for term in self.of.get(other, ())]
+        return self._of(self.precedence[: self.precedence.index(family)])
 
-    def after(self, family: Family) -> list[Term]:
-        """Those less important than the family."""
-        return [term for other in self.precedence[self.precedence.index(family) :] for term in self.of.get(other, ())]
+    def after(self, family: Family) -> list[Constraint]:
+        """Those of the family, and those less important than it."""
+        return self._of(self.precedence[self.precedence.index(family) :])
+
+    def _of(self, families: Sequence[Family]) -> list[Constraint]:
+        return [constraint for family in families for constraint in self.of.get(family, ())]
 
 
 @dataclass(slots=True, eq=False)
@@ -79,35 +82,35 @@ class Assembly:
     reached: int = 0
 
 
-def assemble(n: int, k: int, terms: Terms) -> Assembly:
+def assemble(n: int, k: int, constraints: Constraints) -> Assembly:
     """min(k, n) of n in line."""
-    return _Places(n, k, terms).filled()
+    return _Places(n, k, constraints).filled()
 
 
 class _Places:
-    def __init__(self, n: int, k: int, terms: Terms) -> None:
-        self.terms = terms
-        self.before_pins = terms.before("pins")
-        self.after_pins = terms.after("pins")
-        self.every = terms.every()
-        self.end = terms.start + min(k, n)
+    def __init__(self, n: int, k: int, constraints: Constraints) -> None:
+        self.constraints = constraints
+        self.before_pins = constraints.before("pins")
+        self.after_pins = constraints.after("pins")
+        self.every = constraints.every()
+        self.end = constraints.start + min(k, n)
         self.open = np.ones(n, np.bool_)
-        self.waiting = {place: at for place, at in terms.pins.items() if terms.start <= place < self.end}
+        self.waiting = {place: at for place, at in constraints.pins.items() if constraints.start <= place < self.end}
         self.local = np.full(n, -1)
-        if terms.diverse is not None:
-            self.local[terms.diverse] = np.arange(len(terms.diverse))
+        if constraints.diverse is not None:
+            self.local[constraints.diverse] = np.arange(len(constraints.diverse))
         self.made = Assembly()
-        self.limits = [term for term in self.every if isinstance(term, Limit)]
-        self.floors = [term for term in self.every if isinstance(term, Floor)]
+        self.limits = [constraint for constraint in self.every if isinstance(constraint, Limit)]
+        self.floors = [constraint for constraint in self.every if isinstance(constraint, Floor)]
         self.closings = {limit.first for limit in self.limits}
         for place, at in self.waiting.items():
             self.open[at] = False
-            for term in self.after_pins:
-                term.take(at, place)
-        self.free = self._free(terms.start)
+            for constraint in self.after_pins:
+                constraint.take(at, place)
+        self.free = self._free(constraints.start)
 
     def filled(self) -> Assembly:
-        for place in range(self.terms.start, self.end):
+        for place in range(self.constraints.start, self.end):
             if place in self.closings:
                 self.free = self._free(place)
             pin = self.waiting.pop(place, None)
@@ -118,10 +121,10 @@ class _Places:
 
     def _pinned(self, pin: int, place: int) -> bool:
         """Whether the pin gets its place: it does unless it breaks a limit that is more important."""
-        if any(isinstance(term, Limit) and term.blocks(pin, place) for term in self.before_pins):
+        if any(isinstance(constraint, Limit) and constraint.blocks(pin, place) for constraint in self.before_pins):
             self.open[pin] = True
-            for term in self.after_pins:
-                term.release(pin, place)
+            for constraint in self.after_pins:
+                constraint.release(pin, place)
             self.free = self._free(place)
             return False
         self.made.pinned.append(pin)
@@ -135,7 +138,7 @@ class _Places:
             allowed, broken = self._allowed(place, self.every)
             at = self._best(allowed)
         self.made.reached = max(self.made.reached, at + 1)
-        exploration = self.terms.exploration
+        exploration = self.constraints.exploration
         if exploration is not None and place in exploration.places:
             tried = self._tried(exploration, place, at)
             at, broken = (at, broken) if tried is None else (tried, ())
@@ -143,15 +146,15 @@ class _Places:
             self.made.relaxed[at] = broken
         self._take(at, place, self.every)
 
-    def _take(self, at: int, place: int, terms: Sequence[Term]) -> None:
+    def _take(self, at: int, place: int, constraints: Sequence[Constraint]) -> None:
         self.open[at] = self.free[at] = False
         self.made.picks.append(at)
-        for term in terms:
-            full = term.take(at, place)
+        for constraint in constraints:
+            full = constraint.take(at, place)
             if full is not None:
                 self.free &= ~full
-        if self.terms.gains is not None and self.local[at] >= 0:
-            self.terms.gains.chosen(int(self.local[at]))
+        if self.constraints.gains is not None and self.local[at] >= 0:
+            self.constraints.gains.chosen(int(self.local[at]))
 
     def _free(self, place: int) -> Mask:
         """Who keeps every limit at this place. Kept up to date by `_take`, because few places fill a limit."""
@@ -168,7 +171,7 @@ class _Places:
 
     def _best(self, allowed: Mask) -> int:
         """The allowed position that comes first or, with diversity, adds most; -1 if none is allowed."""
-        gains, diverse = self.terms.gains, self.terms.diverse
+        gains, diverse = self.constraints.gains, self.constraints.diverse
         if gains is not None and diverse is not None:
             best = gains.best(allowed[diverse])
             if best >= 0:
@@ -178,31 +181,31 @@ class _Places:
 
     def _tried(self, exploration: Exploration, place: int, otherwise: int) -> int | None:
         """The item to try out here; None if the draw says not to explore, or no item can be tried out."""
-        allowed, broken = self._allowed(place, self.terms.before("explore"))
+        allowed, broken = self._allowed(place, self.constraints.before("explore"))
         pool = np.flatnonzero(allowed & exploration.cold) if not broken else np.empty(0, np.intp)
         drawn = exploration.draw(place)
         tried = int(pool[drawn[pool].argmax()]) if drawn is not None and len(pool) else None
         self.made.draws.append((place, otherwise if tried is None else tried, otherwise, pool, tried is not None))
         return tried
 
-    def _allowed(self, place: int, terms: Sequence[Term]) -> tuple[Mask, tuple[str, ...]]:
+    def _allowed(self, place: int, constraints: Sequence[Constraint]) -> tuple[Mask, tuple[str, ...]]:
         """Who may have the place, at least one, and the limits that had to give way for it."""
         allowed: Mask = self.open
         broken: list[str] = []
         left = self.end - place - len(self.waiting)
         owed, serving = 0, np.zeros(0, np.bool_)
-        for term in terms:
-            if isinstance(term, Limit):
-                if not term.holds_at(place):
+        for constraint in constraints:
+            if isinstance(constraint, Limit):
+                if not constraint.holds_at(place):
                     continue
-                kept = allowed & ~term.blocked
+                kept = allowed & ~constraint.blocked
                 if kept.any():
                     allowed = kept
                 else:
-                    broken.append(term.name)
-            elif term.claimed:
-                owed += min(term.claimed, int(np.count_nonzero(self.open & term.members)))
-                serving = serving | term.members if len(serving) else term.members
+                    broken.append(constraint.name)
+            elif constraint.claimed:
+                owed += min(constraint.claimed, int(np.count_nonzero(self.open & constraint.members)))
+                serving = serving | constraint.members if len(serving) else constraint.members
                 if owed >= left:
                     kept = allowed & serving
                     allowed = kept if kept.any() else allowed

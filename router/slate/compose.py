@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -17,12 +18,12 @@ from cluster.config.slate import Family
 from cluster.types import NO_KEYS, Candidates, Floats, Keys
 from router.rank import Ranked
 from router.removal import Removal, Removed, RuleName
-from router.slate.assemble import Assembly, Exploration, Term, Terms, assemble
+from router.slate.assemble import Assembly, Constraint, Constraints, Exploration, assemble
 from router.slate.diversity import gains_of
 from router.slate.explore import Draw, Posteriors, coin_and_draws, posteriors
 from router.slate.limits import Floor, Limit
 from router.slate.lineup import Lineup, allowed_of, line_up
-from router.slate.plain import ahead, within_cap
+from router.slate.plain import ahead, first_under_cap
 from router.slate.rules import NewRule, Rules
 
 NOTHING: Mapping[int, int] = {}
@@ -37,7 +38,7 @@ class ItemVectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class SlateHead:
     """What is in the slate already, when this one only completes it. positions: in those candidates, by place."""
 
     candidates: Candidates
@@ -87,49 +88,41 @@ def compose(
     pins: Mapping[int, int] = NOTHING,
     vectors: ItemVectors | None = None,
     seed: int = 0,
-    shown: Shown | None = None,
+    head: SlateHead | None = None,
 ) -> Slate:
     """The slate of the ranked candidates.
 
     exclude: keys ascending and unique; the shards left them out already, this is the second look.  pins: place from 0 ->
-    item key.  vectors: for diversity, which without them does nothing.  seed: of what is drawn.  With `shown` only caps and
-    quotas count, and they count what is shown.
+    item key.  vectors: for diversity, which without them does nothing.  seed: of what is drawn.  With a `head` only caps and
+    quotas count, and they count what is in it.
     """
 
-    def without(gone: Keys) -> Slate:
-        return compose(
-            candidates,
-            ranked,
-            k,
-            exclude=np.union1d(exclude, gone),
-            rules=rules,
-            pins=pins,
-            vectors=vectors,
-            seed=seed,
-            shown=shown,
-        )
+    again = partial(compose, candidates, ranked, k, rules=rules, pins=pins, vectors=vectors, seed=seed, head=head)
 
-    if rules.plain and not pins and shown is None and not _owed(rules.new, candidates, k):
+    def without(gone: Keys) -> Slate:
+        return again(exclude=np.union1d(exclude, gone))
+
+    if rules.plain and not pins and head is None and not _owed(rules.new, candidates, k):
         return _plain(candidates, ranked, k, exclude, rules, without)
-    boosts = rules.boosts if shown is None else ()
+    boosts = rules.boosts if head is None else ()
     lineup = line_up(candidates, ranked, exclude=exclude, boosts=boosts)
-    tried = rules.explore if shown is None else None
+    tried = rules.explore if head is None else None
     posterior = posteriors(candidates, tried) if tried is not None else None
-    terms = Terms(
-        of=_terms(lineup, rules, k, shown),
+    constraints = Constraints(
+        of=_constraints(lineup, rules, k, head),
         precedence=rules.precedence,
-        pins=_pins(lineup, pins) if shown is None else NOTHING,
+        pins=_pins(lineup, pins) if head is None else NOTHING,
         exploration=_exploration(lineup, rules, posterior, seed) if tried is not None else None,
-        start=0 if shown is None else len(shown.positions),
+        start=0 if head is None else len(head.positions),
     )
-    if vectors is not None and rules.diversity is not None and shown is None:
+    if vectors is not None and rules.diversity is not None and head is None:
         rows = vectors.at[lineup.positions]
         diverse = np.flatnonzero(rows >= 0)
         unit = vectors.unit[rows[diverse]]
         gains = gains_of(rules.diversity, unit, lineup.values[diverse], n_places=min(k, len(lineup)))
-        terms = replace(terms, gains=gains, diverse=diverse)
-    made = assemble(len(lineup), k, terms)
-    return _slate(lineup, made, terms, posterior, n_excluded=len(candidates) - len(lineup), without=without)
+        constraints = replace(constraints, gains=gains, diverse=diverse)
+    made = assemble(len(lineup), k, constraints)
+    return _slate(lineup, made, constraints, posterior, n_excluded=len(candidates) - len(lineup), without=without)
 
 
 def _owed(rule: NewRule | None, candidates: Candidates, k: int) -> bool:
@@ -148,7 +141,7 @@ def _plain(
     if not rules.caps or facts is None:
         return Slate(candidates, sequence, scores, {"excluded": n_excluded, "below_cutoff": n - min(k, n)}, without)
     cap = rules.caps[0]
-    first, n_within = within_cap(facts[:, cap.column][sequence], k, cap=cap.max)
+    first, n_within = first_under_cap(facts[:, cap.column][sequence], k, cap=cap.max)
     if n_within == len(first):
         n_passed = first[-1] + 1 - len(first) if first else 0
     else:
@@ -163,22 +156,20 @@ def _plain(
     return Slate(candidates, sequence, scores, removed, without, relaxed, kept_back=passed)
 
 
-def _terms(lineup: Lineup, rules: Rules, k: int, shown: Shown | None) -> dict[Family, Sequence[Term]]:
+def _constraints(lineup: Lineup, rules: Rules, k: int, head: SlateHead | None) -> dict[Family, Sequence[Constraint]]:
     """Limits and floors over the line-up, counting what is shown already."""
     facts = lineup.candidates.facts
-    n_places = min(k, len(lineup)) + (0 if shown is None else len(shown.positions))
-    caps: list[Term] = []
+    n_places = min(k, len(lineup)) + (0 if head is None else len(head.positions))
+    caps: list[Constraint] = []
     for cap in rules.caps:
         assert facts is not None, "the query asked for no groups"
-        taken = (
-            NO_KEYS if shown is None or shown.candidates.facts is None else shown.candidates.facts[shown.positions, cap.column]
-        )
+        taken = NO_KEYS if head is None or head.candidates.facts is None else head.candidates.facts[head.positions, cap.column]
         caps.append(Limit(cap.name, facts[lineup.positions, cap.column], max=cap.max, first=cap.first, taken=taken))
-    maxima: list[Term] = []
-    minima: list[Term] = []
+    maxima: list[Constraint] = []
+    minima: list[Constraint] = []
     for quota in rules.quotas:
         members = quota.selected(lineup.candidates)[lineup.positions]
-        in_slate = np.zeros(0, np.bool_) if shown is None else quota.selected(shown.candidates)[shown.positions]
+        in_slate = np.zeros(0, np.bool_) if head is None else quota.selected(head.candidates)[head.positions]
         if quota.max < n_places:
             maxima.append(Limit(quota.name, members.astype(np.int64), max=quota.max, first=0, taken=in_slate.astype(np.int64)))
         least = max(quota.min, ceil(quota.min_share * n_places))
@@ -187,7 +178,7 @@ def _terms(lineup: Lineup, rules: Rules, k: int, shown: Shown | None) -> dict[Fa
             minima.append(Floor(quota.name, members, min=least, count=n_in_slate, places=k + len(in_slate)))
     if (new := rules.new) is not None:
         members = new.selected(lineup.candidates)[lineup.positions]
-        n_in_slate = 0 if shown is None else int(np.count_nonzero(new.selected(shown.candidates)[shown.positions]))
+        n_in_slate = 0 if head is None else int(np.count_nonzero(new.selected(head.candidates)[head.positions]))
         least = min(new.section.n_of(n_places), n_in_slate + int(np.count_nonzero(members)))
         if least:
             minima.append(Floor(new.name, members, min=least, count=n_in_slate, places=n_places))
@@ -206,19 +197,20 @@ def _pins(lineup: Lineup, pins: Mapping[int, int]) -> dict[int, int]:
 def _exploration(lineup: Lineup, rules: Rules, posterior: Posteriors | None, seed: int) -> Exploration:
     rule = rules.explore
     assert rule is not None, "there is nothing to explore"
-    share, n = rule.share, len(lineup.candidates)
+    share, n = rule.section.share, len(lineup.candidates)
+    places = frozenset(position - 1 for position in rule.section.positions)
 
     def draw(place: int) -> NDArray[np.float64] | None:
         coin, draws = coin_and_draws(posterior, n, seed=seed, place=place)
         return draws[lineup.positions] if coin < share else None
 
-    return Exploration(rule.places, rule.selected(lineup.candidates)[lineup.positions], draw)
+    return Exploration(places, rule.selected(lineup.candidates)[lineup.positions], draw)
 
 
 def _slate(
     lineup: Lineup,
     made: Assembly,
-    terms: Terms,
+    constraints: Constraints,
     posterior: Posteriors | None,
     *,
     n_excluded: int,
@@ -226,7 +218,7 @@ def _slate(
 ) -> Slate:
     order = ahead(made.picks, len(lineup))
     at = lineup.positions
-    kept_back = _kept_back(lineup, made, terms)
+    kept_back = _kept_back(lineup, made, constraints)
     removed: dict[Removal | RuleName, int] = {name: len(positions) for name, positions in kept_back.items()}
     removed["below_cutoff"] = len(lineup) - len(made.picks) - sum(removed.values())
     return Slate(
@@ -247,7 +239,7 @@ def _slate(
     )
 
 
-def _kept_back(lineup: Lineup, made: Assembly, terms: Terms) -> dict[Removal | RuleName, list[int]]:
+def _kept_back(lineup: Lineup, made: Assembly, constraints: Constraints) -> dict[Removal | RuleName, list[int]]:
     """Reason -> positions in the candidates: those passed over because a limit was full, and those that the ranking had among
     the first and that had to make room for others. The rest are just too far back.
     """
@@ -255,10 +247,10 @@ def _kept_back(lineup: Lineup, made: Assembly, terms: Terms) -> dict[Removal | R
     left[made.picks] = False
     passed = left & (np.arange(len(left)) < made.reached)
     found: dict[Removal | RuleName, list[int]] = {}
-    for term in terms.every():
-        if isinstance(term, Limit):
-            stopped = passed & term.blocked
-            found.setdefault(term.name, []).extend(lineup.positions[stopped].tolist())
+    for constraint in constraints.every():
+        if isinstance(constraint, Limit):
+            stopped = passed & constraint.blocked
+            found.setdefault(constraint.name, []).extend(lineup.positions[stopped].tolist())
             passed = passed & ~stopped
             left = left & ~stopped
     found["displaced"] = lineup.positions[left & (lineup.places < len(made.picks))].tolist()

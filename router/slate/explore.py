@@ -46,9 +46,10 @@ def posteriors(candidates: Candidates, rule: ExploreRule) -> Posteriors | None:
     """None if every candidate is as likely as any other. Successes beyond the trials count as no failures."""
     if rule.successes is None or rule.trials is None:
         return None
-    successes = _counts(candidates, rule.successes, is_log=rule.logs[0])
-    failures = np.maximum(_counts(candidates, rule.trials, is_log=rule.logs[1]) - successes, 0)
-    return Posteriors(rule.prior_successes + successes, rule.prior_failures + failures)
+    section = rule.section
+    successes = _counts(candidates, rule.successes, section.successes)
+    failures = np.maximum(_counts(candidates, rule.trials, section.trials) - successes, 0)
+    return Posteriors(section.prior_successes + successes, section.prior_failures + failures)
 
 
 def coin_and_draws(posterior: Posteriors | None, n: int, *, seed: int, place: int) -> tuple[float, Values]:
@@ -89,6 +90,7 @@ def win_probabilities(posterior: Posteriors | None, pool: NDArray[np.intp]) -> V
     return np.asarray(wins / wins.sum())
 
 
-def _counts(candidates: Candidates, column: int, *, is_log: bool) -> Values:
+def _counts(candidates: Candidates, column: int, stat: str) -> Values:
+    """What the statistic counts; one by the name of log_ holds ln(1 + count)."""
     values = candidates.match[:, column].astype(np.float64)
-    return np.maximum(np.expm1(values) if is_log else values, 0)
+    return np.maximum(np.expm1(values) if stat.startswith("log_") else values, 0)

@@ -14,7 +14,7 @@ from cluster.types import Keys
 _CHUNK = 2  # slates' worth of groups that are looked at together
 
 
-def within_cap(groups: Keys, k: int, *, cap: int) -> tuple[list[int], int]:
+def first_under_cap(groups: Keys, k: int, *, cap: int) -> tuple[list[int], int]:
     """(min(k, n) positions of n groups in line, those over the cap last; how many of them are within it).
 
     groups: (n,) codes in the order of the line. 0 is no group and never capped.

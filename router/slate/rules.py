@@ -6,9 +6,9 @@ Resolved once per generation and used by every request. It holds no state and de
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cluster.config.slate import Diversity, Family, New, Selection, SlateSection
+from cluster.config.slate import Diversity, Explore, Family, New, Selection, SlateSection
 from cluster.errors import ConfigError, InvalidQuery
 from cluster.features import LISTED_DAYS
 from cluster.filtering import check_filter
@@ -50,19 +50,12 @@ class BoostRule:
 
 @dataclass(frozen=True, slots=True)
 class ExploreRule:
-    """places: counted from 0.  successes, trials: columns of the match features, None if every candidate is as likely.
-
-    logs: whether each of the two holds ln(1 + count) and not the count.
-    """
+    """successes, trials: columns of the match features, None if every candidate is as likely."""
 
     selected: Selected
-    places: frozenset[int]
-    share: float
+    section: Explore
     successes: int | None
     trials: int | None
-    logs: tuple[bool, bool]
-    prior_successes: float
-    prior_failures: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +72,7 @@ class Rules:
     """plain: there is at most one cap, over the whole slate, and nothing else: the quick way of composing will do, if no
     candidate is new.
 
-    Order within caps and quotas is importance.
+    Order within caps and quotas is importance.  degraded: what is said of every answer.
     """
 
     caps: tuple[CapRule, ...] = ()
@@ -90,6 +83,18 @@ class Rules:
     explore: ExploreRule | None = None
     precedence: tuple[Family, ...] = ("pins", "caps", "quotas", "explore")
     plain: bool = True
+    degraded: tuple[Degradation, ...] = ()
+
+    @classmethod
+    def in_force(cls, section: SlateSection, spec: GenerationSpec) -> Rules:
+        """The section's rules; only its caps and pins if it is about something else that the generation does not have: that
+        must not stop it from answering, and every answer says so. Raises ConfigError for a cap on such an attribute.
+        """
+        try:
+            return cls.of(section, spec)
+        except ConfigError as error:
+            _log.error("%s: only caps and pins hold", error)
+            return replace(cls.of(_caps_only(section), spec), degraded=("slate_rule_skipped",))
 
     @classmethod
     def of(cls, section: SlateSection, spec: GenerationSpec) -> Rules:
@@ -132,28 +137,6 @@ def _check_attributes(section: SlateSection, spec: GenerationSpec) -> None:
             raise ConfigError(f"slate: generation {spec.id}: {error.message}") from None
 
 
-class RulesInForce:
-    """The rules for whichever generation answers. What a generation cannot tell must not stop it from answering: then only
-    caps and pins hold, and every answer says so.
-    """
-
-    def __init__(self, section: SlateSection) -> None:
-        self._section = section
-        self._made: tuple[GenerationSpec, Rules, tuple[Degradation, ...]] | None = None
-
-    def of(self, spec: GenerationSpec) -> tuple[Rules, tuple[Degradation, ...]]:
-        if self._made is None or self._made[0] is not spec:
-            self._made = spec, *self._make(spec)
-        return self._made[1], self._made[2]
-
-    def _make(self, spec: GenerationSpec) -> tuple[Rules, tuple[Degradation, ...]]:
-        try:
-            return Rules.of(self._section, spec), ()
-        except ConfigError as error:
-            _log.error("%s: only caps and pins hold", error)
-            return Rules.of(_caps_only(self._section), spec), ("slate_rule_skipped",)
-
-
 def _caps_only(section: SlateSection) -> SlateSection:
     return SlateSection(cap_by=section.cap_by, cap=section.cap, caps=section.caps, precedence=section.precedence)
 
@@ -167,17 +150,10 @@ def _new(section: SlateSection, spec: GenerationSpec) -> NewRule | None:
 
 
 def _explore(section: SlateSection, spec: GenerationSpec) -> ExploreRule | None:
-    told = section.explore
-    if told.method == "off":
+    explore = section.explore
+    if explore.method == "off":
         return None
-    thompson = told.method == "thompson"
-    return ExploreRule(
-        selected_by(told, section, spec),
-        places=frozenset(position - 1 for position in told.positions),
-        share=told.share,
-        successes=stat_column(told.successes, spec) if thompson else None,
-        trials=stat_column(told.trials, spec) if thompson else None,
-        logs=(told.successes.startswith("log_"), told.trials.startswith("log_")),
-        prior_successes=told.prior_successes,
-        prior_failures=told.prior_failures,
-    )
+    selected = selected_by(explore, section, spec)
+    if explore.method == "uniform":
+        return ExploreRule(selected, explore, None, None)
+    return ExploreRule(selected, explore, stat_column(explore.successes, spec), stat_column(explore.trials, spec))

@@ -20,7 +20,7 @@ from cluster.deadline import Deadline
 from cluster.errors import UserStoreUnavailable
 from cluster.private import private_folder
 from cluster.types import UserRecord
-from router.users.record import decode_record, encode_record
+from router.users.record import CheckedReads, encode_record
 
 T = TypeVar("T")
 
@@ -29,14 +29,13 @@ _RECORDS_PER_COMMIT = 4096
 _MAX_READERS = 1024
 
 
-class LmdbStore:
+class LmdbStore(CheckedReads):
     """Made by `reader` or `writer`. Every method raises UserStoreUnavailable and nothing else."""
 
     def __init__(self, opening: Callable[[], lmdb.Environment], path: Path) -> None:
         self._opening = opening
         self._opened: lmdb.Environment | None = None
         self._path = path
-        self._n_rejected = 0
 
     @classmethod
     def reader(cls, path: Path) -> LmdbStore:
@@ -61,10 +60,6 @@ class LmdbStore:
             self._opened = self._opening()
         return self._opened
 
-    @property
-    def n_rejected(self) -> int:
-        return self._n_rejected
-
     def get(self, user_id: str, generation: str, deadline: Deadline) -> asyncio.Future[UserRecord | None]:
         """Does not wait: a lookup is a few memory reads, at worst as many page faults."""
         found: asyncio.Future[UserRecord | None] = asyncio.get_running_loop().create_future()
@@ -77,12 +72,7 @@ class LmdbStore:
     def _record(self, user_id: str, generation: str) -> UserRecord | None:
         if (key := _key(user_id, generation)) is None:
             return None
-        raw = self._reading(lambda txn: txn.get(key))
-        if raw is None:
-            return None
-        record = decode_record(raw, user_id=user_id, generation=generation)
-        self._n_rejected += record is None
-        return record
+        return self.checked(self._reading(lambda txn: txn.get(key)), user_id=user_id, generation=generation)
 
     async def put_many(self, records: Iterable[UserRecord]) -> int:
         n_written = 0

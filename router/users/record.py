@@ -75,6 +75,19 @@ def decode_record(raw: bytes | memoryview, *, user_id: str, generation: str) -> 
     )
 
 
+class CheckedReads:
+    """Lets through what was read of a user if it is theirs. n_rejected: how often it was not."""
+
+    n_rejected = 0
+
+    def checked(self, raw: bytes | memoryview | None, *, user_id: str, generation: str) -> UserRecord | None:
+        if raw is None:
+            return None
+        record = decode_record(raw, user_id=user_id, generation=generation)
+        self.n_rejected += record is None
+        return record
+
+
 def _is_whole(stored: _Stored) -> bool:
     """Whether every array has the length that its neighbours promise."""
     return (

@@ -21,14 +21,14 @@ from redis.exceptions import RedisError
 from cluster.deadline import Deadline
 from cluster.errors import UserStoreUnavailable
 from cluster.types import UserRecord
-from router.users.record import decode_record, encode_record
+from router.users.record import CheckedReads, encode_record
 
 _RECORDS_PER_PIPELINE = 512
 _KEYS_PER_SCAN = 1000
 _WRITE_TIMEOUT_MS = 10_000
 
 
-class RedisStore:
+class RedisStore(CheckedReads):
     """url: redis://, rediss:// or unix://, as redis-py reads it.  pool_max_conns: calls at once; further ones wait."""
 
     def __init__(self, url: str, *, pool_max_conns: int, connect_timeout_ms: int) -> None:
@@ -44,22 +44,13 @@ class RedisStore:
         )
         self._redis = Redis.from_pool(self._pool)
         self._free = asyncio.Semaphore(pool_max_conns)  # ConnectionPool refuses where we would rather wait
-        self._n_rejected = 0
-
-    @property
-    def n_rejected(self) -> int:
-        return self._n_rejected
 
     async def get(self, user_id: str, generation: str, deadline: Deadline) -> UserRecord | None:
         if (key := _key(user_id, generation)) is None:
             return None
         async with self._calling(deadline):
             raw = await self._redis.get(key)
-        if raw is None:
-            return None
-        record = decode_record(raw, user_id=user_id, generation=generation)
-        self._n_rejected += record is None
-        return record
+        return self.checked(raw, user_id=user_id, generation=generation)
 
     async def put_many(self, records: Iterable[UserRecord]) -> int:
         n_written = 0

@@ -8,7 +8,7 @@ inquiries may run at once. The serving router's quality does not adapt to these 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,17 +18,16 @@ from cluster.order import head_reordered
 from cluster.partition import ItemId, item_key, shard_of
 from cluster.probe import ProbedItem, ProbeQuery, ProbeReply
 from cluster.ranking import ranking_of
-from cluster.types import Candidates, Floats, RankQuery, RankReply
+from cluster.types import Candidates, RankReply
 from router.fanout import Answers, Missed, fan_out
 from router.merge import merge
 from router.planning.ids import as_written
-from router.rank import Ranked, as_merged, ask_ranker, rank_query
-from router.request import Recommendation, Request
+from router.rank import Ranked, as_merged, ask_ranker, rank_query, scores_by_position
+from router.request import Request
 from router.router import Router
-from router.sections import RouterSections
-from router.slate.shape import Shaped, shape
+from router.shape import Shaped, shape
 from router.trail import Trail
-from router.why.verdict import Evidence, Why, judge
+from router.why.verdict import Evidence, Subject, Why, judge
 
 IN_FLIGHT_MAX = 4
 
@@ -38,16 +37,13 @@ _PROBE_SHARE = 0.6  # of the time left, for each of the two rounds
 class Inquiry:
     """Answers over a router of its own, which should observe nothing: what people ask here is no traffic."""
 
-    def __init__(self, router: Router, sections: RouterSections) -> None:
+    def __init__(self, router: Router) -> None:
         self._router = router
-        self._sections = sections
 
     async def why(self, request: Request, item_id: ItemId, deadline: Deadline) -> Why:
         """Raises UnknownItem if the catalogue has no such item, what a missing owner said, and what `Router.recommend` does."""
-        trails: list[tuple[Trail, Recommendation]] = []
-        await self._router.traced(request, deadline, lambda trail, answer: trails.append((trail, answer)))
-        ((trail, answer),) = trails
-        spec = trail.fleet.spec
+        trail, answer = await self._router.traced(request, deadline)
+        spec = trail.setup.spec
         key = item_key(as_written(item_id, spec, "/item_id"))
         deadline.check("probe")
         owner = int(shard_of(np.array([key]), spec.n_shards)[0])
@@ -56,52 +52,27 @@ class Inquiry:
             raise UnknownItem(f"no item {item_id!r} in generation {spec.id}", field="/item_id")
         deadline.check("probe")
         others = await _probe_others(trail, key, owner, own.item, deadline)
-        fused = _everything_fused(trail, self._sections)
+        fused = _everything_fused(trail)
         subject = _subject(trail, fused, key, owner, own.item)
-        light, heavy = await self._scored(trail, subject, deadline)
+        light, heavy = await _scored(trail, subject, deadline)
         ranked = _ranked_with(trail, subject, light, heavy)
-        shaped = await _shaped_with(trail, subject, ranked, deadline) if not subject.is_candidate else trail.shaped
+        shaped = trail.shaped if subject.is_candidate else await _shaped_with(trail, subject, ranked, deadline)
         return judge(
             Evidence(
                 trail=trail,
                 answer=answer,
-                sections=self._sections,
                 key=key,
                 owner=owner,
                 own=own,
                 others=others,
                 fused=fused,
-                candidates=subject.candidates,
-                at=subject.at,
-                is_candidate=subject.is_candidate,
+                subject=subject,
                 light=light,
                 heavy=heavy,
                 ranked=ranked,
                 shaped=shaped,
             )
         )
-
-    async def _scored(self, trail: Trail, subject: _Subject, deadline: Deadline) -> tuple[RankReply | None, RankReply | None]:
-        """What the light model alone, and the heavy one over everything, make of the candidates and the item."""
-        spec, section = trail.fleet.spec, self._sections.ranker
-        stage = ranking_of(spec, section).stage
-        if trail.fleet.ranker is None or stage == "merged":
-            return None, None
-        query = rank_query(subject.candidates, trail.request, trail.record, spec, section)
-        light = await _rank(replace(query, n_heavy=0), trail, deadline)
-        if stage == "light":
-            return light, None
-        heavy = await _rank(replace(query, n_heavy=len(query.keys)), trail, deadline)
-        return light, heavy if heavy is not None and heavy.n_heavy else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Subject:
-    """The candidates with the item among them, at position `at`; whether it is there by itself."""
-
-    candidates: Candidates
-    at: int
-    is_candidate: bool
 
 
 async def _probe_owner(trail: Trail, key: int, owner: int, deadline: Deadline) -> ProbeReply:
@@ -141,18 +112,18 @@ def _fault(reply: ProbeReply, shard: int, trail: Trail) -> str:
     return ""
 
 
-def _everything_fused(trail: Trail, sections: RouterSections) -> Candidates:
+def _everything_fused(trail: Trail) -> Candidates:
     """All that the sources proposed within their budgets, in the order of the merge, without its cut."""
-    replies = list(trail.found.replies.values())
+    replies = list(trail.searched.replies.values())
     whole = replace(trail.covering, n_candidates=max(1, sum(len(reply.keys) for reply in replies)))
-    return merge(replies, whole, trail.fleet.spec, rank_constant=sections.merge.rrf_rank_constant).candidates
+    return merge(replies, whole, trail.setup.spec).candidates
 
 
-def _subject(trail: Trail, fused: Candidates, key: int, owner: int, item: ProbedItem) -> _Subject:
-    candidates = trail.found.merged.candidates
+def _subject(trail: Trail, fused: Candidates, key: int, owner: int, item: ProbedItem) -> Subject:
+    candidates = trail.searched.candidates
     at = np.flatnonzero(candidates.keys == key)
     if len(at):
-        return _Subject(candidates, int(at[0]), is_candidate=True)
+        return Subject(candidates, int(at[0]), is_candidate=True)
     cut = np.flatnonzero(fused.keys == key)
     unfound = np.full((1, len(candidates.sources)), np.nan, np.float32)
     extended = Candidates(
@@ -166,24 +137,25 @@ def _subject(trail: Trail, fused: Candidates, key: int, owner: int, item: Probed
         match=np.concatenate((candidates.match, item.match[None])),
         facts=None if candidates.facts is None or item.facts is None else np.concatenate((candidates.facts, item.facts[None])),
     )
-    return _Subject(extended, len(candidates), is_candidate=False)
+    return Subject(extended, len(candidates), is_candidate=False)
 
 
-async def _rank(query: RankQuery, trail: Trail, deadline: Deadline) -> RankReply | None:
-    ranker = trail.fleet.ranker
-    assert ranker is not None, "there is a ranker to ask"
-    reply = await ask_ranker(ranker, query, deadline.part(_PROBE_SHARE))
-    return None if isinstance(reply, Missed) else reply
+async def _scored(trail: Trail, subject: Subject, deadline: Deadline) -> tuple[RankReply | None, RankReply | None]:
+    """What the light model alone, and the heavy one over everything, make of the candidates and the item."""
+    spec, section, ranker = trail.setup.spec, trail.setup.config.ranker, trail.fleet.ranker
+    stage = ranking_of(spec, section).stage
+    if ranker is None or stage == "merged":
+        return None, None
+    query = rank_query(subject.candidates, trail.request, trail.record, spec, section)
+    light = await ask_ranker(ranker, replace(query, n_heavy=0), deadline.part(_PROBE_SHARE))
+    by_light = None if isinstance(light, Missed) else light
+    if stage == "light":
+        return by_light, None
+    heavy = await ask_ranker(ranker, replace(query, n_heavy=len(query.keys)), deadline.part(_PROBE_SHARE))
+    return by_light, None if isinstance(heavy, Missed) or not heavy.n_heavy else heavy
 
 
-def scores_by_position(reply: RankReply) -> Floats:
-    """(m,) float32: the score of each row that was sent."""
-    scores = np.empty(len(reply.order), np.float32)
-    scores[reply.order] = reply.scores
-    return scores
-
-
-def _ranked_with(trail: Trail, subject: _Subject, light: RankReply | None, heavy: RankReply | None) -> Ranked:
+def _ranked_with(trail: Trail, subject: Subject, light: RankReply | None, heavy: RankReply | None) -> Ranked:
     """The order as it was; or with the item in it where both models would have put it, as a ranker does."""
     actual = trail.ranked
     if subject.is_candidate:
@@ -198,23 +170,15 @@ def _ranked_with(trail: Trail, subject: _Subject, light: RankReply | None, heavy
     return Ranked(order, np.concatenate((head_scores, light.scores[n_heavy:])))
 
 
-def _behind(actual: Ranked, subject: _Subject) -> Ranked:
+def _behind(actual: Ranked, subject: Subject) -> Ranked:
     if len(actual.order) == 0:
         return as_merged(subject.candidates)
     order = np.append(actual.order, np.int32(subject.at))
     return Ranked(order, np.append(actual.scores, subject.candidates.scores[-1]))
 
 
-async def _shaped_with(trail: Trail, subject: _Subject, ranked: Ranked, deadline: Deadline) -> Shaped:
+async def _shaped_with(trail: Trail, subject: Subject, ranked: Ranked, deadline: Deadline) -> Shaped:
     """The slate if the item had been a candidate, drawn with the same seed."""
     request = replace(trail.request, seed=trail.shaped.seed)
-    return await shape(
-        subject.candidates,
-        ranked,
-        request,
-        exclude=trail.planned.query.exclude,
-        pins=trail.planned.pins,
-        rules=trail.rules,
-        fleet=trail.fleet,
-        deadline=deadline,
-    )
+    plan, setup, fleet = trail.planned, trail.setup, trail.fleet
+    return await shape(subject.candidates, ranked, request, plan=plan, setup=setup, fleet=fleet, deadline=deadline)

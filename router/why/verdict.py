@@ -18,11 +18,10 @@ from cluster.probe import ProbedItem, ProbeReply, Value
 from cluster.types import Candidates, RankReply
 from router.fanout import Answers
 from router.planning.plan import Plan
-from router.rank import Ranked
+from router.rank import Ranked, scores_by_position
 from router.request import Degradation, Recommendation
-from router.sections import RouterSections
+from router.shape import Shaped
 from router.slate.compose import Slate
-from router.slate.shape import Shaped
 from router.trail import Trail
 
 Verdict = Literal[
@@ -125,22 +124,28 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """The candidates with the item among them, at position `at`. is_candidate: whether it is there by itself."""
+
+    candidates: Candidates
+    at: int
+    is_candidate: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """own: of the owner, who holds the item.  fused: all that was proposed, in merged order.  candidates: with the item in them
-    at `at`, by itself if is_candidate.  light, heavy: of these candidates.  ranked, shaped: with the item.
+    """own: of the owner, who holds the item.  fused: all that was proposed, in merged order.  light, heavy: of the subject's
+    candidates.  ranked, shaped: with the item.
     """
 
     trail: Trail
     answer: Recommendation
-    sections: RouterSections
     key: int
     owner: int
     own: ProbeReply
     others: Answers[ProbeReply]
     fused: Candidates
-    candidates: Candidates
-    at: int
-    is_candidate: bool
+    subject: Subject
     light: RankReply | None
     heavy: RankReply | None
     ranked: Ranked
@@ -152,15 +157,15 @@ def judge(seen: Evidence) -> Why:
     trail, item = seen.trail, seen.own.item
     assert item is not None, "the owner holds the item"
     request, fleet = trail.request, trail.fleet
-    rank = next((shown.rank for shown in seen.answer.items if _same(shown.item_id, item.item_id)), 0)
+    rank = next((shown.rank for shown in seen.answer.items if shown.item_id == item.item_id), 0)
     failed, excluded_by = _failed(item, trail), _excluded_by(seen, item)
     final = trail.filled.slate
-    rule = final.reason(seen.at, request.k) if seen.is_candidate and not rank else ""
+    rule = final.reason(seen.subject.at, request.k) if seen.subject.is_candidate and not rank else ""
     light, heavy = _models(seen)
     sources = _standings(seen, item)
-    if not seen.is_candidate and _capped(seen, item, sources):
-        rule = trail.rules.caps[0].name
-    would_be, would_rule = (0, "") if seen.is_candidate else _would(seen.shaped.slate, seen.at, request.k)
+    if not seen.subject.is_candidate and _capped(seen, item, sources):
+        rule = trail.setup.rules.caps[0].name
+    would_be, would_rule = (0, "") if seen.subject.is_candidate else _would(seen.shaped.slate, seen.subject.at, request.k)
     verdict = _verdict(seen, item, rank, rule)
     return Why(
         item_id=item.item_id,
@@ -177,7 +182,7 @@ def judge(seen: Evidence) -> Why:
         excluded_by=excluded_by,
         sources=sources,
         merge=_merge_place(seen),
-        hypothetical=not seen.is_candidate,
+        hypothetical=not seen.subject.is_candidate,
         light=light,
         heavy=heavy,
         order=_order_place(seen),
@@ -199,11 +204,11 @@ def _verdict(seen: Evidence, item: ProbedItem, rank: int, rule: str) -> Verdict:
         return "excluded"
     if item.failed:
         return "filtered"
-    if seen.is_candidate:
+    if seen.subject.is_candidate:
         if rule in ("", "excluded"):  # it had a place, or was taken out after the rules had their say
             return "undelivered"
         return "ranked_too_low" if rule == "below_cutoff" else "rule"
-    if seen.owner in seen.trail.missed and seen.owner not in seen.trail.found.replies:
+    if seen.owner in seen.trail.missed and seen.owner not in seen.trail.searched.replies:
         return "shard_missing"
     if rule:
         return "rule"
@@ -212,7 +217,7 @@ def _verdict(seen: Evidence, item: ProbedItem, rank: int, rule: str) -> Verdict:
 
 def _capped(seen: Evidence, item: ProbedItem, sources: tuple[Standing, ...]) -> bool:
     """Whether the cap that shards keep themselves is what kept the item from being proposed by an exact source."""
-    if not seen.trail.planned.query.cap or not seen.trail.rules.caps or not item.eligible or _fused_at(seen) >= 0:
+    if not seen.trail.planned.query.cap or not seen.trail.setup.rules.caps or not item.eligible or _fused_at(seen) >= 0:
         return False
     return any(s.rank is not None and s.rank <= s.budget for s in sources)
 
@@ -239,7 +244,7 @@ def _excluded_by(seen: Evidence, item: ProbedItem) -> tuple[str, ...]:
     reasons = []
     for pointer, ids in (("/exclude_item_ids", request.exclude_item_ids), ("/context/basket", request.basket)):
         reasons += [f"{pointer}/{at}" for at, item_id in enumerate(ids) if item_key(item_id) == seen.key]
-    if seen.sections.slate.exclude_seen and record is not None and seen.key in record.history.keys:
+    if seen.trail.setup.config.slate.exclude_seen and record is not None and seen.key in record.history.keys:
         reasons.append("slate.exclude_seen")
     return tuple(reasons)
 
@@ -290,30 +295,25 @@ def _merge_place(seen: Evidence) -> Place | None:
 
 def _models(seen: Evidence) -> tuple[Place | None, Place | None]:
     """The item by the light model among all, and by the heavy one among those that the light one passes on."""
-    light, heavy, at = seen.light, seen.heavy, seen.at
+    light, heavy, at = seen.light, seen.heavy, seen.subject.at
     if light is None:
         return None, None
     m = len(light.order)
     trace = seen.trail.ranked.trace
-    n_heavy = min(trace.n_heavy if trace is not None and trace.n_heavy else seen.sections.ranker.heavy.n_heavy, m)
+    n_heavy = min(trace.n_heavy if trace is not None and trace.n_heavy else seen.trail.setup.config.ranker.heavy.n_heavy, m)
     place = int(np.flatnonzero(light.order == at)[0])
     by_light = Place(place + 1, m, n_heavy if heavy is not None else m, float(light.scores[place]))
     if heavy is None:
         return by_light, None
-    scores = np.empty(m, np.float32)
-    scores[heavy.order] = heavy.scores
+    scores = scores_by_position(heavy)
     rivals = light.order[:n_heavy][light.order[:n_heavy] != at]
-    keys = seen.candidates.keys
+    keys = seen.subject.candidates.keys
     before = [precedes(float(scores[one]), int(keys[one]), float(scores[at]), int(keys[at])) for one in rivals.tolist()]
     return by_light, Place(sum(before) + 1, len(rivals) + 1, seen.trail.request.k, float(scores[at]))
 
 
 def _order_place(seen: Evidence) -> Place | None:
-    at = np.flatnonzero(seen.ranked.order == seen.at)
+    at = np.flatnonzero(seen.ranked.order == seen.subject.at)
     if len(at) == 0:
         return None
     return Place(int(at[0]) + 1, len(seen.ranked.order), seen.trail.request.k, float(seen.ranked.scores[at[0]]))
-
-
-def _same(one: str | int, other: str | int) -> bool:
-    return type(one) is type(other) and one == other

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,20 +12,23 @@ from cluster.clients.protocols import Fleet
 from cluster.config.sections import Config
 from cluster.deadline import Deadline
 from cluster.filtering import EVERYTHING, Filter
-from cluster.types import Floats, Keys
+from cluster.spec import GenerationSpec
+from cluster.types import Floats, Keys, UserRecord
+from router.planning.plan import Plan, plan
+from router.planning.setup import Setup
 from router.request import Recommendation, Request
 from router.router import Router
-from router.sections import RouterSections
 from router.users.store import UserStore
+from router.users.user_tower import UserTower
 from tests.router.fakes import Catalogue, DictStore, user
 
 AMPLE_MS = 5_000.0
 
 
-def sections(**changes: dict[str, object]) -> RouterSections:
+def sections(**changes: dict[str, object]) -> Config:
     """The defaults with changes per section: sections(slate={"cap": 2}). score_all is off: the fakes have no such source."""
     sources = {"score_all": {"enabled": False}, **changes.pop("sources", {})}
-    return RouterSections.of(Config.model_validate({"sources": sources, **changes}))
+    return Config.model_validate({"sources": sources, **changes})
 
 
 def ask(router: Router, *, user_id: str = "u", k: int = 10, budget_ms: float = AMPLE_MS, **fields: object) -> Recommendation:
@@ -34,6 +39,19 @@ def ask(router: Router, *, user_id: str = "u", k: int = 10, budget_ms: float = A
         return await router.recommend(request, Deadline.after_ms(budget_ms))
 
     return asyncio.run(run())
+
+
+def planned(
+    request: Request,
+    record: UserRecord | None,
+    spec: GenerationSpec,
+    sections: Config,
+    *,
+    tower: UserTower | None = None,
+    session: Mapping[str, Floats] = MappingProxyType({}),
+) -> Plan:
+    """The plan of one request of that generation under these sections."""
+    return plan(request, record, Setup.of(spec, sections), tower=tower, session=session)
 
 
 def router_over(fleet: Fleet, store: UserStore | None = None, **changes: dict[str, object]) -> Router:

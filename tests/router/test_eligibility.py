@@ -6,7 +6,8 @@ import numpy as np
 
 from cluster.types import ShardReply, UnknownValue
 from router.request import Eligibility
-from router.retrieve import eligibility
+from router.retrieve import Retrieved
+from tests.router.fakes import Catalogue
 
 
 def reply(*unknown: UnknownValue, n_eligible: int = 0) -> ShardReply:
@@ -14,9 +15,13 @@ def reply(*unknown: UnknownValue, n_eligible: int = 0) -> ShardReply:
     return ShardReply("g", 0, *nothing, (), n_items=9, n_eligible=n_eligible, took_us=1.0, unknown_values=unknown)
 
 
+def eligibility(*replies: ShardReply) -> Eligibility:
+    return Retrieved(Catalogue.random(18).spec(2), dict(enumerate(replies)), {}).eligible()
+
+
 def test_a_value_is_unknown_if_no_shard_knows_it_and_one_may_suggest_another() -> None:
     here, alike, there = UnknownValue("a", "x", ""), UnknownValue("a", "x", "X"), UnknownValue("a", "y", "")
-    assert eligibility({0: reply(here, there), 1: reply(alike)}) == Eligibility(0, 18, (alike,))
-    assert eligibility({0: reply(here), 1: reply()}) == Eligibility(0, 18)
-    assert eligibility({0: reply(here), 1: reply(n_eligible=2)}) == Eligibility(2, 18), "somebody has one"
-    assert eligibility({}) == Eligibility(0, 0)
+    assert eligibility(reply(here, there), reply(alike)) == Eligibility(0, 18, (alike,))
+    assert eligibility(reply(here), reply()) == Eligibility(0, 18)
+    assert eligibility(reply(here), reply(n_eligible=2)) == Eligibility(2, 18), "somebody has one"
+    assert eligibility() == Eligibility(0, 0)

@@ -11,6 +11,7 @@ from cluster.filtering import EVERYTHING, Condition, Filter
 from cluster.types import ShardReply
 from router.merge import Merged, merge
 from router.planning.plan import Plan, plan
+from router.planning.setup import Setup
 from router.request import Request
 from tests.router.asking import fused_truth, sections
 from tests.router.fakes import Catalogue, user
@@ -22,7 +23,7 @@ CONSTANT = 60.0
 def planned(catalogue: Catalogue, n_shards: int, *, filter: Filter = EVERYTHING, n_light: int = 400, tops_k: int = 100) -> Plan:
     bought = {int(catalogue.keys[i]): 1.0 + i % 3 for i in range(0, len(catalogue), 7)}
     changes = sections(merge={"n_light": n_light}, sources={"tops": {"k": tops_k}})
-    return plan(Request("u", 20, filter=filter), user(history=bought), catalogue.spec(n_shards), changes)
+    return plan(Request("u", 20, filter=filter), user(history=bought), Setup.of(catalogue.spec(n_shards), changes))
 
 
 def merged_over(catalogue: Catalogue, n_shards: int, in_full: bool = False, **options: object) -> Merged:
@@ -30,10 +31,10 @@ def merged_over(catalogue: Catalogue, n_shards: int, in_full: bool = False, **op
     p = planned(catalogue, n_shards, **options)  # type: ignore[arg-type]
     shards = catalogue.shards(n_shards)
     replies = {shard.shard: shard.answer(p.in_full() if in_full else p.query) for shard in shards}
-    first = merge(list(replies.values()), p, catalogue.spec(n_shards), rank_constant=CONSTANT)
+    first = merge(list(replies.values()), p, catalogue.spec(n_shards))
     for shard in first.uncertified:
         replies[shard] = shards[shard].answer(p.in_full())
-    again = merge(list(reversed(replies.values())), p, catalogue.spec(n_shards), rank_constant=CONSTANT)
+    again = merge(list(reversed(replies.values())), p, catalogue.spec(n_shards))
     assert again.uncertified == ()
     return again
 
@@ -72,8 +73,8 @@ def test_any_partition_gives_the_same_candidates(
 def test_candidates_are_what_the_slow_way_finds(seed: int, n_shards: int, n_levels: int) -> None:
     catalogue = Catalogue.random(300, seed=seed, n_levels=n_levels)
     spec = catalogue.spec(n_shards)
-    p = plan(Request("u", 20, filter=RED), user(), spec, sections())
-    merged = merge([s.answer(p.in_full()) for s in catalogue.shards(n_shards)], p, spec, rank_constant=CONSTANT)
+    p = plan(Request("u", 20, filter=RED), user(), Setup.of(spec, sections()))
+    merged = merge([s.answer(p.in_full()) for s in catalogue.shards(n_shards)], p, spec)
     budgets = {ask.source: k for ask, k in zip(p.query.asks, p.budgets, strict=True)}
     expected = fused_truth(catalogue, budgets, filter=RED)[: p.n_candidates]
     assert list(zip(merged.candidates.keys.tolist(), merged.candidates.scores.tolist(), strict=True)) == expected
@@ -91,7 +92,7 @@ def test_a_planted_skew_is_noticed_and_asking_again_restores_the_answer(seed: in
     shard = seed % n_shards
     catalogue = skewed(Catalogue.random(1_500, seed=seed), shard, n_shards)
     p = planned(catalogue, n_shards)
-    first = merge([s.answer(p.query) for s in catalogue.shards(n_shards)], p, catalogue.spec(n_shards), rank_constant=CONSTANT)
+    first = merge([s.answer(p.query) for s in catalogue.shards(n_shards)], p, catalogue.spec(n_shards))
     assert first.uncertified == (shard,)
     assert not first.exact
     assert_same(merged_over(catalogue, n_shards), merged_over(catalogue, 1))
@@ -101,7 +102,7 @@ def test_without_asking_again_the_same_check_fails() -> None:
     """The negative control: the first round alone gives another answer, and the comparison sees it."""
     catalogue = skewed(Catalogue.random(1_500), 1, 4)
     p = planned(catalogue, 4)
-    first = merge([s.answer(p.query) for s in catalogue.shards(4)], p, catalogue.spec(4), rank_constant=CONSTANT)
+    first = merge([s.answer(p.query) for s in catalogue.shards(4)], p, catalogue.spec(4))
     with pytest.raises(AssertionError):
         assert_same(first, merged_over(catalogue, 1))
 
@@ -132,9 +133,9 @@ def test_a_shard_that_did_not_run_an_exact_source_makes_the_merge_inexact() -> N
 
     replies = [s.answer(p.in_full()) for s in catalogue.shards(2)]
     spec = catalogue.spec(2)
-    assert merge(replies, p, spec, rank_constant=CONSTANT).exact
-    assert not merge([replies[0], without(replies[1], "tops")], p, spec, rank_constant=CONSTANT).exact
-    assert merge([replies[0], without(replies[1], "ann")], p, spec, rank_constant=CONSTANT).exact
+    assert merge(replies, p, spec).exact
+    assert not merge([replies[0], without(replies[1], "tops")], p, spec).exact
+    assert merge([replies[0], without(replies[1], "ann")], p, spec).exact
 
 
 def test_no_hits_at_all_is_an_empty_list() -> None:
@@ -148,14 +149,10 @@ def test_no_hits_at_all_is_an_empty_list() -> None:
 
 def test_a_source_counts_by_its_weight() -> None:
     catalogue, weights = Catalogue.random(200), {"tops": 0.25, "history": 2.5}
-    p = plan(
-        Request("u", 20),
-        user(history={int(key): 1.0 for key in catalogue.keys[:30]}),
-        catalogue.spec(2),
-        sections(merge={"weights": weights}),
-    )
+    record = user(history={int(key): 1.0 for key in catalogue.keys[:30]})
+    p = plan(Request("u", 20), record, Setup.of(catalogue.spec(2), sections(merge={"weights": weights})))
     replies = [shard.answer(p.query) for shard in catalogue.shards(2)]
-    found = merge(replies, p, catalogue.spec(2), rank_constant=CONSTANT).candidates
+    found = merge(replies, p, catalogue.spec(2)).candidates
     by_source = np.array([weights.get(name, 1.0) for name in found.sources])
     expected = np.nansum(by_source / (CONSTANT + found.source_ranks.astype(np.float64)), axis=1)
     np.testing.assert_allclose(found.scores, expected, rtol=1e-6)

@@ -16,11 +16,10 @@ from cluster.errors import ConnectionLost, RankerUnavailable, SchemaMismatch
 from cluster.spec import RankingSpec, RankStage
 from cluster.types import Candidates, RankQuery, RankReply, UserRecord
 from router.merge import merge
-from router.planning.plan import plan
 from router.quality import Quality
 from router.rank import Ranked, rank, rank_query
 from router.request import Request
-from tests.router.asking import sections
+from tests.router.asking import planned, sections
 from tests.router.fakes import Catalogue, ReverseRanker, user
 
 CATALOGUE = Catalogue.random(300)
@@ -31,8 +30,8 @@ FULL = Quality.of(SECTION.heavy)
 
 
 def candidates() -> Candidates:
-    p = plan(REQUEST, user(), SPEC, sections())
-    return merge([s.answer(p.query) for s in CATALOGUE.shards(2)], p, SPEC, rank_constant=60.0).candidates
+    p = planned(REQUEST, user(), SPEC, sections())
+    return merge([s.answer(p.query) for s in CATALOGUE.shards(2)], p, SPEC).candidates
 
 
 CANDIDATES = candidates()

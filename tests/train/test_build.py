@@ -24,7 +24,6 @@ from deploy.demo.synthetic import write_world
 from ranker.ranker import Ranker
 from router.request import Recommendation, Request
 from router.router import Router
-from router.sections import RouterSections
 from shard.shard import Shard
 from tests.shard.integrity import check_integrity
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
@@ -67,7 +66,7 @@ def recommend(generation: Generation, request: Request) -> Recommendation:
     spec = generation.spec
     shards = tuple(LocalShardClient(Shard.load(generation, at)) for at in range(spec.n_shards))
     fleet = Fleet(1, spec, shards, LocalRankerClient(Ranker.load(generation)))
-    sections = RouterSections.of(tiny_config(Path("unused")))
+    sections = tiny_config(Path("unused"))
     router = Router(lambda: fleet, DictStore(read_users(generation)), sections)
     return asyncio.run(router.recommend(request, Deadline.after_ms(5_000)))
 

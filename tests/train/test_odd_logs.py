@@ -24,7 +24,6 @@ from cluster.user_records import read_users
 from ranker.ranker import Ranker
 from router.request import Recommendation, Request
 from router.router import Router
-from router.sections import RouterSections
 from shard.shard import Shard
 from tests.worlds import NOW
 from train.build import REPORT_FILE, BuildReport, Inputs, build
@@ -98,7 +97,7 @@ def ask(generation: Generation, config: Config, request: Request, *, models: boo
     shards = tuple(LocalShardClient(Shard.load(generation, at)) for at in range(generation.spec.n_shards))
     ranker = LocalRankerClient(Ranker.load(generation)) if models else NoRanker()
     fleet = Fleet(1, generation.spec, shards, ranker)  # type: ignore[arg-type]
-    router = Router(lambda: fleet, Records(generation), RouterSections.of(config))
+    router = Router(lambda: fleet, Records(generation), config)
     return asyncio.run(router.recommend(request, Deadline.after_ms(5_000)))
 
 

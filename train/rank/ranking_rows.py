@@ -24,8 +24,8 @@ from ranker.features import Features, assemble
 from ranker.model import Model
 from router.merge import merge
 from router.planning.plan import plan
+from router.planning.setup import Setup
 from router.rank import rank_query
-from router.sections import RouterSections
 from train.input.event_log import DAY_S, EventLog
 from train.rank.metrics import mean
 from train.rank.visits import Visit
@@ -157,18 +157,18 @@ def ranking_rows(
     users are done. Users whose candidates are none, who wanted nothing beyond their basket, and under `slate.exclude_seen`
     purchases of what was seen before, are left out.
     """
-    sections, catalogue, seed = RouterSections.of(config), signals.catalogue, config.train.seed
+    setup, catalogue, seed = Setup.of(spec, config), signals.catalogue, config.train.seed
     rows = [RankingRows.none(len(spec.features.columns()))]
     for n_done, (user, visit) in enumerate(zip(users.tolist(), visits, strict=True), 1):
-        session = session_here(visit.request, visit.record, (shard,), spec, sections)
-        planned = plan(visit.request, visit.record, spec, sections, tower=signals.tower, session=session)
+        session = session_here(visit.request, visit.record, (shard,), setup)
+        planned = plan(visit.request, visit.record, setup, tower=signals.tower, session=session)
         n_sampled = round(sampled_negatives * len(visit.wanted))
         if n_sampled:
             rng = np.random.default_rng((seed, user))
             sampled = np.setdiff1d(rng.choice(catalogue.keys, n_sampled), planned.query.exclude)
             planned = replace(planned, query=replace(planned.query, include=sampled))
         reply = shard.retrieve(planned.query)
-        candidates = merge([reply], planned, spec, rank_constant=config.merge.rrf_rank_constant).candidates
+        candidates = merge([reply], planned, spec).candidates
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
         if len(candidates) and len(wanted):
             query = rank_query(candidates, visit.request, visit.record, spec, config.ranker)

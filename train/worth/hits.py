@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ from cluster.types import Candidates, Query, ShardReply, UserRecord
 from router.merge import Merged, merge
 from router.planning.certificate import rows_per_shard
 from router.planning.plan import Plan, demand, plan
+from router.planning.setup import Setup
 from router.request import Request
-from router.sections import RouterSections
 from router.users.user_tower import UserTower
 from train.rank.visits import Visit
 from train.searchable import Searchable, session_here
@@ -47,7 +48,7 @@ class Hits:
     shard_ms: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Searchers:
     """All shards of one generation, in this process and in their order, and what the router knows of it.
 
@@ -59,22 +60,24 @@ class Searchers:
     config: Config
     tower: UserTower | None = None
 
+    @cached_property
+    def setup(self) -> Setup:
+        return Setup.of(self.spec, self.config)
+
     def plan(self, request: Request, record: UserRecord | None) -> Plan:
         """As the router plans it."""
-        sections = RouterSections.of(self.config)
-        session = session_here(request, record, self.shards, self.spec, sections)
-        return plan(request, record, self.spec, sections, tower=self.tower, session=session)
+        session = session_here(request, record, self.shards, self.setup)
+        return plan(request, record, self.setup, tower=self.tower, session=session)
 
     def merged(self, planned: Plan) -> tuple[Merged, list[ShardReply]]:
         """The certified merge and the replies it is made of; a shard that held back is asked again, as the router does."""
-        constant = self.config.merge.rrf_rank_constant
         replies = [shard.retrieve(planned.query) for shard in self.shards]
-        merged = merge(replies, planned, self.spec, rank_constant=constant)
+        merged = merge(replies, planned, self.spec)
         if merged.uncertified:
             full = planned.in_full()
             for shard in merged.uncertified:
                 replies[shard] = self.shards[shard].retrieve(full)
-            merged = merge(replies, planned, self.spec, rank_constant=constant)
+            merged = merge(replies, planned, self.spec)
         assert merged.exact, f"{self.spec.id}: a merge of every shard's full lists is not certified"
         return merged, replies
 

@@ -27,9 +27,7 @@ from cluster.types import Candidates, Keys
 from ranker.features import Features, assemble
 from ranker.model import Model
 from router.rank import Ranked, rank_query
-from router.sections import RouterSections
-from router.slate.rules import RulesInForce
-from router.slate.shape import shape
+from router.shape import shape
 from router.users.user_tower import UserTower
 from shard.shard import Shard
 from train.rank.judge import K, light_share, metrics_of
@@ -109,7 +107,6 @@ def measure_stages(
 def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit: Callable[[], None]) -> None:
     shard, models, spec = asked.shard, asked.models, asked.shard.spec
     searchers = Searchers((shard,), spec, config, asked.tower)
-    rules, _ = RulesInForce(RouterSections.of(config).slate).of(spec)
     fleet = Fleet(1, spec, (LocalShardClient(shard),), None)
     # Not a Runner, whose run() sets the handler of SIGINT anew each time and so spells out the arrays of a request: 10 ms.
     with closing(asyncio.new_event_loop()) as loop:
@@ -150,9 +147,8 @@ def _ask(asked: Asked, config: Config, tally: _Tally, *, n_heavy: int, on_visit:
                     candidates,
                     ranked,
                     visit.request,
-                    exclude=planned.query.exclude,
-                    pins=planned.pins,
-                    rules=rules,
+                    plan=planned,
+                    setup=searchers.setup,
                     fleet=fleet,
                     deadline=Deadline.after_ms(_AMPLE_MS),
                 )

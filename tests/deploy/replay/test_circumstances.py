@@ -25,7 +25,6 @@ from deploy.replay.play import as_answered, play
 from router.replay.file import write_log
 from router.replay.logged import Logged
 from router.request import Pin, Request
-from router.sections import RouterSections
 from tests.deploy.replay.keeping import USERS, Fault, config, keeping, logs, with_faults
 
 FAULTS: tuple[Fault, ...] = ("none", "silent", "no_payloads", "no_vectors", "stale")
@@ -60,7 +59,7 @@ def answered(
         with keeping(house, chosen, Path(folder) / "replay", fleet=faulty) as asked:
             asked.recommend(replace(request, min_coverage=0.01))
         (logged,) = logs(Path(folder) / "replay")
-    sections = RouterSections.of(chosen)
+    sections = chosen
     return logged, difference(as_answered(logged), asyncio.run(play(logged, house, sections, as_logged=sections)))
 
 
@@ -115,7 +114,7 @@ def test_without_the_fault_it_would_come_out_otherwise(house: House, fault: Faul
         chosen = config(
             Path(folder), slate=SLATES[slate], merge={"n_light": 20}, ranker={"timeout_ms": 2_000, "heavy": {"n_heavy": 20}}
         )
-    sections = RouterSections.of(chosen)
+    sections = chosen
     found = difference(as_answered(mended), asyncio.run(play(mended, house, sections, as_logged=sections)))
     assert not found.equal or (fault == "silent" and (found.n_agreeing or 0) < found.n_candidates)
 

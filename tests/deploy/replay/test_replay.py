@@ -30,7 +30,6 @@ from router.rank import rank_query
 from router.replay.file import read_log, remove_unfinished, write_log
 from router.replay.logged import Logged, decisive
 from router.request import Pin, Request
-from router.sections import RouterSections
 from tests.cluster.making import same
 from tests.deploy.replay.keeping import USERS, CountingRanker, config, keeping, logs, same_bits
 from train.rank.logged import logs_below, newest_first
@@ -68,10 +67,8 @@ def kept(house: House, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def compared(logged: Logged, house: House, *overrides: str) -> Difference:
     """The request again, under the configuration that answered it with some keys changed."""
-    as_logged = RouterSections.of(read(logged))
-    return difference(
-        as_answered(logged), asyncio.run(play(logged, house, RouterSections.of(read(logged, overrides)), as_logged=as_logged))
-    )
+    as_logged = read(logged)
+    return difference(as_answered(logged), asyncio.run(play(logged, house, read(logged, overrides), as_logged=as_logged)))
 
 
 def read(logged: Logged, overrides: Sequence[str] = ()) -> Config:
@@ -94,7 +91,7 @@ def test_a_kept_request_comes_out_the_same(kept: tuple[Path, Config], house: Hou
 def test_what_is_kept_is_what_the_models_saw(kept: tuple[Path, Config], house: House) -> None:
     """No skew: the features kept are those that are made again offline."""
     for logged in logs(kept[0]):
-        sections = RouterSections.of(read(logged))
+        sections = read(logged)
         query = rank_query(logged.candidates, logged.request, logged.record, house.spec, sections.ranker)
         assert same_bits(query.user, logged.user) and same_bits(query.context, logged.context)
         assert assemble(house.spec.features, query).shape == (len(logged.candidates), len(house.spec.features.columns()))
@@ -159,7 +156,7 @@ def test_the_models_were_late_then_and_are_not_asked_now(kept: tuple[Path, Confi
         order_scores=logged.candidates.scores,
         slate=tuple(replace(shown, propensity=1.0) for shown in logged.slate),
     )
-    one = asyncio.run(play(merged, house, RouterSections.of(read(merged)), as_logged=RouterSections.of(read(merged))))
+    one = asyncio.run(play(merged, house, read(merged), as_logged=read(merged)))
     assert same_bits(one.order, merged.order)
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cluster.partition import item_keys
 from cluster.spec import GenerationSpec, SourceSpec, SpaceSpec
 from cluster.types import Affinity, Keys, Query, Seeds, UserRecord
-from router.planning.offers import offers_of
-from router.planning.plan import Plan, demand, plan
+from router.planning.offers import Offers
+from router.planning.plan import Plan, demand
 from router.request import Request
-from tests.router.asking import sections
+from tests.router.asking import planned, sections
 from tests.router.fakes import DIM, Catalogue, user
 from tests.router.source_specs import item_lists, playlists, quorum, seeds_themselves, tops
 
@@ -84,7 +84,7 @@ def budgets(p: Plan) -> dict[str, int]:
 
 def ask(record: UserRecord | None, *, config: dict[str, object] | None = None, slate: object = None, **fields: object) -> Plan:
     chosen = sections(sources={**AFTER_VIEWS, **(config or {})}, **({"slate": slate} if slate else {}))  # type: ignore[dict-item]
-    return plan(Request("u", 10, **fields), record, SPEC, chosen)  # type: ignore[arg-type]
+    return planned(Request("u", 10, **fields), record, SPEC, chosen)  # type: ignore[arg-type]
 
 
 def weights_of(query: Query, name: str) -> dict[str, float]:
@@ -245,18 +245,16 @@ def test_sources_that_nobody_here_knows_are_left_alone() -> None:
         tops("loved", "loves"),
     )
     spec = msgspec.structs.replace(SPEC, sources=(*EVERY_SOURCE, *strange))
-    p = plan(Request("u", 10), known(), spec, CONFIG)
+    p = planned(Request("u", 10), known(), spec, CONFIG)
     assert {source.name for source in strange}.isdisjoint(budgets(p))
 
 
-def test_offers_are_made_once_for_a_generation_and_a_configuration() -> None:
-    first = offers_of(SPEC, CONFIG.sources)
-    assert offers_of(SPEC, CONFIG.sources) is first
+def test_offers_are_those_of_a_generation_and_a_configuration() -> None:
     other = msgspec.structs.replace(SPEC, lists=("new/7d",))
-    assert offers_of(other, CONFIG.sources).tops[0].lists == ()
-    many = [sections(sources={"tops": {"k": k}}) for k in range(1, 40)]  # more than are kept
-    assert [offers_of(SPEC, some.sources).tops[0].k for some in many] == list(range(1, 40))
-    assert offers_of(SPEC, CONFIG.sources) == first
+    assert Offers.of(SPEC, CONFIG.sources).tops[0].lists != ()
+    assert Offers.of(other, CONFIG.sources).tops[0].lists == ()
+    many = [sections(sources={"tops": {"k": k}}) for k in range(1, 5)]
+    assert [Offers.of(SPEC, some.sources).tops[0].k for some in many] == list(range(1, 5))
 
 
 @settings(deadline=None, max_examples=60)
@@ -272,7 +270,7 @@ def test_whatever_a_generation_has_its_plan_is_sound(
 ) -> None:
     spec = msgspec.structs.replace(SPEC, sources=tuple(sources))
     config = sections(sources=AFTER_VIEWS, slate={"exclude_seen": exclude_seen})
-    p = plan(Request("u", k, basket=tuple(items[:2]), viewed=tuple(items[1:])), record, spec, config)
+    p = planned(Request("u", k, basket=tuple(items[:2]), viewed=tuple(items[1:])), record, spec, config)
     names = [a.source for a in p.query.asks]
     assert len(set(names)) == len(names)
     assert {spec.source(name) for name in names} <= set(sources)
@@ -301,8 +299,8 @@ def test_a_session_has_weights_of_its_own_and_falls_back_on_the_usual_ones() -> 
     usual, session = (
         {ask.source: weight for ask, weight in zip(planned.query.asks, planned.weights, strict=True)}
         for planned in (
-            plan(request, user(), SPEC, sections(merge=merge)),
-            plan(request, None, SPEC, sections(merge=merge), session=placed),
+            planned(request, user(), SPEC, sections(merge=merge)),
+            planned(request, None, SPEC, sections(merge=merge), session=placed),
         )
     )
     assert (usual["with_basket"], usual["ann"], usual["tops"]) == (2.0, 4.0, 1.0)

@@ -17,10 +17,10 @@ from cluster.errors import ShardUnavailable
 from cluster.lookup import LookupQuery, LookupReply
 from cluster.spec import FoldIn, GenerationSpec
 from cluster.types import Floats, Seeds, UserRecord
-from router.planning.plan import plan
 from router.planning.session import folded_in, mean_direction, session_vectors
+from router.planning.setup import Setup
 from router.request import Request
-from tests.router.asking import ask, router_over, sections
+from tests.router.asking import ask, planned, router_over, sections
 from tests.router.fakes import Catalogue, DictStore, ReverseRanker, Wrapped, user
 from train.input.interactions import Interactions
 from train.vectors.als import Factors, fit, in_eigenbasis, solve_rows
@@ -44,7 +44,7 @@ def fleet(n_shards: int, *, metric: str = "ip") -> Fleet:
 
 def placed(request: Request, over: Fleet, record: UserRecord | None = None, **changes: dict[str, object]) -> dict[str, Floats]:
     async def run() -> dict[str, Floats]:
-        return await session_vectors(request, record, over, sections(**changes), Deadline.after_ms(5_000))
+        return await session_vectors(request, record, over, Setup.of(over.spec, sections(**changes)), Deadline.after_ms(5_000))
 
     return asyncio.run(run())
 
@@ -139,7 +139,7 @@ def test_a_stranger_with_a_basket_is_searched_for_and_still_a_stranger() -> None
 def test_what_everybody_buys_counts_less_beside_a_session() -> None:
     request = Request("new", 10, basket=BASKET)
     session = placed(request, fleet(2))
-    by_session, cold = (plan(request, None, spec(2), sections(), session=s) for s in (session, {}))
+    by_session, cold = (planned(request, None, spec(2), sections(), session=s) for s in (session, {}))
     assert dict(zip([a.source for a in by_session.query.asks], by_session.weights, strict=True)) == {"tops": 0.25, "ann": 1.0}
     assert set(cold.weights) == {1.0}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cluster.config.slate import SlateSection
 from cluster.types import NO_KEYS, Candidates
-from router.slate.compose import ItemVectors, Shown, Slate, compose
+from router.slate.compose import ItemVectors, Slate, SlateHead, compose
 from router.slate.rules import Rules
 from tests.router.slate.making import candidates_of, drawn_candidates, ranked, rules_of
 
@@ -263,6 +263,6 @@ def test_boosts_move_by_the_value_of_places() -> None:
 def test_a_slate_that_completes_another_counts_what_is_shown() -> None:
     first, more = candidates_of([1, 2], [[7], [7]]), candidates_of([3, 4, 5], [[7], [8], [0]])
     rules = rules_of(caps=({"attribute": "brand", "max": 2},), quotas=({"source": "tops", "max": 3},))
-    slate = compose(more, ranked(range(3)), 2, exclude=NO_KEYS, rules=rules, shown=Shown(first, np.array([0, 1])))
+    slate = compose(more, ranked(range(3)), 2, exclude=NO_KEYS, rules=rules, head=SlateHead(first, np.array([0, 1])))
     assert head_of(slate, 3) == [4, 5, 3]
     assert slate.relaxed == {2: ("quota.tops",)}  # 5 is the fourth of tops, as everybody left would be

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.types import NO_KEYS
-from router.slate.assemble import Terms, assemble
+from router.slate.assemble import Constraints, assemble
 from router.slate.compose import Slate, compose
 from router.slate.limits import Limit
-from router.slate.plain import within_cap
+from router.slate.plain import first_under_cap
 from tests.router.slate.making import candidates_of, drawn_candidates, ranked, rules_of
 
 
@@ -61,8 +61,8 @@ def test_place_by_place_gives_the_same(candidates: object, data: st.DataObject) 
     order = np.array(data.draw(st.permutations(range(len(candidates)))), np.int32)  # type: ignore[arg-type]
     cap, k = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 40))
     codes = candidates.facts[order, 0]  # type: ignore[attr-defined]
-    made = assemble(len(order), k, Terms({"caps": [Limit("cap", codes, max=cap, first=0, taken=NO_KEYS)]}))
-    first, n_within = within_cap(codes, k, cap=cap)
+    made = assemble(len(order), k, Constraints({"caps": [Limit("cap", codes, max=cap, first=0, taken=NO_KEYS)]}))
+    first, n_within = first_under_cap(codes, k, cap=cap)
     assert made.picks == first
     assert set(made.relaxed) == set(first[n_within:])
 

@@ -15,11 +15,10 @@ from cluster.errors import GenerationCorrupt, SchemaMismatch
 from cluster.generation import GenerationWriter
 from cluster.spec import FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.types import NO_FLOATS, NO_KEYS, Floats, Seeds
-from router.planning.plan import plan
 from router.request import Request
 from router.users.user_tower import SPACE, TowerWeights, UserTower, with_tower
 from router.users.user_tower_file import ITEMS_FILE, LAYERS_FILE, read_tower, read_weights, write_tower
-from tests.router.asking import sections
+from tests.router.asking import planned, sections
 from tests.router.fakes import Catalogue
 
 FEATURES = ("user.norm", "user.visits", "user.tenure")
@@ -139,9 +138,9 @@ def test_a_plan_searches_the_space_for_a_stranger_s_basket() -> None:
     met = str(catalogue.item_ids[int(np.argmin(catalogue.keys))])
     with_basket, without = Request("u", 5, basket=(met,)), Request("u", 5)
 
-    assert "two_tower" in [ask.source for ask in plan(with_basket, None, spec, config, tower=tower).query.asks]
-    assert "two_tower" not in [ask.source for ask in plan(with_basket, None, spec, config).query.asks]
-    assert "two_tower" not in [ask.source for ask in plan(without, None, spec, config, tower=tower).query.asks]
+    assert "two_tower" in [ask.source for ask in planned(with_basket, None, spec, config, tower=tower).query.asks]
+    assert "two_tower" not in [ask.source for ask in planned(with_basket, None, spec, config).query.asks]
+    assert "two_tower" not in [ask.source for ask in planned(without, None, spec, config, tower=tower).query.asks]
 
 
 def spec_of(dim: int) -> GenerationSpec:

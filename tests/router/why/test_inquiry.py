@@ -87,7 +87,7 @@ class Asked:
         }
         self.sections = sections(**chosen)
         self.router = Router(lambda: self.fleet, store, self.sections)
-        self.inquiry = Inquiry(self.router, self.sections)
+        self.inquiry = Inquiry(self.router)
 
     def kill(self, shard: int, *dies: str) -> None:
         parts = list(self.fleet.shards)

@@ -17,7 +17,6 @@ from cluster.user_records import read_users
 from ranker.ranker import Ranker
 from router.request import Recommendation, Request
 from router.router import Router
-from router.sections import RouterSections
 from router.users.user_tower import SPACE, UserTower
 from router.users.user_tower_file import read_tower
 from shard.shard import Shard
@@ -51,7 +50,7 @@ def recommend(served: tuple[Generation, Config, UserTower], request: Request) ->
     router = Router(
         lambda: fleet,
         DictStore(read_users(generation)),
-        RouterSections.of(config),
+        config,
         tower_of={generation.id: tower}.get,
     )
     return asyncio.run(router.recommend(request, Deadline.after_ms(5_000)))

@@ -13,8 +13,8 @@ from cluster.lookup import LookupQuery, LookupReply
 from cluster.types import Query, ShardReply
 from deploy.demo.synthetic import write_world
 from router.planning.plan import plan
+from router.planning.setup import Setup
 from router.request import Request
-from router.sections import RouterSections
 from shard.shard import Shard
 from tests.worlds import NOW, TINY, tiny_config
 from train.columns import as_columns
@@ -58,7 +58,7 @@ def test_a_rank_is_the_position_in_the_sources_own_list(then: Past) -> None:
     record = next(iter(then.signals.records(config, spec.id, np.array([user]))))
     basket = tuple(then.signals.catalogue.ids[int(row)].as_py() for row in found.held_out.baskets[0])
     request = Request(user_id=record.user_id, k=config.slate.k_default, basket=basket)
-    planned = plan(request, record, spec, RouterSections.of(config))
+    planned = plan(request, record, Setup.of(spec, config))
     whole = describe(then.signals, config, generation=spec.id, created="", shard_items=(len(then.signals.catalogue),))
     shard = Shard.from_columns(as_columns(then.signals, config.catalog), spec=whole, shard=0)  # of everything: the oracle
     asks = tuple(replace(ask, k=TERMS.depth) for ask in planned.query.asks)

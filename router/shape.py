@@ -6,32 +6,39 @@ Only this part of the slate stage waits for other processes. If vectors are late
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from cluster.clients.protocols import Fleet
 from cluster.deadline import Deadline
-from cluster.types import Candidates, FetchQuery, FetchReply, Keys
+from cluster.types import Candidates, FetchQuery, FetchReply
 from router.fanout import fan_out
+from router.funnel import Flow
+from router.planning.plan import Plan
+from router.planning.setup import Setup
 from router.rank import Ranked
 from router.request import Degradation, Request
 from router.slate.compose import ItemVectors, Slate, compose
 from router.slate.lineup import Positions, line_up
-from router.slate.rules import Rules
+from router.slate.pins import refuses_pins
 
 _VECTORS_SHARE = 0.4  # of the time left: the slate must still be filled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shaped:
-    """seed: of what was drawn, also where nothing was.  vectors: that diversity was reckoned with."""
+    """k: places that the caller sees.  seed: of what was drawn, also where nothing was.  vectors: of diversity."""
 
     slate: Slate
-    seed: int
+    k: int
+    seed: int = 0
     degraded: tuple[Degradation, ...] = ()
     vectors: ItemVectors | None = None
+
+    @property
+    def flow(self) -> Flow:
+        return Flow(len(self.slate.candidates), min(self.k, len(self.slate)), self.slate.removed, self.degraded)
 
 
 async def shape(
@@ -39,30 +46,30 @@ async def shape(
     ranked: Ranked,
     request: Request,
     *,
-    exclude: Keys,
-    pins: Mapping[int, int],
-    rules: Rules,
+    plan: Plan,
+    setup: Setup,
     fleet: Fleet,
     deadline: Deadline,
 ) -> Shaped:
-    """The slate of the ranked candidates; where it explores without a seed from the caller, one is drawn.
-
-    exclude: keys that must not be shown.  pins: place from 0 -> item key.
-    """
-    k = request.k
+    """The slate of the ranked candidates; where it explores without a seed from the caller, one is drawn."""
+    k, rules, exclude, pins = request.k, setup.rules, plan.query.exclude, plan.pins
     if rules.plain and not pins:
-        return Shaped(compose(candidates, ranked, k, exclude=exclude, rules=rules), 0)
+        return Shaped(compose(candidates, ranked, k, exclude=exclude, rules=rules), k, degraded=rules.degraded)
     seed = request.seed
     if seed is None:
         seed = random.getrandbits(53) if rules.explore is not None else 0  # as many bits as a JSON number is sure to keep
-    vectors, degraded = None, False
+    degraded = list(rules.degraded)
+    if refuses_pins(request, candidates):
+        degraded.append("pin_refused")
+    vectors = None
     if rules.diversity is not None:
         lineup = line_up(candidates, ranked, exclude=exclude, boosts=rules.boosts)
         head = lineup.positions[: rules.diversity.depth]
         vectors = await item_vectors(candidates, head, rules.diversity.space, fleet=fleet, deadline=deadline)
-        degraded = int(np.count_nonzero(vectors.at >= 0)) < len(head)
+        if np.count_nonzero(vectors.at >= 0) < len(head):
+            degraded.append("diversity_skipped")
     slate = compose(candidates, ranked, k, exclude=exclude, rules=rules, pins=pins, vectors=vectors, seed=seed)
-    return Shaped(slate, seed, ("diversity_skipped",) if degraded else (), vectors)
+    return Shaped(slate, k, seed, tuple(degraded), vectors)
 
 
 async def item_vectors(
