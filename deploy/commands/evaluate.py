@@ -122,7 +122,7 @@ def _stages(config: Config, inputs: Inputs, *, n_users: int, plots: Path | None,
     out.print(_stage_table(worth))
     bound = worth.systems["candidates"]["recall"]
     out.print(f"[dim]{worth.n_users:,} users; {bound:.3f} of what they bought is among the candidates[/]")
-    out.print(f"[dim]heavy orders {worth.n_heavy}; all users would choose {worth.chosen}[/]")
+    out.print(f"[dim]the heavy model orders {worth.n_heavy} candidates; all users together choose {worth.chosen}[/]")
     out.print(f"ranking: {worth.ranking.line}", markup=False)
     for path in drawn:
         err.print(f"[dim]{path}[/]")

@@ -69,28 +69,28 @@ def notes_of(logged: Logged, *, at_home: bool, same_ranking: bool) -> tuple[str,
     """What had failed then, each in a line that says whether it fails again. at_home: on the generation that answered."""
     faults = [one for one in logged.degraded if one in _FAULTS]
     if not at_home:
-        return (f"does not fail as it did then: {', '.join(faults)}",) if faults else ()
+        return (f"faults of the original answer do not apply here: {', '.join(faults)}",) if faults else ()
     notes = []
     if logged.missed:
         why = [one for one in faults if one.startswith("shard_")]
-        notes.append(f"without {_shards(logged.missed)}, as then: {', '.join(why)}")
+        notes.append(f"without {_shards(logged.missed)}, as in the original: {', '.join(why)}")
     for reason in logged.ranked_degraded:
-        again = "as then" if same_ranking else "unlike then"
+        again = "as in the original" if same_ranking else "unlike the original"
         how = _ORDER_THEN[reason] if same_ranking else "ranked by the models"
         notes.append(f"{how}, {again}: {reason}")
     if logged.vectorless:
-        notes.append(f"without the vectors of {_shards(logged.vectorless)}, as then: diversity_skipped")
+        notes.append(f"without the vectors of {_shards(logged.vectorless)}, as in the original: diversity_skipped")
     if logged.undelivered:
-        notes.append(f"without what {_shards(logged.undelivered)} did not deliver, as then: fill_failed")
+        notes.append(f"without the items that {_shards(logged.undelivered)} did not deliver, as in the original: fill_failed")
     if len(logged.gone):
-        notes.append(f"without {len(logged.gone)} items that were gone, as then: stock_leak")
+        notes.append(f"without {len(logged.gone)} items that were gone, as in the original: stock_leak")
     return tuple(notes)
 
 
 def excuse_of(logged: Logged) -> str:
     """Why the slate may come out differently, "" if it must come out the same."""
     if logged.undelivered or len(logged.gone):
-        return "items could not be shown, and how many others were fetched in their place was a matter of time"
+        return "items could not be shown, and timing decided how many others were fetched in their place"
     return ""
 
 

@@ -92,7 +92,7 @@ def test_what_a_deeper_look_found_is_found_again(house: House) -> None:
     logged, one = answered(house, Request(USERS[0], 60), ("no_payloads", "none", "no_payloads"))
     assert from_a_deeper_look(logged) > 0
     assert one.equal and logged.undelivered == (0, 2)
-    assert one.notes == ("without what shards 0, 2 did not deliver, as then: fill_failed",)
+    assert one.notes == ("without the items that shards 0, 2 did not deliver, as in the original: fill_failed",)
 
 
 def test_items_that_were_gone_stay_gone_in_a_deeper_look_too(house: House) -> None:
@@ -100,7 +100,7 @@ def test_items_that_were_gone_stay_gone_in_a_deeper_look_too(house: House) -> No
     assert from_a_deeper_look(logged) > 0
     known = np.isin(logged.gone, logged.candidates.keys)
     assert known.any() and not known.all()
-    assert one.equal and one.notes == (f"without {len(logged.gone)} items that were gone, as then: stock_leak",)
+    assert one.equal and one.notes == (f"without {len(logged.gone)} items that were gone, as in the original: stock_leak",)
 
 
 @pytest.mark.parametrize("fault", FAULTS[1:])
@@ -154,15 +154,15 @@ def test_on_other_terms_it_says_what_does_not_fail_again(
 ) -> None:
     logged, one = answered(house, Request(USERS[0], 10), ("silent", "none", "none"), dead_ranker=True)
     assert one.notes == (
-        "without shard 0, as then: shard_failed",
-        "in merged order, as then: ranker_failed",
+        "without shard 0, as in the original: shard_failed",
+        "in merged order, as in the original: ranker_failed",
     )
     (tmp_path / "replay").mkdir()
     (tmp_path / "generations").symlink_to(tiny_generation.path.parent)
     log = tmp_path / "replay" / "1.parquet"
     write_log(log, [logged])
     assert run(["replay", str(log), "--set", "ranker.timeout_ms=77"]) == 0
-    assert "ranked by the models, unlike then: ranker_failed" in capsys.readouterr().out
+    assert "ranked by the models, unlike the original: ranker_failed" in capsys.readouterr().out
     write_log(log, [replace(logged, generation="another", record=None)])
     assert run(["replay", str(log), "--generation", str(tiny_generation.path)]) == 0
-    assert "does not fail as it did then: shard_failed, ranker_failed" in capsys.readouterr().out
+    assert "faults of the original answer do not apply here: shard_failed, ranker_failed" in capsys.readouterr().out
