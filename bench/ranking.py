@@ -55,8 +55,8 @@ from train.split import split_log
 from train.stages import Made, Stages, fingerprint
 from train.stages.read import Dataset, Inputs, open_build
 from train.worth.hits import Searchers
+from train.worth.plots import draw_stages
 from train.worth.rank_evaluation import RankTrial, rank_trial
-from train.worth.stage_plots import draw_stages
 from train.worth.stage_worth import StageModels, StageWorth, measure_stages
 
 ALL_STAGES = "ranker.heavy.enabled=true"

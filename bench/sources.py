@@ -47,7 +47,7 @@ from train.signals import Signals
 from train.stages.read import Inputs
 from train.worth.evaluation import Terms, measure, trial
 from train.worth.hits import UNION, Searchers
-from train.worth.source_plots import draw_sources
+from train.worth.plots import draw_sources
 
 CASE = "complete-journey"
 CASES = {

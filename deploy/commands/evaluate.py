@@ -76,7 +76,7 @@ def evaluate(
     from train.pictures import can_draw
     from train.stages.read import Inputs
     from train.worth.evaluation import Terms
-    from train.worth.source_plots import draw_sources
+    from train.worth.plots import draw_sources
 
     if plots is not None and not can_draw():
         raise ConfigError("--plots needs matplotlib: pip install 'oskolok[bench]'")
@@ -108,8 +108,8 @@ def evaluate(
 
 def _stages(config: Config, inputs: Inputs, *, n_users: int, plots: Path | None, format: Form) -> None:
     from train.pictures import can_draw
+    from train.worth.plots import draw_stages
     from train.worth.rank_evaluation import evaluate_stages
-    from train.worth.stage_plots import draw_stages
 
     bars = Bars()
     with bars.shown:

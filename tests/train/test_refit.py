@@ -75,7 +75,7 @@ def test_the_models_are_new_and_all_else_is_what_it_was(folder: Path) -> None:
         card = msgspec.json.decode(file.read_bytes(), type=ModelCard)
     drawn = [generation.path / "models" / "card.svg" for generation in (before, after)]
     assert [fault for path in drawn for fault in faults(path)] == []
-    assert title(drawn[1]).startswith(f"{card.winner} serves with {card.won.n_trees} trees")
+    assert title(drawn[1]).startswith(f"{card.winner} has {card.won.n_trees} trees")
     assert [fit.loss for fit in card.fits] == ["Logloss"] and card.settings["depth"] == 2
     with after.verified(REPORT_FILE) as file:
         report = msgspec.json.decode(file.read_bytes(), type=BuildReport)

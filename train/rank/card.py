@@ -130,16 +130,10 @@ def _table(card: ModelCard, quality: Quality, choices: Sequence[Choice]) -> list
         if "ndcg@10" not in metrics:
             continue
         ndcg, low, high, recall, mrr, share = (metrics.get(metric) for metric in _METRICS)
-        cells = [
-            f"{ndcg:.4f}",
-            f"{low:.3f} – {high:.3f}",
-            f"{recall:.4f}",
-            f"{mrr:.4f}",
-            "" if share is None else f"{share:.3f}",
-        ]
-        cells.append(", ".join(lengths.get(name, ())))
+        passed_on, n_trees = "" if share is None else f"{share:.3f}", ", ".join(lengths.get(name, ()))
         bold = "**" if name == "heavy" else ""
-        lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
+        figures = f"{ndcg:.4f} | {low:.3f} – {high:.3f} | {recall:.4f} | {mrr:.4f} | {passed_on} | {n_trees}"
+        lines.append(f"| {bold}{name}{bold} | {figures} |")
     return lines
 
 
@@ -161,6 +155,6 @@ def draw_card(card: ModelCard, path: Path) -> None:
         right.set(title=f"what moves the score of {card.winner}", xlabel="%")
         right.tick_params(axis="y", labelsize=7.5)
         column, share = card.won.importances[0]
-        return f"{card.winner} serves with {card.won.n_trees} trees, and {column} moves {share:.0f} % of its score"
+        return f"{card.winner} has {card.won.n_trees} trees, and {column} moves {share:.0f} % of its score"
 
     draw(path, paint, note=f"{card.won.n_rows:,} candidates, {card.won.n_positive:,} of them bought", height_in=5)

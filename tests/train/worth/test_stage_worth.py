@@ -11,8 +11,8 @@ from tests.pictures import faults, texts, title
 from tests.worlds import NOW, TINY, tiny_config
 from train.pictures import can_draw
 from train.stages.read import Inputs
+from train.worth.plots import draw_stages
 from train.worth.rank_evaluation import evaluate_stages
-from train.worth.stage_plots import draw_stages
 from train.worth.stage_worth import StageWorth
 
 LOSSES = ("LambdaMart", "Logloss")

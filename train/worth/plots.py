@@ -1,4 +1,6 @@
-"""An evaluation as three pictures: recall by source and k, what only one source finds, and recall by how active users are."""
+"""Evaluations as pictures: recall by source and k, what only one source finds, recall by how active users are; and what the
+stages of ranking are worth and cost.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.pictures import ACCENT, bars, colours, draw, name_lines
+from train.pictures import ACCENT, bars, colours, draw, intervals, name_lines
+from train.rank.judge import K
 from train.worth.evaluation import Evaluation
 from train.worth.hits import UNION
 from train.worth.source_worth import CURVE_KS, by_activity, curve
+from train.worth.stage_worth import HEAVY, StageWorth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,3 +66,19 @@ def _activity(evaluation: Evaluation, figure: Figure) -> str:
     name_lines(axis)
     (few, low), *_, (many, high) = groups  # the union is the last system
     return f"Recall@{k} of all sources together is {low:.2f} for users who bought {few} items before, {high:.2f} for {many}"
+
+
+def draw_stages(worth: StageWorth, folder: Path) -> Path:
+    """Write stages.svg into the folder. Needs matplotlib."""
+    rows = {name: row for name, row in worth.systems.items() if "ms" in row}
+
+    def paint(figure: Figure) -> str:
+        left, right = figure.subplots(1, 2, sharey=True)
+        intervals(left, rows, f"ndcg@{K}", accent=HEAVY)
+        left.set(xlabel=f"ndcg@{K} after the stage, 95 % interval")
+        bars(right, {name: row["ms"] for name, row in rows.items()}, form="{:.2f}", accent=HEAVY)
+        right.set(xlabel="ms of the stage alone, one shard with all items")
+        merged, heavy = (rows[name][f"ndcg@{K}"] for name in ("merged", HEAVY))
+        return f"The heavy model's order has an ndcg@{K} of {heavy:.3f}, the merged order {merged:.3f}"
+
+    return draw(folder / "stages.svg", paint, note=f"{worth.n_users:,} users, {worth.n_requests:,} requests")
