@@ -42,7 +42,7 @@ def _recall(evaluation: Evaluation, figure: Figure) -> str:
         axis.minorticks_off()
         name_lines(axis)
     recalls = {system: row[f"recall@{depth}"] for system, row in table.items()}
-    best = max(recalls.keys() - {UNION}, key=recalls.__getitem__)
+    best = max((system for system in recalls if system != UNION), key=recalls.__getitem__)
     return f"Recall@{depth} of all sources together is {recalls[UNION]:.3f}; of {best}, the best alone, {recalls[best]:.3f}"
 
 
@@ -60,11 +60,11 @@ def _exclusive(evaluation: Evaluation, figure: Figure) -> str:
 def _activity(evaluation: Evaluation, figure: Figure) -> str:
     axis, k = figure.subplots(), evaluation.terms.depth
     for system, colour in colours(list(evaluation.table), UNION).items():
-        groups = by_activity(evaluation.hits, evaluation.held_out, system, evaluation.activity, k=k)
+        groups = by_activity(evaluation.hits, evaluation.held_out, system, evaluation.activity, k=k) or [("no", 0.0)]
         axis.plot(*zip(*groups, strict=True), ".-", label=system, color=colour, lw=2.4 if colour == ACCENT else 1.2)
     axis.set(xlabel="different items that the user bought before", ylabel=f"recall@{k}", ylim=(0, None))
     name_lines(axis)
-    (few, low), *_, (many, high) = groups  # the union is the last system
+    (few, low), (many, high) = groups[0], groups[-1]  # of the union, the last system
     return f"Recall@{k} of all sources together is {low:.2f} for users who bought {few} items before, {high:.2f} for {many}"
 
 
