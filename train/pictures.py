@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,10 +52,12 @@ def draw(path: Path, paint: Callable[[Figure], str], *, note: str, height_in: fl
     return path
 
 
-def colours(names: Sequence[str], accent: str) -> dict[str, str]:
-    """A colour for each name, ACCENT for the one that the picture is about."""
-    others = dict(zip((name for name in names if name != accent), cycle(COLOURS), strict=False))
-    return {name: others.get(name, ACCENT) for name in names}
+def lines(axis: Axes, series: Mapping[str, Iterable[Sequence[Any]]], *, accent: str = "") -> None:
+    """A line for each name's xs and ys. accent: the line that the picture is about."""
+    others = cycle(COLOURS)
+    for name, (xs, ys) in series.items():
+        colour, wide = (ACCENT, 2.4) if name == accent else (next(others), 1.2)
+        axis.plot(xs, ys, ".-", label=name, color=colour, lw=wide)
 
 
 def bars(axis: Axes, values: Mapping[str, float], *, form: str, accent: str = "") -> None:

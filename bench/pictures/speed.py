@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.tools.row import OURS, Row
-from train.pictures import ACCENT, COLOURS, bars, colours, name_lines
+from train.pictures import ACCENT, COLOURS, bars, lines, name_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,18 +99,14 @@ def figures(value: float) -> str:
 
 def filter(rows: Sequence[Row], figure: Figure) -> str:
     """From all items eligible on the left to one in a thousand on the right, for each set of vectors."""
-    points = [
-        (case[1], float(case[2]), row)
-        for row in rows
-        if row.system != "oskolok, cold mask" and (case := re.fullmatch(r"(\w+ \d+k) eligible ([\d.]+)%", row.case))
-    ]
-    sets = list(dict.fromkeys(name for name, _, _ in points))
-    shades = colours(list(dict.fromkeys(row.system for _, _, row in points)), OURS)
-    axes = figure.subplots(1, len(sets), sharey=True)
-    for axis, name in zip(axes, sets, strict=True):
-        for system, colour in shades.items():
-            line = sorted((share, row.metrics["p50_us"]) for of, share, row in points if of == name and row.system == system)
-            axis.plot(*zip(*reversed(line), strict=True), ".-", color=colour, label=system, lw=2.4 if colour == ACCENT else 1.2)
+    took: dict[str, dict[str, dict[float, float]]] = {}  # set of vectors -> system -> eligible, % -> µs
+    for row in rows:
+        case = re.fullmatch(r"(\w+ \d+k) eligible ([\d.]+)%", row.case)
+        if case and row.system != "oskolok, cold mask":
+            took.setdefault(case[1], {}).setdefault(row.system, {})[float(case[2])] = row.metrics["p50_us"]
+    axes = figure.subplots(1, len(took), sharey=True)
+    for axis, (name, systems) in zip(axes, took.items(), strict=True):
+        lines(axis, {system: (list(points), list(points.values())) for system, points in systems.items()}, accent=OURS)
         axis.set(title=f"{name} items", xlabel="eligible items, %", xscale="log", yscale="log")
         axis.invert_xaxis()
         axis.minorticks_off()
@@ -118,52 +114,52 @@ def filter(rows: Sequence[Row], figure: Figure) -> str:
         axis.yaxis.set_major_formatter("{x:,g}")
     axes[0].set_ylabel("µs a query (median)")
     name_lines(axes[-1])
-    took: dict[tuple[str, float], dict[str, float]] = {}
-    for name, share, row in points:
-        took.setdefault((name, share), {})[row.system] = row.metrics["p50_us"]
-    first = sum(min(systems, key=systems.__getitem__) == OURS for systems in took.values())
-    name, share = sets[-1], 1.0
-    systems = dict(took[name, share])
-    ours = systems.pop(OURS)
-    best = min(systems, key=systems.__getitem__)
+    best = {
+        (name, share): min(systems, key=lambda system: systems[system][share])
+        for name, systems in took.items()
+        for share in systems[OURS]
+    }
+    n_first = list(best.values()).count(OURS)
+    name, at_one = list(took)[-1], {system: points[1.0] for system, points in list(took.values())[-1].items()}
+    ours = at_one.pop(OURS)
+    next_best = min(at_one, key=at_one.__getitem__)
     return (
-        f"A filtered search is fastest here in {first} of {len(took)} cases; with {share:g} % of {name} items eligible it takes"
-        f" {ours:.0f} µs, the next best ({best}) {systems[best]:.0f} µs"
+        f"A filtered search is fastest here in {n_first} of {len(best)} cases; with 1 % of {name} items eligible it takes"
+        f" {ours:.0f} µs, the next best ({next_best}) {at_one[next_best]:.0f} µs"
     )
 
 
 def als_speed(rows: Sequence[Row], figure: Figure) -> str:
-    points = [(row, re.fullmatch(r"d=64, (\d+)% of the events", row.case)) for row in rows]
     took: dict[str, dict[int, float]] = {}
-    for row, case in points:
-        if case:
+    for row in rows:
+        if case := re.fullmatch(r"d=64, (\d+)% of the events", row.case):
             took.setdefault(row.system, {})[int(case[1])] = row.metrics["sweep_ms"]
     axis = figure.subplots()
-    for system, colour in colours(list(took), OURS).items():
-        axis.plot(list(took[system]), list(took[system].values()), "o-", color=colour, label=system)
+    lines(axis, {system: (list(points), list(points.values())) for system, points in took.items()}, accent=OURS)
     axis.set(xlabel="events learnt from, % of Gowalla's", ylabel="ms a sweep of ALS, d = 64", xlim=(0, 102), ylim=(0, None))
     name_lines(axis)
     (peer,) = took.keys() - {OURS}
-    saved = [100 - 100 * took[OURS][share] / took[peer][share] for share in took[OURS]]
+    saved = [100 - 100 * ours / took[peer][share] for share, ours in took[OURS].items()]
     return f"A sweep of ALS takes {min(saved):.0f} to {max(saved):.0f} % less time than one of {peer}"
 
 
 def scaling(rows: Sequence[Row], figure: Figure) -> str:
-    of: dict[str, dict[int, Row]] = {}
+    took: dict[str, dict[int, Row]] = {}
     for row in rows:
-        shards, items = row.case.split(" shards, ")
-        of.setdefault(items, {})[int(shards)] = row
+        n_shards, items = row.case.split(" shards, ")
+        took.setdefault(items, {})[int(n_shards)] = row
+    whole = "100,000 items in all"
     titles = {"p50_ms": "ms a request (median)", "cpu_ms_per_request": "ms of CPU a request"}
     for axis, (metric, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
-        for (items, points), colour in zip(of.items(), (ACCENT, COLOURS[0]), strict=True):
-            axis.plot(list(points), [row.metrics[metric] for row in points.values()], "o-", color=colour, label=items)
-        axis.set(xlabel="shards", ylabel=title, xticks=list(points), ylim=(0, None))
+        series = {items: (list(points), [row.metrics[metric] for row in points.values()]) for items, points in took.items()}
+        lines(axis, series, accent=whole)
+        axis.set(xlabel="shards", ylabel=title, xticks=list(took[whole]), ylim=(0, None))
         name_lines(axis)
-    same, (few, many) = of["100,000 items in all"], (min(points), max(points))
-    a_shard = np.polyfit(list(same), [row.metrics["cpu_ms_per_request"] for row in same.values()], 1)[0]
-    times = [same[n].metrics["p50_ms"] for n in (few, many)]
+    shards, cpu_ms = series[whole]
+    a_shard = np.polyfit(shards, cpu_ms, 1)[0]
+    few, many = (took[whole][n].metrics["p50_ms"] for n in (min(shards), max(shards)))
     return (
-        f"Cut into {many} shards, 100,000 items answer in {times[1]:.1f} ms instead of {times[0]:.1f} ms:"
+        f"Cut into {max(shards)} shards, 100,000 items answer in {many:.1f} ms instead of {few:.1f} ms:"
         f" a shard more costs {a_shard:.2f} ms of CPU a request"
     )
 

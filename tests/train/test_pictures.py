@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 
 from tests.pictures import PAGES, contrast, faults, texts, title
 from train import pictures
-from train.pictures import ACCENT, COLOURS, bars, colours, draw, name_lines
+from train.pictures import ACCENT, COLOURS, bars, draw, lines, name_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,8 +25,7 @@ MESSAGE = "Fourteen lines that end 3 ms from each other keep their names apart"
 
 def crowded(figure: Figure) -> str:
     axis = figure.subplots()
-    for n, (name, colour) in enumerate(colours(NAMES, NAMES[3]).items()):
-        axis.plot([1, 2], [n, n / 100], label=name, color=colour)
+    lines(axis, {name: ([1, 2], [n, n / 100]) for n, name in enumerate(NAMES)}, accent=NAMES[3])
     axis.set(xlabel="shards", ylabel="ms", ylim=(0, None))
     name_lines(axis)
     return MESSAGE

@@ -1,5 +1,5 @@
-"""Evaluations as pictures: recall by source and k, what only one source finds, recall by how active users are; and what the
-stages of ranking are worth and cost.
+"""Evaluations as pictures: recall by source and k, what only one source finds, recall by how active users are; and the worth of
+the stages of ranking beside what they cost.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from train.pictures import ACCENT, bars, colours, draw, intervals, name_lines
+from train.pictures import bars, draw, intervals, lines, name_lines
 from train.rank.judge import K
 from train.worth.evaluation import Evaluation
 from train.worth.hits import UNION
@@ -33,10 +33,8 @@ def _recall(evaluation: Evaluation, figure: Figure) -> str:
     depth, table = evaluation.terms.depth, evaluation.table
     ks = [k for k in CURVE_KS if k <= depth]
     for axis, new, what in zip(figure.subplots(1, 2), (False, True), _BOUGHT, strict=True):
-        for system, colour in colours(list(table), UNION).items():
-            wide = 2.4 if colour == ACCENT else 1.2
-            heights = curve(evaluation.hits, evaluation.held_out, system, ks, new=new)
-            axis.plot(ks, heights, ".-", label=system, color=colour, lw=wide)
+        curves = {system: curve(evaluation.hits, evaluation.held_out, system, ks, new=new) for system in table}
+        lines(axis, {system: (ks, recalls) for system, recalls in curves.items()}, accent=UNION)
         axis.set(xlabel="candidates", ylabel=f"recall of {what}", xscale="log", ylim=(0, None))
         axis.set_xticks(ks[::-2], map(str, ks[::-2]))
         axis.minorticks_off()
@@ -59,12 +57,14 @@ def _exclusive(evaluation: Evaluation, figure: Figure) -> str:
 
 def _activity(evaluation: Evaluation, figure: Figure) -> str:
     axis, k = figure.subplots(), evaluation.terms.depth
-    for system, colour in colours(list(evaluation.table), UNION).items():
-        groups = by_activity(evaluation.hits, evaluation.held_out, system, evaluation.activity, k=k) or [("no", 0.0)]
-        axis.plot(*zip(*groups, strict=True), ".-", label=system, color=colour, lw=2.4 if colour == ACCENT else 1.2)
+    groups = {
+        system: by_activity(evaluation.hits, evaluation.held_out, system, evaluation.activity, k=k) or [("no", 0.0)]
+        for system in evaluation.table
+    }
+    lines(axis, {system: zip(*points, strict=True) for system, points in groups.items()}, accent=UNION)
     axis.set(xlabel="different items that the user bought before", ylabel=f"recall@{k}", ylim=(0, None))
     name_lines(axis)
-    (few, low), (many, high) = groups[0], groups[-1]  # of the union, the last system
+    (few, low), (many, high) = groups[UNION][0], groups[UNION][-1]
     return f"Recall@{k} of all sources together is {low:.2f} for users who bought {few} items before, {high:.2f} for {many}"
 
 
