@@ -1,4 +1,4 @@
-"""Which of some keys are among others that ascend? A binary search, at a fifth of the price of `np.isin` for a few hundred.
+"""Which of some keys are among other, ascending keys? A binary search, at a fifth of the cost of `np.isin` for a few hundred.
 
 For rows as well as for item keys. The shard's hot path has a native form of the same question: `shard._kernel.located`.
 """

@@ -1,4 +1,4 @@
-"""What a generation and a configuration decide for every request of theirs: worked out once, and held by the router."""
+"""What a generation and a configuration fix for all their requests: computed once, and held by the router."""
 
 from __future__ import annotations
 
