@@ -21,6 +21,6 @@ class Searchable(Protocol):
 
 
 def session_here(request: Request, record: UserRecord | None, shards: Sequence[Searchable], setup: Setup) -> dict[str, Floats]:
-    """Where the session puts somebody of whom the store has no vector, by space, as a router would find out."""
+    """Vectors by space, from the session, for a user without one in the store, computed as a router does."""
     session = session_of(request, record, setup)
     return session.vectors({at: shards[at].lookup(query) for at, query in session.queries.items()})

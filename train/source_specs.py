@@ -66,7 +66,7 @@ def _item_lists(config: Config, catalogue: Catalogue, log: EventLog) -> Iterator
 
 
 def _is_wanted(section: SourceSection | ItemListSource, possible: bool, key: str, needed: str) -> bool:
-    """Whether an enabled source can be had."""
+    """Whether a source is enabled and possible. Raises ConfigError for one that is enabled by name and impossible."""
     if section.enabled and not possible and "enabled" in section.model_fields_set:
         raise ConfigError(f"{key}.enabled is true, but the source needs {needed}")
     return section.enabled and possible

@@ -21,7 +21,7 @@ _RETIRED = ".retired"
 
 
 class Pruned(NamedTuple):
-    """removed: ids, the newest first.  held: those that were not removed because somebody uses them."""
+    """removed: ids, the newest first.  held: ids that were not removed because a process uses them."""
 
     removed: tuple[str, ...]
     held: tuple[str, ...]

@@ -98,7 +98,7 @@ class Server:
         self._listeners.clear()
 
     def enqueue(self, calls: list[Call]) -> None:
-        """Let the calls wait for their turn, which is now if nobody else's is due and there is no batch to wait for."""
+        """Let the calls wait for their turn, which is now if no other turn is due and there is no batch to wait for."""
         self._queue.extend(calls)
         if self._turn_is_due:
             return

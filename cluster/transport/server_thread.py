@@ -1,4 +1,4 @@
-"""A data-plane server on a thread of its own, for a process whose main thread belongs to somebody else, such as Ray."""
+"""A data-plane server on a thread of its own, for a process whose main thread belongs to other code, such as Ray's."""
 
 from __future__ import annotations
 

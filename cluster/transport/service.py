@@ -19,7 +19,7 @@ class Origin(Protocol):
 
     @property
     def open(self) -> bool:
-        """Whether somebody is still there to be answered."""
+        """Whether the caller's connection is still open for an answer."""
         ...
 
     def answer(self, call: Call, kind: int, body: bytes) -> None:

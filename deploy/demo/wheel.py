@@ -31,7 +31,7 @@ def cache_folder() -> Path:
 
 
 def fetch_wheel(wheel: Wheel, cache: Path) -> Path:
-    """Where the wheel lies in `cache`, after a download if it was not there. Raises ConfigError if it cannot be had."""
+    """The wheel's path in `cache`, after a download if it was not there. Raises ConfigError if the download fails."""
     path = cache / wheel.file
     if path.exists() and sha256_of(path) == wheel.sha256:
         return path

@@ -72,7 +72,7 @@ class Answers:
     def __init__(
         self, router: Recommender, inquirer: Inquirer, config: Config, *, refused: Callable[[Exception], None]
     ) -> None:
-        """refused: told about each request to recommend that fails before the router is asked."""
+        """refused: called for each request to recommend that fails before the router is asked."""
         self._refused = refused
         self._router = router
         self._inquirer = inquirer

@@ -16,7 +16,7 @@ Listen = Literal["loopback", "nodes"]
 """loopback: everything on this machine, data plane over Unix sockets only.  nodes: over TCP between machines as well."""
 
 Front = Literal["haproxy", "serve"]
-"""What takes HTTP connections: HAProxy, or where it is not to be had Serve's own proxy."""
+"""What accepts HTTP connections: HAProxy, or Serve's own proxy where HAProxy is not installed."""
 
 
 def serve_variables(folder: Path, front: Front) -> dict[str, str]:
@@ -71,7 +71,7 @@ def ray_variables(listen: Listen, token_file: Path | None) -> dict[str, str]:
 
 
 def missing(wanted: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """What has to be set: a variable that somebody has set already stays as it is."""
+    """The variables to set: one that is already set stays as it is."""
     return {name: value for name, value in wanted.items() if name not in environ}
 
 

@@ -127,7 +127,7 @@ class SupervisorActor:
 
 
 def _end_this_process(why: str) -> None:
-    """A supervisor whose loop has ended heals nobody: Ray starts another. `exit_actor` would be an end on purpose."""
+    """A supervisor whose loop has ended heals no actor, so Ray starts another. `exit_actor` would count as intended."""
     log.error("the supervisor's loop has ended, its process ends with it: %s", why)
     logging.shutdown()
     os._exit(1)

@@ -129,12 +129,12 @@ def silent(seen: Seen, now: float, why: str) -> Seen:
 
 
 def overslept(seen: Mapping[Slot, Seen], now: float) -> dict[Slot, Seen]:
-    """The supervisor was not awake for a while: whoever was silent before may have answered since, and counts from now."""
+    """The supervisor was not awake for a while: silent actors may have answered since, so their silence counts from now."""
     return {slot: one if one.silent_since is None else replace(one, silent_since=now) for slot, one in seen.items()}
 
 
 def ended(seen: Seen, now: float, why: str) -> Seen:
-    """The actor was told to end. It counts as dead from now on, before anything is heard of its death."""
+    """The actor was asked to end. It counts as dead from now on, before its death is reported."""
     return seen if seen.health == "dead" else replace(_failed(seen, now, why), ended_at=now)
 
 

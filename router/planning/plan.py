@@ -231,7 +231,7 @@ def _seeds(offers: Offers, seeds: Mapping[str, Seeds], exclude: Keys) -> list[_W
 
 
 def _read(seeds: Mapping[str, Seeds], wants: list[_Want]) -> dict[str, Seeds]:
-    """The seed sets that somebody reads: what is not sent costs nothing."""
+    """The seed sets that a source or a feature reads; others are not sent."""
     asked = {want.offer.source.seeds for want in wants}
     return {name: mine for name, mine in seeds.items() if name in asked or name in _FEATURE_SEEDS}
 

@@ -165,5 +165,5 @@ def _logged(cells: dict[str, Any]) -> Logged:
 
 
 def _guessed(request: Request) -> KeptFor:
-    """In format 1 nobody can tell that a request was drawn as well as asked for."""
+    """Format 1 does not say whether a request that a caller asked to keep was also drawn at random."""
     return "asked" if request.explain == "full" else "sampled"

@@ -142,7 +142,7 @@ def _caps_only(section: SlateSection) -> SlateSection:
 
 
 def _new(section: SlateSection, spec: GenerationSpec) -> NewRule | None:
-    """None where it is off or nobody knows since when items are there."""
+    """None if the rule is off, or the generation has no listing dates."""
     if not section.new.every or f"stat.{LISTED_DAYS}" not in spec.features.match:
         return None
     lately = Selection(stat=LISTED_DAYS, at_least=0.0, at_most=section.new.days)  # -1: not listed yet
