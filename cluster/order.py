@@ -117,8 +117,13 @@ def precedes(score: float, key: int, other_score: float, other_key: int) -> bool
     return score > other_score or (score == other_score and key < other_key)
 
 
+def all_finite(array: NDArray[np.float32]) -> bool:
+    """Whether no entry is NaN or infinite."""
+    return b"\0" not in np.isfinite(array).tobytes()  # a third of the time of .all() for a hundred
+
+
 def require_finite(scores: NDArray[np.float32], what: str) -> NDArray[np.float32]:
     """The scores, unless one is NaN or infinite: then an InternalError that names where they were made."""
-    if b"\0" in np.isfinite(scores).tobytes():  # a third of the time of .all() for a hundred
+    if not all_finite(scores):
         raise InternalError(f"{what}: {int((~np.isfinite(scores)).sum())} of {len(scores)} scores are not finite")
     return scores

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.errors import InvalidQuery, SchemaMismatch
+from cluster.order import all_finite
 from cluster.spec import FeatureSchema
 from cluster.types import RankQuery
 from ranker.crosses import Cross, crosses_of
@@ -50,7 +51,7 @@ def assemble(schema: FeatureSchema, query: RankQuery) -> Features:
     crosses_at = context_at + len(schema.context)
     columns[context_at:crosses_at] = query.context[:, None]
 
-    if b"\0" in np.isfinite(columns[:n_match]).tobytes():  # 1 µs less than .all()
+    if not all_finite(columns[:n_match]):
         raise InvalidQuery("match features must be finite", field="/match")
     if np.isinf(columns[n_match:crosses_at]).any():
         raise InvalidQuery("source, user and context features must not be infinite", field="/source_scores")

@@ -16,7 +16,7 @@ import numpy as np
 from cluster.deadline import Clock
 from cluster.errors import ConfigError, DeadlineExceeded, GenerationMismatch, InvalidQuery, OskolokError, SchemaMismatch
 from cluster.generation import Generation
-from cluster.order import best_first_seldom_tied, head_reordered
+from cluster.order import all_finite, best_first_seldom_tied, head_reordered
 from cluster.spec import GenerationSpec, HeavyKind
 from cluster.types import LATE, Floats, RankQuery, RankReply, Rows
 from ranker.batching import plan_calls
@@ -130,7 +130,7 @@ class Ranker:
             raise InvalidQuery(f"n_heavy is {query.n_heavy}", field="/n_heavy", allowed=">= 0")
         features = assemble(self.spec.features, query)
         scores = self._light.score(features) if self._light is not None else _as_they_came(len(features))
-        if not _all_finite(scores):
+        if not all_finite(scores):
             scores = _as_they_came(len(features))
         order = best_first_seldom_tied(scores, query.keys).astype(np.int32)
         n_heavy = min(query.n_heavy, len(order))
@@ -170,7 +170,7 @@ class Ranker:
         for lit in members:
             own = scores[begin : begin + lit.n_heavy]
             begin += lit.n_heavy
-            if _all_finite(own):
+            if all_finite(own):
                 yield lit.at, _heavy_reply(lit, own, heavy_us)
             else:
                 yield lit.at, _light_reply(lit, skipped="nonfinite")
@@ -189,10 +189,6 @@ def require_heavy(generation: Generation, heavy_model: HeavyKind) -> None:
             f'ranker.heavy.model is "onnx", but generation {generation.spec.id} has no {ONNX_FILE}:'
             " build with train.ranker.onnx_file"
         )
-
-
-def _all_finite(scores: Floats) -> bool:
-    return b"\0" not in np.isfinite(scores).tobytes()  # a third of the time of .all() for a hundred
 
 
 def _as_they_came(m: int) -> Floats:

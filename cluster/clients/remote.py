@@ -31,7 +31,7 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 
-class _Remote:
+class RemoteClient:
     """What is called `name`, at the other end of a channel."""
 
     def __init__(self, name: str, channel: Channel) -> None:
@@ -49,7 +49,7 @@ class _Remote:
         return self.channel.call(method, body, deadline, decode)
 
 
-class RemoteShardClient(_Remote):
+class RemoteShardClient(RemoteClient):
     """A `ShardClient` for one replica. Besides what the shard raises, calls raise what `Channel.call` says."""
 
     def retrieve(self, query: Query, deadline: Deadline) -> asyncio.Future[ShardReply]:
@@ -67,7 +67,7 @@ class RemoteShardClient(_Remote):
         return self._call(PROBE, query, deadline, encode=encode_probe_query, decode=decode_probe_reply)
 
 
-class RemoteRankerClient(_Remote):
+class RemoteRankerClient(RemoteClient):
     """A `RankerClient` for one ranker."""
 
     def rank(self, query: RankQuery, deadline: Deadline) -> asyncio.Future[RankReply]:

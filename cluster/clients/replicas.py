@@ -1,7 +1,7 @@
 """Several processes that can do the same work, seen as one: which to ask, and whom to ask after a failure.
 
 Connected ones are preferred and, of two drawn at random, the less loaded one. A call that fails because its
-process went away, or cannot work right now, is made once more with another member while the deadline allows. Which
+process went away, or cannot work right now, is made once more with another replica while the deadline allows. Which
 processes there are is the topology's business (`cluster/clients/channel_pool.py` keeps the channels).
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cluster.clients.local import failed
-from cluster.clients.remote import RemoteRankerClient, RemoteShardClient
+from cluster.clients.remote import RemoteClient, RemoteRankerClient, RemoteShardClient
 from cluster.deadline import Deadline
 from cluster.errors import ConnectionLost, HandshakeRefused, RankerUnavailable, ShardUnavailable, Unavailable
 from cluster.lookup import LookupQuery, LookupReply
@@ -27,35 +27,15 @@ Rng = Callable[[int], int]
 """Draws an integer in [0, n)."""
 
 
-class Measured(Protocol):
-    """What a choice looks at: whether a member can be reached, and how much it has to do."""
-
-    @property
-    def connected(self) -> bool: ...
-
-    @property
-    def load(self) -> int: ...
-
-
-class Member(Protocol):
-    """A client over a channel."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def channel(self) -> Measured: ...
-
-
-M = TypeVar("M", bound=Member)
+M = TypeVar("M", bound=RemoteClient)
 T = TypeVar("T")
 
 
-def choose(members: Sequence[M], draw: Rng = random.randrange) -> M:
-    """One of at least one members: a connected one if there is any; of two drawn, the one with less to do."""
-    if len(members) == 1:
-        return members[0]
-    able = [m for m in members if m.channel.connected] or members
+def choose(replicas: Sequence[M], draw: Rng = random.randrange) -> M:
+    """One of at least one replicas: a connected one if there is any, and the less loaded of two drawn at random."""
+    if len(replicas) == 1:
+        return replicas[0]
+    able = [r for r in replicas if r.channel.connected] or replicas
     first = draw(len(able))
     if len(able) == 1:
         return able[first]
@@ -65,12 +45,12 @@ def choose(members: Sequence[M], draw: Rng = random.randrange) -> M:
 
 
 class Retried(asyncio.Future[T], Generic[T]):
-    """The first member's answer, or the second's if the first failed for a reason worth another. Cancels what it started."""
+    """The first replica's answer, or the second's if the first failed for a reason worth another. Cancels what it started."""
 
-    def __init__(self, start: Callable[[M], asyncio.Future[T]], members: Sequence[M], deadline: Deadline) -> None:
+    def __init__(self, start: Callable[[M], asyncio.Future[T]], replicas: Sequence[M], deadline: Deadline) -> None:
         super().__init__()
-        first = choose(members)
-        self._others: Sequence[M] = [m for m in members if m is not first]
+        first = choose(replicas)
+        self._others: Sequence[M] = [r for r in replicas if r is not first]
         self._start = start
         self._deadline = deadline
         self._attempt = start(first)

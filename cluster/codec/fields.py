@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from cluster.errors import InternalError, InvalidQuery, MalformedFrame, OskolokError
 from cluster.filtering import Op
+from cluster.order import all_finite
 from cluster.types import Floats, Keys
 
 assert sys.byteorder == "little", "arrays are sent as this machine's own bytes, which have to be little-endian"
@@ -185,7 +186,7 @@ def matrix_of(raw: bytes, n_rows: int, n_columns: int, name: str) -> NDArray[np.
 
 def finite(array: Floats, name: str) -> Floats:
     """The array, unless an entry of it is not finite."""
-    require(every(np.isfinite(array)), f"{name} has an entry that is not finite")
+    require(all_finite(array), f"{name} has an entry that is not finite")
     return array
 
 

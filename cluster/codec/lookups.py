@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from cluster.codec.fields import Count, Name, array_of, every, matrix_of, refusing, require, sent_query, sent_reply
+from cluster.codec.fields import Count, Name, array_of, matrix_of, refusing, require, sent_query, sent_reply
 from cluster.errors import InvalidQuery, MalformedFrame
 from cluster.lookup import LookupQuery, LookupReply
+from cluster.order import all_finite
 
 
 class WireLookupQuery(msgspec.Struct, array_like=True):
@@ -52,5 +53,5 @@ def decode_lookup_reply(body: bytes, n_keys: int) -> LookupReply:
     wire = _REPLY.decode(body)
     require(max(wire.known, default=0) <= 1, "known holds more than 0 and 1")
     vectors = {space: matrix_of(raw, n_keys, dim, space) for space, (dim, raw) in wire.vectors.items()}
-    require(all(every(np.isfinite(rows)) for rows in vectors.values()), "a vector has an entry that is not finite")
+    require(all(map(all_finite, vectors.values())), "a vector has an entry that is not finite")
     return LookupReply(wire.generation, array_of(wire.known, np.bool_, "known", n_keys), vectors)

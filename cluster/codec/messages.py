@@ -44,6 +44,7 @@ from cluster.codec.fields import (
 )
 from cluster.codec.filters import decode_filter, encode_filter, filter_of, wire_filter
 from cluster.errors import InvalidQuery, MalformedFrame, OskolokError, from_wire, to_wire
+from cluster.order import all_finite
 from cluster.types import (
     Affinity,
     Ask,
@@ -221,7 +222,7 @@ def decode_fetch_reply(body: bytes, n_rows: int) -> FetchReply:
     payloads: tuple[dict[str, Any], ...] = wire.payloads
     eligible = array_of(wire.eligible, np.bool_, "eligible", n_rows)
     vectors = matrix_of(wire.vectors, n_rows, wire.dim, "vectors") if wire.dim else None
-    require(vectors is None or every(np.isfinite(vectors)), "vectors has an entry that is not finite")
+    require(vectors is None or all_finite(vectors), "vectors has an entry that is not finite")
     return FetchReply(wire.generation, wire.item_ids, payloads, eligible, vectors)
 
 

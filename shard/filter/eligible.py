@@ -47,20 +47,16 @@ class Eligible:
         self.excluded = excluded
         self.count = mask.count - len(excluded)
 
-    @classmethod
-    def of(cls, mask: Mask, excluded: Rows) -> Eligible:
-        """From any rows to exclude, in any order, repeated or not passing the mask."""
-        if len(excluded) == 0:
-            return cls(mask)
-        return cls(mask, np.unique(excluded[mask.bits[excluded]]).astype(np.int32))
-
     @property
     def n_rows(self) -> int:
         return len(self.mask.bits)
 
     def keep(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
         """For each of some rows whether it may be returned, aligned with them."""
-        return kept(rows, self.mask.bits, self.excluded)
+        allowed: NDArray[np.bool_] = self.mask.bits.take(rows)
+        if len(self.excluded):
+            allowed &= ~is_among(rows, self.excluded)
+        return allowed
 
     def rows(self) -> Rows:
         """Every row that may be returned, ascending, int32. Costs a copy of the mask's rows if anything is excluded."""
@@ -68,11 +64,3 @@ class Eligible:
             return self.mask.rows
         at = np.searchsorted(self.mask.rows, self.excluded)
         return np.delete(self.mask.rows, at)
-
-
-def kept(rows: NDArray[np.integer], passes: NDArray[np.bool_], excluded: Rows) -> NDArray[np.bool_]:
-    """For each of some rows whether it passes, (n,) bool by row, and is not excluded: int32, ascending, unique."""
-    allowed: NDArray[np.bool_] = passes.take(rows)
-    if len(excluded):
-        allowed &= ~is_among(rows, excluded)
-    return allowed

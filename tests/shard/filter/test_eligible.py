@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard.filter.eligible import Eligible, Mask
+from shard.filter.eligible import Mask
+from tests.shard.eligibility import eligible_without
 
 
 @settings(max_examples=150, deadline=None)
@@ -15,7 +16,7 @@ from shard.filter.eligible import Eligible, Mask
 def test_what_is_eligible_passes_and_is_not_excluded(bits: list[bool], data: st.DataObject) -> None:
     rows = st.lists(st.integers(0, len(bits) - 1), max_size=20)
     excluded, asked = data.draw(rows), data.draw(rows)
-    eligible = Eligible.of(Mask(np.array(bits)), np.array(excluded, np.int64))
+    eligible = eligible_without(Mask(np.array(bits)), np.array(excluded, np.int64))
     true = [row for row, passes in enumerate(bits) if passes and row not in excluded]
     assert eligible.rows().tolist() == true and eligible.rows().dtype == np.int32
     assert (eligible.count, eligible.n_rows) == (len(true), len(bits))

@@ -16,6 +16,7 @@ from shard.filter.eligible import Eligible, Mask
 from shard.spaces.hnsw import Graph, build_graph
 from shard.spaces.planner import Calibration, Costs, Depth
 from shard.spaces.space import Space, normalised
+from tests.shard.eligibility import eligible_without
 from tests.shard.spaces.clouds import (
     ALWAYS_SCAN_ALL,
     ALWAYS_SCAN_LISTED,
@@ -91,7 +92,7 @@ def test_any_mask_any_k_any_metric(
     vectors[rng.random(n) < zeros] = 0
     query *= np.float32(length)
     mask = Mask(rng.random(n) < share)
-    eligible = Eligible.of(mask, rng.integers(0, n, n // 5).astype(np.int32) if n else NO_ROWS)
+    eligible = eligible_without(mask, rng.integers(0, n, n // 5).astype(np.int32) if n else NO_ROWS)
     space = space_of(vectors, metric)
     assert space.exact(query, eligible, k).rows.tolist() == oracle(space, query, eligible, k).tolist()
     if graph and n:  # whatever the graph reaches, and told that it need not look hard
@@ -163,7 +164,7 @@ def test_everything_near_was_seen(made: Callable[[Metric], Made], metric: Metric
     items, users, graph, calibration = made(metric)
     space = space_of(items, metric, graph=graph, calibration=calibration, costs=ALWAYS_WALK)
     nearest = oracle(space, users[0], some_of(N, 1), 300)
-    eligible = Eligible.of(some_of(N, 1).mask, nearest)
+    eligible = eligible_without(some_of(N, 1).mask, nearest)
     found = space.search(users[0], eligible, K)
     assert found.rows.tolist() == oracle(space, users[0], eligible, K).tolist()
 
