@@ -28,7 +28,7 @@ from bench.tools.machine import cpu_s, process_tree
 
 CONCURRENCY = 16
 RATE_HZ = 200
-ROLES = {"ServeReplica": "router", "ShardActor": "shard", "RankerActor": "ranker"}
+ACTORS = ("ServeReplica", "ShardActor", "RankerActor")
 _KERNEL = re.compile(r"hnswlib|_kernel\.|openblas|cblas|catboost\.so|_catboost|c_einsum|einsum|sum_of_products")
 _WAITING = re.compile(r"libc\.so|epoll|cond_wait|futex|select")
 _ANSWERING = re.compile(r"ServerThread\._run|run_forever|run_until_complete|call_asgi|\(router/|\(deploy/")
@@ -47,7 +47,6 @@ _COSTS = (
 class Profile:
     """The answering thread of one process. stacks: active samples by stack, outermost first.  cpu_s: what it used."""
 
-    role: str
     stacks: Counter[tuple[str, ...]]
     cpu_s: float
 
@@ -102,18 +101,18 @@ def _sampled(root: int, port: int, bodies: list[bytes], seconds: float) -> tuple
     CPU is read first and stacks are sampled afterwards: a sampler stops a process for every sample, which costs CPU there.
     """
     pids = process_tree(root)
-    roles = {pid: role for pid in pids if (role := _role(pid))}
+    answering = [pid for pid in pids if _is_ours(pid)]
     before = {pid: cpu_s([pid]) for pid in pids}
-    threads = {pid: _thread_cpu_s(pid) for pid in roles}
+    threads = {pid: _thread_cpu_s(pid) for pid in answering}
     report = closed_loop(port, PATH, bodies, concurrency=CONCURRENCY, seconds=seconds / 2)
     used = {pid: cpu_s([pid]) - before[pid] for pid in pids}
-    busiest = {pid: _busiest_s(threads[pid], _thread_cpu_s(pid)) for pid in roles}
+    busiest = {pid: _busiest_s(threads[pid], _thread_cpu_s(pid)) for pid in answering}
     with tempfile.TemporaryDirectory() as folder:
-        spies = {pid: _spy(pid, Path(folder) / f"{pid}.txt", seconds) for pid in roles}
+        spies = {pid: _spy(pid, Path(folder) / f"{pid}.txt", seconds) for pid in answering}
         closed_loop(port, PATH, bodies, concurrency=CONCURRENCY, seconds=seconds)
         for spy in spies.values():
             spy.wait(60)
-        profiles = [Profile(role, _stacks(Path(folder) / f"{pid}.txt"), busiest[pid]) for pid, role in roles.items()]
+        profiles = [Profile(_stacks(Path(folder) / f"{pid}.txt"), busiest[pid]) for pid in answering]
     return profiles, sum(used.values()), len(report.latencies_s)
 
 
@@ -126,12 +125,13 @@ def _busiest_s(before: dict[str, float], after: dict[str, float]) -> float:
     return max(after[thread] - before.get(thread, 0.0) for thread in after)
 
 
-def _role(pid: int) -> str:
+def _is_ours(pid: int) -> bool:
+    """Whether it is a router, a shard or a ranker, by the title that Ray gives its actors."""
     try:
         title = Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
-        return ""
-    return next((role for mark, role in ROLES.items() if f"ray::{mark}" in title), "")
+        return False
+    return any(f"ray::{actor}" in title for actor in ACTORS)
 
 
 def _spy(pid: int, path: Path, seconds: float) -> subprocess.Popen[bytes]:
