@@ -105,29 +105,20 @@ class LmdbStore(CheckedReads):
             self._opened.close()
 
     def _reading(self, read: Callable[[lmdb.Transaction], T]) -> T:
-        def attempt() -> T:
-            with self._env.begin() as txn:
-                return read(txn)
-
-        try:
-            return attempt()
-        except lmdb.MapResizedError:  # a writer in another process let it grow; take over the new size
-            _mapped(lambda: self._env.set_mapsize(0))
-            return _mapped(attempt)
-        except lmdb.Error as error:
-            raise UserStoreUnavailable(f"lmdb {self._path}: {error}") from error
+        return self._transacted(read, self._env.begin)
 
     def _writing(self, write: Callable[[lmdb.Transaction], T]) -> T:
-        def attempt() -> T:
-            with self._env.begin(write=True) as txn:
-                return write(txn)
+        return self._transacted(write, partial(self._env.begin, write=True))
 
+    def _transacted(self, step: Callable[[lmdb.Transaction], T], begin: Callable[[], lmdb.Transaction]) -> T:
+        """The step in a transaction of its own, again if the map had to grow first."""
         while True:
             try:
-                return attempt()
+                with begin() as txn:
+                    return step(txn)
             except lmdb.MapFullError:
                 _mapped(lambda: self._env.set_mapsize(2 * self._env.info()["map_size"]))
-            except lmdb.MapResizedError:
+            except lmdb.MapResizedError:  # a writer in another process let it grow; take over the new size
                 _mapped(lambda: self._env.set_mapsize(0))
             except lmdb.Error as error:
                 raise UserStoreUnavailable(f"lmdb {self._path}: {error}") from error
