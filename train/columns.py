@@ -10,31 +10,21 @@ from shard.filter.attributes import column_from_arrow
 from shard.tables.item_table import ItemTable
 from shard.tables.lists import RankedLists
 from shard.tables.quorum_table import QuorumTable
-from train.input.catalogue import Catalogue
-from train.lists.item_lists import ItemLists
-from train.lists.quorum import Quorum
 from train.signals import Signals
 
 
 def as_columns(signals: Signals, section: CatalogSection) -> ShardColumns:
     """One row an item of the catalogue, in its order, which is by ascending key. Without graphs."""
-    catalogue = signals.catalogue
+    catalogue, quorum = signals.catalogue, signals.quorum
+    keys = catalogue.keys
     return ShardColumns(
-        keys=catalogue.keys,
+        keys=keys,
         item_ids=catalogue.ids if section.id_type == "string" else None,
-        lists=RankedLists.of(catalogue.keys, {top.name: (top.rows, top.scores) for top in signals.lists}),
+        lists=RankedLists.of(keys, {top.name: (top.rows, top.scores) for top in signals.lists}),
         attributes={spec.name: column_from_arrow(spec.kind, catalogue.attributes[spec.name]) for spec in catalogue.specs},
         stats=signals.stats,
         payload=catalogue.payload,
         vectors={name: np.asarray(space.items) for name, space in signals.spaces.items()},
-        tables={name: _table(catalogue, lists) for name, lists in signals.tables.items()},
-        quorum=_quorum(catalogue, signals.quorum),
+        tables={name: ItemTable.of(keys, table.starts, table.targets, table.weights) for name, table in signals.tables.items()},
+        quorum=None if quorum is None else QuorumTable.of(keys, quorum.values, quorum.weights()),
     )
-
-
-def _table(catalogue: Catalogue, lists: ItemLists) -> ItemTable:
-    return ItemTable.of(catalogue.keys, lists.starts, lists.targets, lists.weights)
-
-
-def _quorum(catalogue: Catalogue, quorum: Quorum | None) -> QuorumTable | None:
-    return None if quorum is None else QuorumTable.of(catalogue.keys, quorum.values, quorum.weights())

@@ -25,13 +25,7 @@ _COLUMN_KIND: dict[AttributeKind, Kind] = {
 
 def attribute_specs(section: CatalogSection | UserTableSection, table: str = "catalog") -> tuple[AttributeSpec, ...]:
     """The configured attributes, in the order of the configuration; ConfigError if a name occurs twice. table: the section."""
-    groups: tuple[tuple[AttributeKind, tuple[str, ...]], ...] = (
-        ("category", section.category),
-        ("categories", section.categories),
-        ("number", section.number),
-        ("boolean", section.boolean),
-    )
-    specs = tuple(AttributeSpec(name, kind) for kind, names in groups for name in names)
+    specs = tuple(AttributeSpec(name, kind) for kind in _COLUMN_KIND for name in getattr(section, kind))
     names = [spec.name for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -19,14 +19,15 @@ from cluster.errors import ConfigError
 from cluster.partition import item_keys
 from cluster.sorted_keys import positions_in
 from cluster.spec import AttributeSpec
+from shard.arrow_file import only_chunk, write_table
 from train.input.attribute_columns import attribute_columns, attribute_specs, cleaned
 from train.input.content_vectors import content_vectors
-from train.input.parquet import Column, ParquetTable
+from train.input.id_rows import read_id_rows
+from train.input.parquet import Column
 from train.input.payload import read_payload, shown_names
 from train.input.report import TableReport, Tally
 
 NO_TIME = -(2**63)
-_JSON_INT_MAX = 2**53 - 1  # a JavaScript client would corrupt larger ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,19 +82,17 @@ class Catalogue:
             columns["content"] = pa.FixedSizeListArray.from_arrays(pa.array(self.content.ravel()), self.content.shape[1])
         if self.payload is not None:
             columns |= {f"payload.{name}": self.payload[name] for name in self.payload.column_names}
-        table = pa.table(columns)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+        write_table(pa.table(columns), path)
 
     @classmethod
     def load(cls, path: Path, section: CatalogSection) -> Catalogue:
         with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all().combine_chunks()
-        ids = _flat(table.column("item_id"))
+            table = pa.ipc.open_file(source).read_all()
+        ids = only_chunk(table.column("item_id"))
         specs = attribute_specs(section)
-        attributes = {spec.name: _flat(table.column(f"attribute.{spec.name}")) for spec in specs}
-        created = _flat(table.column("created")).to_numpy() if "created" in table.column_names else None
-        content = _flat(table.column("content")).flatten().to_numpy() if "content" in table.column_names else None
+        attributes = {spec.name: only_chunk(table.column(f"attribute.{spec.name}")) for spec in specs}
+        created = only_chunk(table.column("created")).to_numpy() if "created" in table.column_names else None
+        content = only_chunk(table.column("content")).flatten().to_numpy() if "content" in table.column_names else None
         shown = {name: table.column(f"payload.{name}") for name in shown_names(section)}
         payload = pa.table(shown) if shown else None
         keys = item_keys(ids.to_pylist())
@@ -124,17 +123,7 @@ def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -
     if section.vector_column:
         columns.append(Column(section.vector_column, "catalog.vector_column", "vector"))
     tally = Tally(path.name)
-    parts: list[dict[str, pa.Array]] = []
-    masks: list[NDArray[np.bool_]] = []
-    for batch in ParquetTable(path, columns).batches():
-        tally.n_rows += len(batch[section.id_column])
-        usable = _usable_ids(batch[section.id_column], tally, id_length_max)
-        masks.append(usable)
-        parts.append({name: values.filter(pa.array(usable)) for name, values in batch.items()})
-    whole = {column.name: pa.concat_arrays([part[column.name] for part in parts]) for column in columns} if parts else {}
-    if not whole or len(whole[section.id_column]) == 0:
-        raise ConfigError(f"{path}: no usable item among {tally.n_rows} rows")
-
+    whole, usable = read_id_rows(path, columns, tally, thing="item", id_length_max=id_length_max)
     ids = whole[section.id_column]
     keys = item_keys(ids.to_pylist())
     order = np.argsort(keys, kind="stable")  # of repeated ids, the first in the file comes first
@@ -150,22 +139,8 @@ def read_catalogue(path: Path, section: CatalogSection, *, id_length_max: int) -
         created = _created(whole[section.created_column].take(kept), kept_ids, section.created_column, tally)
     if section.vector_column:
         content = content_vectors(whole[section.vector_column].take(kept), kept_ids, path, section.vector_column, tally)
-    payload = read_payload(path, section, np.concatenate(masks), kept=kept, ids=kept_ids, tally=tally)
+    payload = read_payload(path, section, usable, kept=kept, ids=kept_ids, tally=tally)
     return Catalogue(keys[order[~again]], kept_ids, specs, attributes, created, content, payload), tally.report()
-
-
-def _usable_ids(ids: pa.Array, tally: Tally, id_length_max: int) -> NDArray[np.bool_]:
-    null = pc.is_null(ids).to_numpy(zero_copy_only=False)
-    tally.drop("null id", null, ids)
-    if pa.types.is_integer(ids.type):
-        too_large = ~null & pc.fill_null(pc.greater(pc.abs(ids), _JSON_INT_MAX), False).to_numpy(zero_copy_only=False)
-        tally.drop("id beyond 2^53-1", too_large, ids)
-        return np.asarray(~null & ~too_large)
-    length = pc.fill_null(pc.utf8_length(ids), 1).to_numpy(zero_copy_only=False)
-    empty, too_long = length == 0, length > id_length_max
-    tally.drop("empty id", empty, ids)
-    tally.drop(f"id longer than {id_length_max} (limits.id_length)", too_long, ids)
-    return np.asarray(~(null | empty | too_long))
 
 
 def _refuse_collisions(path: Path, ids: pa.Array, order: NDArray[np.int64], again: NDArray[np.bool_]) -> None:
@@ -178,8 +153,3 @@ def _refuse_collisions(path: Path, ids: pa.Array, order: NDArray[np.int64], agai
 def _created(values: pa.Array, ids: pa.Array, name: str, tally: Tally) -> NDArray[np.int64]:
     tally.note(f"{name} null", pc.is_null(values).to_numpy(zero_copy_only=False), ids)
     return np.asarray(pc.fill_null(values, NO_TIME).to_numpy(zero_copy_only=False), np.int64)
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined if isinstance(combined, pa.Array) else combined.chunk(0)

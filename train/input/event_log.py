@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
+from shard.arrow_file import only_chunk
+
 _CHUNK_EVENTS = 1 << 21
 _FOREVER = 2**62
 _HALVINGS_MAX = 100
@@ -102,8 +104,7 @@ class EventLog:
             times = self.times[stored]
             inside = (times > self.after) & (times <= self.until) & wanted[self.kinds[stored]]
             users = np.repeat(np.arange(first, end, dtype=np.int32), np.diff(self.starts[first : end + 1]))
-            columns = (self.items, self.times, self.weights, self.kinds, self.contexts)
-            yield Chunk(first, end, users[inside], *(column[stored][inside] for column in columns))
+            yield Chunk(first, end, users[inside], **{name: getattr(self, name)[stored][inside] for name in COLUMNS})
             if end == self.n_users:
                 return
             first = end
@@ -120,12 +121,6 @@ class EventLog:
         """Whether the whole log has any event of the target. A catalogue without a log has a log without events."""
         return TARGET in self.count_by_kind()
 
-    @property
-    def has_contexts(self) -> bool:
-        """Whether any event of the whole log has a context."""
-        spans = range(0, len(self.contexts), _CHUNK_EVENTS)
-        return any(bool((self.contexts[begin : begin + _CHUNK_EVENTS] != NO_CONTEXT).any()) for begin in spans)
-
     @classmethod
     def open(cls, folder: Path, n_items: int) -> EventLog:
         """The log that `event_reader` wrote there."""
@@ -133,8 +128,7 @@ class EventLog:
             user_ids = pa.ipc.open_file(source).read_all().column("user_id")
         arrays = (_mapped(folder / f"{name}.bin", dtype) for name, dtype in ARRAYS.items())
         starts, items, times, weights, kinds, contexts = arrays
-        ids = pa.concat_arrays(user_ids.chunks or [pa.array([], pa.string())])
-        return cls(ids, n_items, starts, items, times, weights, kinds, contexts)
+        return cls(only_chunk(user_ids), n_items, starts, items, times, weights, kinds, contexts)
 
 
 def _mapped(path: Path, dtype: DTypeLike) -> NDArray[Any]:

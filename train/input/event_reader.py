@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from cluster.config.sections import EventsSection
 from cluster.errors import ConfigError
+from shard.arrow_file import write_table
 from train.input.catalogue import Catalogue
-from train.input.event_log import ARRAYS, KINDS, TARGET, USER_IDS, EventLog
+from train.input.event_log import ARRAYS, COLUMNS, KINDS, TARGET, USER_IDS, EventLog
 from train.input.event_rows import ROW, EventRows, event_columns
 from train.input.parquet import ParquetTable
 from train.input.report import TableReport, Tally
 
 _SPOOL_ROWS = 1 << 20
-_FIELDS = {"items": "item", "times": "time", "weights": "weight", "kinds": "kind", "contexts": "context"}
 
 
 def read_events(
@@ -53,7 +53,7 @@ def read_events(
     with open(spool, "wb") as sink:
         for batch in batches:
             usable = rows.usable(batch)
-            by_kind += np.bincount(usable["kind"], minlength=len(KINDS))
+            by_kind += np.bincount(usable["kinds"], minlength=len(KINDS))
             sink.write(usable.tobytes())
             on_rows(tally.n_rows)
     n_spooled = int(by_kind.sum())
@@ -87,13 +87,13 @@ def _group_by_user(spool: Path, recode: NDArray[np.int32], grouped: NDArray[np.v
     """Counting sort: `grouped` gets the spooled rows by user, in their order; where each user starts, (U + 1,)."""
     counts = np.zeros(len(recode), np.int64)
     for part in _spooled(spool):
-        counts += np.bincount(recode[part["user"]], minlength=len(counts))
+        counts += np.bincount(recode[part["users"]], minlength=len(counts))
     starts = np.concatenate(([0], np.cumsum(counts)))
     free = starts[:-1].copy()
     for part in _spooled(spool):
-        part["user"] = recode[part["user"]]
-        ordered = part[np.argsort(part["user"], kind="stable")]
-        present, first, n = np.unique(ordered["user"], return_index=True, return_counts=True)
+        part["users"] = recode[part["users"]]
+        ordered = part[np.argsort(part["users"], kind="stable")]
+        present, first, n = np.unique(ordered["users"], return_index=True, return_counts=True)
         grouped[np.repeat(free[present] - first, n) + np.arange(len(ordered))] = ordered
         free[present] += n
     return starts
@@ -114,24 +114,22 @@ def _order_within_users(
     """
     n_users = len(user_ids)
     kept = np.zeros(n_users, np.int64)
-    sinks = {name: open(folder / f"{name}.bin", "wb") for name in _FIELDS}  # noqa: SIM115
+    sinks = {name: open(folder / f"{name}.bin", "wb") for name in COLUMNS}  # noqa: SIM115
     first = 0
     while first < n_users:
         end = max(first + 1, int(np.searchsorted(starts, starts[first] + _SPOOL_ROWS, side="right")) - 1)
         part = np.array(grouped[starts[first] : starts[end]])
-        part = part[np.lexsort([part[name] for name in ("weight", "context", "kind", "item", "time", "user")])]
+        part = part[np.lexsort([part[name] for name in ("weights", "contexts", "kinds", "items", "times", "users")])]
         again = np.zeros(len(part), bool)
-        again[1:] = np.logical_and.reduce([part[name][1:] == part[name][:-1] for name in ("user", "item", "time", "kind")])
-        tally.drop("repeats another event (user, item, time, type)", again, user_ids.take(pa.array(part["user"])))
+        again[1:] = np.logical_and.reduce([part[name][1:] == part[name][:-1] for name in ("users", "items", "times", "kinds")])
+        tally.drop("repeats another event (user, item, time, type)", again, user_ids.take(pa.array(part["users"])))
         part = part[~again]
-        kept += np.bincount(part["user"], minlength=n_users)
-        for name, field in _FIELDS.items():
-            sinks[name].write(np.ascontiguousarray(part[field]).tobytes())
+        kept += np.bincount(part["users"], minlength=n_users)
+        for name, sink in sinks.items():
+            sink.write(np.ascontiguousarray(part[name]).tobytes())
         first = end
     for sink in sinks.values():
         sink.close()
     np.concatenate(([0], np.cumsum(kept))).astype(ARRAYS["starts"]).tofile(folder / "starts.bin")
-    ids = pa.table({"user_id": user_ids})
-    with pa.OSFile(str(folder / USER_IDS), "wb") as file, pa.ipc.new_file(file, ids.schema) as writer:
-        writer.write_table(ids)
+    write_table(pa.table({"user_id": user_ids}), folder / USER_IDS)
     return EventLog.open(folder, n_items)

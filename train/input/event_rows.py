@@ -19,20 +19,11 @@ from cluster.config.sections import EventsSection
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
 from train.input.catalogue import Catalogue
-from train.input.event_log import KINDS, NO_CONTEXT, TARGET
+from train.input.event_log import COLUMNS, KINDS, NO_CONTEXT, TARGET
 from train.input.parquet import Column, Kind
 from train.input.report import Tally
 
-ROW = np.dtype(
-    [
-        ("user", np.int32),
-        ("item", np.int32),
-        ("time", np.int64),
-        ("weight", np.float32),
-        ("kind", np.int8),
-        ("context", np.int64),
-    ]
-)
+ROW = np.dtype([("users", np.int32), *COLUMNS.items()])
 
 
 def event_columns(section: EventsSection, catalogue: Catalogue) -> list[Column]:
@@ -43,26 +34,20 @@ def event_columns(section: EventsSection, catalogue: Catalogue) -> list[Column]:
         Column(section.item_column, "events.item_column", item_kind),
         Column(section.time_column, "events.time_column", "time"),
     ]
-    if section.weight_column:
-        columns.append(Column(section.weight_column, "events.weight_column", "number"))
-    if section.type_column:
-        columns.append(Column(section.type_column, "events.type_column", "string or integer"))
-    if section.context_column:
-        columns.append(Column(section.context_column, "events.context_column", "string or integer"))
-    return columns
+    optional: dict[str, Kind] = {
+        "weight_column": "number",
+        "type_column": "string or integer",
+        "context_column": "string or integer",
+    }
+    named = {key: getattr(section, key) for key in optional}
+    return columns + [Column(name, f"events.{key}", optional[key]) for key, name in named.items() if name]
 
 
 def event_kinds(section: EventsSection) -> dict[str, int]:
     """What each mapped value of the type column means: a position in KINDS. Raises ConfigError for a value of two meanings."""
-    names = {
-        "view": section.view_types,
-        "click": section.click_types,
-        "purchase": section.purchase_types,
-        "favourite": section.favourite_types,
-    }
     meanings: dict[str, int] = {}
     for code, kind in enumerate(KINDS):
-        for value in names[kind]:
+        for value in getattr(section, f"{kind}_types"):
             if meanings.setdefault(value, code) != code:
                 other = KINDS[meanings[value]]
                 raise ConfigError(f"events: {value!r} is in both {other}_types and {kind}_types")
@@ -129,8 +114,8 @@ class EventRows:
         self._note_disorder(times, usable, time)
 
         kept = np.empty(int(np.count_nonzero(usable)), ROW)
-        kept["user"] = _user_codes(user.filter(pa.array(usable)), self.users)
-        for name, values in (("item", items), ("time", times), ("weight", weights), ("kind", kinds), ("context", contexts)):
+        kept["users"] = _user_codes(user.filter(pa.array(usable)), self.users)
+        for name, values in zip(COLUMNS, (items, times, weights, kinds, contexts), strict=True):
             kept[name] = values[usable]
         return kept
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
 from train.input.catalogue import Catalogue
@@ -31,20 +29,7 @@ class ItemValues:
 
 def item_values(catalogue: Catalogue, attribute: str) -> ItemValues:
     """The values of a category attribute or, with several an item, of a `categories` attribute."""
-    array = catalogue.attributes[attribute]
-    n = len(catalogue)
-    if pa.types.is_list(array.type):
-        rows = pc.list_parent_indices(array).to_numpy(zero_copy_only=False)
-        flat = pc.list_flatten(array)
-    else:
-        rows = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
-        flat = array.drop_null()
-    encoded = flat.dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    order = np.argsort(np.array(names, dtype=object)) if names else np.empty(0, np.int64)
-    position = np.empty(len(names), np.int64)
-    position[order] = np.arange(len(names))
-    columns = position[encoded.indices.to_numpy(zero_copy_only=False)]
-    matrix = sparse.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=(n, len(names)))
-    matrix.data[:] = 1
-    return ItemValues(matrix, tuple(names[i] for i in order))
+    rows, columns, names = catalogue.members(attribute)
+    matrix = sparse.csr_array((np.ones(len(rows), np.float32), (rows, columns)), shape=(len(catalogue), len(names)))
+    matrix.data[:] = 1  # an item may have a value twice
+    return ItemValues(matrix, tuple(names))

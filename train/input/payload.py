@@ -51,15 +51,11 @@ def read_payload(
 
 def _unshowable(values: pa.Array) -> NDArray[np.bool_]:
     """(n,) what JSON has no number for, and texts that are too long; a list with one of these."""
-    wrong = _wrong(pc.list_flatten(values) if at.is_list(values.type) else values)
-    if not at.is_list(values.type):
-        return wrong
-    of_lists = np.zeros(len(values), bool)
-    of_lists[pc.list_parent_indices(values).to_numpy(zero_copy_only=False)[wrong]] = True
-    return of_lists
-
-
-def _wrong(values: pa.Array) -> NDArray[np.bool_]:
+    if at.is_list(values.type):
+        of_lists = np.zeros(len(values), bool)
+        inner = _unshowable(pc.list_flatten(values))
+        of_lists[pc.list_parent_indices(values).to_numpy(zero_copy_only=False)[inner]] = True
+        return of_lists
     if at.is_string(values.type):
         fits = pc.less_equal(pc.binary_length(values), VALUE_BYTES_MAX)
     elif at.is_floating(values.type):

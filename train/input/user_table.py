@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cluster.config.sections import UserTableSection
-from cluster.errors import ConfigError
 from cluster.spec import AttributeSpec
 from cluster.types import Affinity
+from shard.arrow_file import only_chunk, write_table
 from train.input.attribute_columns import attribute_columns, attribute_specs, cleaned
-from train.input.parquet import Column, ParquetTable
+from train.input.id_rows import read_id_rows
+from train.input.parquet import Column
 from train.input.report import TableReport, Tally
 
 _VALUES_MAX = 16
@@ -71,19 +72,16 @@ class UserTable:
         return tuple(spec.name for spec in self.specs if spec.kind in _SETS and spec.name in of_items)
 
     def save(self, path: Path) -> None:
-        table = pa.table({"user_id": self.ids, **{f"attribute.{name}": array for name, array in self.attributes.items()}})
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+        columns = {f"attribute.{name}": array for name, array in self.attributes.items()}
+        write_table(pa.table({"user_id": self.ids, **columns}), path)
 
     @classmethod
     def load(cls, path: Path, section: UserTableSection) -> UserTable:
         with pa.OSFile(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         specs = attribute_specs(section, "user_table")
-        ids, *columns = (
-            pa.concat_arrays(table.column(name).chunks) for name in ("user_id", *(f"attribute.{spec.name}" for spec in specs))
-        )
-        return cls(ids, specs, {spec.name: column for spec, column in zip(specs, columns, strict=True)})
+        attributes = {spec.name: only_chunk(table.column(f"attribute.{spec.name}")) for spec in specs}
+        return cls(only_chunk(table.column("user_id")), specs, attributes)
 
     def _rows_of(self, user_ids: pa.Array) -> NDArray[np.int64]:
         """The row of each user, -1 for one the table does not have."""
@@ -98,21 +96,7 @@ def read_users(path: Path, section: UserTableSection, *, id_length_max: int) -> 
     specs = attribute_specs(section, "user_table")
     columns = [Column(section.id_column, "user_table.id_column", "string or integer"), *attribute_columns(specs, "user_table")]
     tally = Tally(path.name)
-    parts: list[dict[str, pa.Array]] = []
-    for batch in ParquetTable(path, columns).batches():
-        ids = batch[section.id_column]
-        tally.n_rows += len(ids)
-        null = pc.is_null(ids).to_numpy(zero_copy_only=False)
-        length = pc.fill_null(pc.utf8_length(ids), 1).to_numpy(zero_copy_only=False)
-        empty, too_long = length == 0, length > id_length_max
-        tally.drop("null id", null, ids)
-        tally.drop("empty id", empty, ids)
-        tally.drop(f"id longer than {id_length_max} (limits.id_length)", too_long, ids)
-        usable = pa.array(~(null | empty | too_long))
-        parts.append({name: values.filter(usable) for name, values in batch.items()})
-    whole = {column.name: pa.concat_arrays([part[column.name] for part in parts]) for column in columns} if parts else {}
-    if not whole or len(whole[section.id_column]) == 0:
-        raise ConfigError(f"{path}: no usable user among {tally.n_rows} rows")
+    whole, _ = read_id_rows(path, columns, tally, thing="user", id_length_max=id_length_max)
     ids = whole[section.id_column]
     order = np.argsort(np.array(ids.to_pylist(), dtype=object), kind="stable")
     ordered = ids.take(pa.array(order))
@@ -121,9 +105,8 @@ def read_users(path: Path, section: UserTableSection, *, id_length_max: int) -> 
     tally.drop("repeated id", again, ordered)
     kept = pa.array(order[~again])
     kept_ids = ids.take(kept)
-    return UserTable(
-        kept_ids, specs, {spec.name: cleaned(whole[spec.name].take(kept), kept_ids, spec, tally) for spec in specs}
-    ), tally.report()
+    attributes = {spec.name: cleaned(whole[spec.name].take(kept), kept_ids, spec, tally) for spec in specs}
+    return UserTable(kept_ids, specs, attributes), tally.report()
 
 
 def _features(spec: AttributeSpec, known: pa.Array, wanted: pa.Array) -> dict[str, NDArray[np.floating]]:

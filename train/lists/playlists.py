@@ -14,6 +14,7 @@ from cluster.config.sections import PlaylistsSection
 from cluster.config.sources import PLAYLIST
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
+from shard.arrow_file import only_chunk, write_table
 from train.input.catalogue import Catalogue
 from train.input.parquet import Column, ParquetTable
 from train.input.report import TableReport, Tally
@@ -43,15 +44,13 @@ class Playlists:
 
     def save(self, path: Path) -> None:
         lists = pa.ListArray.from_arrays(pa.array(self.starts.astype(np.int32)), pa.array(self.rows))
-        table = pa.table({"name": pa.array(self.names, pa.string()), "rows": lists})
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+        write_table(pa.table({"name": pa.array(self.names, pa.string()), "rows": lists}), path)
 
     @classmethod
     def load(cls, path: Path) -> Playlists:
         with pa.OSFile(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
-        lists = pa.concat_arrays([pa.array([], pa.list_(pa.int32())), *table.column("rows").chunks])
+        lists = only_chunk(table.column("rows"))
         lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
         starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
         return cls(tuple(table.column("name").to_pylist()), starts, lists.flatten().to_numpy(zero_copy_only=False))

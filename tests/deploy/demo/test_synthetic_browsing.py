@@ -12,7 +12,7 @@ from cluster.config.sources import TOPS_KINDS
 from deploy.demo.synthetic import World, write_world
 from deploy.demo.synthetic_browsing import Browsed, add_browsing
 from train.input.catalogue import Catalogue, read_catalogue
-from train.input.event_log import KINDS, EventLog
+from train.input.event_log import KINDS, NO_CONTEXT, EventLog
 from train.input.event_reader import read_events
 from train.input.user_table import read_users
 from train.lists.playlists import read_playlists
@@ -53,7 +53,7 @@ def test_all_kinds_of_events_and_lists_are_there(made: tuple[Browsed, EventLog, 
     _, _, catalogue, log = made
     counts = log.count_by_kind()
     assert set(counts) == set(KINDS) and counts["view"] > counts["click"] > counts["purchase"] > counts["favourite"] > 0
-    assert log.has_contexts and catalogue.content is not None and catalogue.created is not None
+    assert (log.contexts != NO_CONTEXT).any() and catalogue.content is not None and catalogue.created is not None
     for chunk in log.chunks():
         assert (chunk.times >= catalogue.created[chunk.items]).all(), "nothing is bought before it is there"
     assert possible_kinds(log, EVENTS) == TOPS_KINDS
