@@ -25,7 +25,7 @@ from train.lists.item_stats import Stats, exposure_stats, item_stats
 from train.lists.playlists import Playlists
 from train.lists.positives import positives
 from train.lists.quorum import Quorum
-from train.lists.seed_sets import SeedSet, favourites, viewed
+from train.lists.seed_sets import UserSeeds, favourites, viewed
 from train.lists.tops import TopList, bought_by_window, make_tops
 from train.source_specs import source_specs, tops_kinds
 from train.users import UserFeatures, user_features, user_records
@@ -64,7 +64,7 @@ class Signals:
     lists: list[TopList]
     tables: Mapping[str, ItemLists]
     quorum: Quorum | None
-    seeds: Mapping[str, SeedSet]
+    seeds: Mapping[str, UserSeeds]
     stats: Stats
     users: UserFeatures
     profile: tuple[str, ...]
@@ -189,10 +189,10 @@ def _lists(
     return [*lists, *playlists.top_lists()] if named and playlists is not None else lists
 
 
-def _seeds(log: EventLog, pairs: Interactions, factors: Factors, config: Config, *, wanted: set[str]) -> dict[str, SeedSet]:
+def _seeds(log: EventLog, pairs: Interactions, factors: Factors, config: Config, *, wanted: set[str]) -> dict[str, UserSeeds]:
     """The seed sets beyond the history that some source reads and the log has."""
     n_max = config.users.history_max_items
-    seeds: dict[str, SeedSet] = {}
+    seeds: dict[str, UserSeeds] = {}
     if "favourites" in wanted:
         seeds["favourites"] = favourites(log, pairs, n_max=n_max)
     if "viewed" in wanted:

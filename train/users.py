@@ -22,7 +22,7 @@ from train.input.interactions import Interactions
 from train.input.item_values import item_values
 from train.input.user_table import UserTable
 from train.lists.item_stats import filled
-from train.lists.seed_sets import SeedSet
+from train.lists.seed_sets import UserSeeds
 
 _BLOCK_USERS = 4096
 
@@ -89,7 +89,7 @@ def user_records(
     features: UserFeatures,
     profile: Sequence[str],
     section: UsersSection,
-    seeds: Mapping[str, SeedSet],
+    seeds: Mapping[str, UserSeeds],
     declared: UserTable | None = None,
 ) -> Iterator[UserRecord]:
     """The records of those of `users`, positions in the log, of whom anything is known, in their order.
@@ -100,7 +100,8 @@ def user_records(
     attribute, strongest first.
     """
     matrix = pairs.matrix(pairs.weights)
-    folds = {name: _fold(catalogue, name) for name in profile}
+    of_items = {name: item_values(catalogue, name) for name in profile}
+    folds = {name: (values.shares(), values.values) for name, values in of_items.items()}  # what part of an item a value has
     buyers = np.diff(pairs.starts) > 0
     heard_of = buyers | np.any([np.diff(chosen.starts) > 0 for chosen in seeds.values()] or [buyers], axis=0)
     if declared is not None:
@@ -123,7 +124,7 @@ def user_records(
                 history=Seeds(catalogue.keys[pairs.items[newest]], pairs.weights[newest], pairs.last_days[newest]),
                 profile={name: rows[at] for name, rows in affinities.items()} | said.get(int(user), {}),
                 features=features.values[user],
-                seeds={name: seed_set.of(int(user), catalogue.keys) for name, seed_set in seeds.items()},
+                seeds={name: user_seeds.of(int(user), catalogue.keys) for name, user_seeds in seeds.items()},
             )
 
 
@@ -146,13 +147,7 @@ def _newest_first(pairs: Interactions, user: int, n_max: int) -> NDArray[np.int6
     return np.asarray(order + mine.start)
 
 
-def _fold(catalogue: Catalogue, attribute: str) -> tuple[sparse.csr_array, list[str]]:
-    """The (n_items, n_values) matrix of what part of an item falls on each value, and the values. As in the quorums' UF."""
-    values = item_values(catalogue, attribute)
-    return values.shares(), list(values.values)
-
-
-def _affinities(weights: sparse.csr_array, totals: NDArray[np.float64], values: list[str], n_max: int) -> list[Affinity]:
+def _affinities(weights: sparse.csr_array, totals: NDArray[np.float64], values: Sequence[str], n_max: int) -> list[Affinity]:
     """Per row its strongest columns as shares of the row's total."""
     weights.sort_indices()
     affinities = []

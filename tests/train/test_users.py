@@ -17,13 +17,13 @@ from train.input.interactions import interactions
 from train.input.item_values import item_values
 from train.input.user_table import UserTable
 from train.lists.quorum import user_frequencies
-from train.lists.seed_sets import SeedSet, viewed
+from train.lists.seed_sets import UserSeeds, viewed
 from train.users import UserFeatures, user_features, user_records
 
 CATALOGUE = catalogue_of(["red", "blue", None, "red"], price=[1.0, 2.0, 3.0, 4.0])
 PAST = [("a", 0, NOW_DAY - 60), ("a", 1, NOW_DAY - 60), ("a", 3, NOW_DAY), ("a", 2, NOW_DAY), ("b", 1, NOW_DAY - 5)]
 LATER = [("a", 1, NOW_DAY + 1), ("z", 0, NOW_DAY + 1)]
-FAVOURITES = SeedSet(np.array([0, 1, 1, 1]), np.array([3], np.int32), np.array([2.5], np.float32), np.array([1], np.float32))
+FAVOURITES = UserSeeds(np.array([0, 1, 1, 1]), np.array([3], np.int32), np.array([2.5], np.float32), np.array([1], np.float32))
 VECTORS = np.array([[3, 4], [0, 2], [0, 0]], np.float32)
 
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from cluster.config.train import PositivesSection
 from train.input.interactions import Interactions
-from train.lists.seed_sets import SeedSet
+from train.lists.seed_sets import UserSeeds
 
 _POOL = 200  # the strongest of a history, from which is chosen
 
 Floats = NDArray[np.float32]
 
 
-def positives(pairs: Interactions, vectors: Floats, section: PositivesSection) -> SeedSet:
+def positives(pairs: Interactions, vectors: Floats, section: PositivesSection) -> UserSeeds:
     """Of each user at most `section.n_items` of the pool of strongest pairs. vectors: (n_items, dim) float32."""
     users = pairs.users
     order = np.lexsort((pairs.items, -pairs.weights, users))
@@ -38,7 +38,7 @@ def positives(pairs: Interactions, vectors: Floats, section: PositivesSection) -
         mine = pool[begin:end]
         chosen.append(mine[marginal(pairs.weights[mine], unit[pairs.items[mine]], section)])
     at = np.concatenate(chosen)
-    return SeedSet.gathered(
+    return UserSeeds.gathered(
         users[at], pairs.items[at], pairs.weights[at], pairs.last_days[at], n_users=pairs.n_users, n_max=section.n_items
     )
 

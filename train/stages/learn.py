@@ -37,7 +37,7 @@ from train.source_specs import source_specs
 from train.stages.outputs import Made, Stages, plain
 from train.stages.read import Dataset
 from train.vectors.als import Factors
-from train.vectors.als_resume import Rows
+from train.vectors.als_resume import FactorRows
 from train.vectors.two_tower import TwoTower, fit_two_tower
 
 _FEW = 0.05  # of the items that were bought: a table with lists for fewer is next to nothing
@@ -136,14 +136,14 @@ class _Lesson:
         inputs.append("eigenbasis")  # what an older version kept is in other coordinates
         return stages.run(name, inputs=[*inputs, warm] if warm else inputs, total=warm or train.als.n_sweeps, make=make)
 
-    def rows(self) -> Rows:
+    def rows(self) -> FactorRows:
         """Of the log's users and the catalogue's items."""
-        return Rows(self.as_of, item_keys(self.dataset.log.user_ids.to_pylist()), self.dataset.catalogue.keys)
+        return FactorRows(self.as_of, item_keys(self.dataset.log.user_ids.to_pylist()), self.dataset.catalogue.keys)
 
-    def start(self, rows: Rows, name: str) -> Factors | None:
+    def start(self, rows: FactorRows, name: str) -> Factors | None:
         """The vectors of an earlier build, if there are any of as many dimensions that know nothing of what comes later."""
         for folder in self.stages.earlier(name):
-            known, factors = Rows.load(folder), load_factors(folder)
+            known, factors = FactorRows.load(folder), load_factors(folder)
             if known and known.as_of <= self.as_of and factors.items.shape[1] == self.config.train.als.dim:
                 return known.carry(factors, rows)
         return None

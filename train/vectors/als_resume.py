@@ -57,14 +57,14 @@ def fit_resumable(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class FactorRows:
     """Whose rows some factors are. as_of: Unix seconds, the moment they were fitted at.  users, items: (n,) int64 keys."""
 
     as_of: int
     users: Keys
     items: Keys
 
-    def carry(self, factors: Factors, new: Rows) -> Factors:
+    def carry(self, factors: Factors, new: FactorRows) -> Factors:
         """The factors of these rows as a start for others; zeros for a user or an item that was not there."""
         users, items = carried(factors.users, self.users, new.users), carried(factors.items, self.items, new.items)
         return Factors(users, items)
@@ -73,7 +73,7 @@ class Rows:
         np.savez(folder / _ROWS, as_of=self.as_of, users=self.users, items=self.items)
 
     @classmethod
-    def load(cls, folder: Path) -> Rows | None:
+    def load(cls, folder: Path) -> FactorRows | None:
         """None if none were saved there."""
         if not (folder / _ROWS).exists():
             return None

@@ -8,14 +8,14 @@ import pytest
 from tests.train.logs import NOW, NOW_DAY, log_of
 from train.input.event_log import EventKind, EventLog
 from train.input.interactions import interactions
-from train.lists.seed_sets import SeedSet, favourites, viewed
+from train.lists.seed_sets import UserSeeds, favourites, viewed
 
 
-def favourites_of(log: EventLog, n_max: int = 10) -> SeedSet:
+def favourites_of(log: EventLog, n_max: int = 10) -> UserSeeds:
     return favourites(log, interactions(log, as_of=NOW, half_life_days=30), n_max=n_max)
 
 
-def of(seeds: SeedSet, user: int, n_items: int) -> tuple[list[int], list[float], list[float]]:
+def of(seeds: UserSeeds, user: int, n_items: int) -> tuple[list[int], list[float], list[float]]:
     mine = seeds.of(user, np.arange(n_items, dtype=np.int64))
     return mine.keys.tolist(), [round(float(w), 4) for w in mine.weights], mine.ages_days.tolist()
 

@@ -18,7 +18,7 @@ from tests.train.test_build import Stages
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
 from train.input.event_log import DAY_S
 from train.vectors import als
-from train.vectors.als_resume import Rows, carried, fit_resumable
+from train.vectors.als_resume import FactorRows, carried, fit_resumable
 
 SECTION = AlsSection(dim=5, n_sweeps=6, regularization=0.03, unobserved_weight=0.2, solver="cg")
 
@@ -81,8 +81,8 @@ def test_a_start_of_a_grown_log_reaches_in_two_sweeps_what_takes_six_from_scratc
     grown = world().tolil()
     grown[3, :9] = 1
     pairs = sparse.csr_array(grown, dtype=np.float32)
-    old = Rows(0, np.arange(30), np.arange(45))
-    new = Rows(1, np.arange(40), np.arange(50))
+    old = FactorRows(0, np.arange(30), np.arange(45))
+    new = FactorRows(1, np.arange(40), np.arange(50))
     before = als.fit(sparse.csr_array(pairs[:30, :45]), SECTION, seed=0)
     start = old.carry(before, new)
     two = SECTION.model_copy(update={"n_sweeps": 2})
