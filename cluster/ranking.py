@@ -1,6 +1,6 @@
 """Which stage orders the candidates: the stage that the build's judge chose, unless the configuration overrules it.
 
-How the judge decides is `train/rank/promotion.py`. Routers ask here for every request, `oskolok status` to tell people.
+How the judge decides is `train/rank/choice.py`. Routers ask here for every request, `oskolok status` to tell people.
 """
 
 from __future__ import annotations

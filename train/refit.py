@@ -1,8 +1,8 @@
 """New ranking models for an existing generation. `refit` is the diagram.
 
-Shards and users stay the same, byte for byte. Light and heavy models and their card are fitted again, and everything is
-published as a new generation. The stages are those of a build and use the outputs that a build keeps, so a changed setting of
-[train.ranker] that concerns only the models costs only their fit. Outputs that are gone are computed again.
+Shards stay the same bytes and users the same records; light and heavy models and their card are fitted again, and all of it
+is published as a new generation. The stages and their folders are those of a build, so after a change of [train.ranker] only
+the models are fitted; outputs that no longer exist are made again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHOWN = 3
 
 
 def refit(config: Config, inputs: Inputs, *, base: str = "", progress: Progress | None = None) -> Built:
-    """Fit light and heavy models as a build would, and publish them with everything else of `base`, the current one if "".
+    """Fit light and heavy models as a build does, and publish them with all else of generation `base`, the current one if "".
 
     Raises GenerationMissing without such a generation, ConfigError for inputs that are wrong, make other features than the
     generation has or have nothing to rank by, GenerationError if a build is at work there.
@@ -56,7 +56,7 @@ def _opened(config: Config, base: str) -> Generation:
 
 
 def _require_same(columns: tuple[str, ...], schema: FeatureSchema, generation: str) -> None:
-    """Models read columns by position: one that is missing, new or elsewhere makes another schema."""
+    """Models read columns by position: a missing, an additional or a moved column makes another schema."""
     if columns == schema.columns():
         return
     here, there = set(columns), set(schema.columns())
@@ -73,7 +73,7 @@ def _some(names: set[str]) -> str:
 
 
 def _publish(stages: Stages, config: Config, base: Generation, *, ranking: Ranking, findings: Findings) -> Built:
-    """Every file is verified as it is copied. Outputs of stages stay: the next build reuses those of what serves."""
+    """Every file is verified as it is copied. Outputs of stages stay, since the next build may use them."""
     kept = [name for name in base.manifest.files if not name.startswith(_REPLACED)]
     spec = msgspec.structs.replace(base.spec, id=findings.generation, created=findings.created_at, rankings=ranking.rankings)
     with base.verified(REPORT_FILE) as file:

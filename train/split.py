@@ -1,15 +1,15 @@
-"""The moments at which a log is cut, so that no model is trained, chosen or judged on what it could not have known.
+"""The moments at which a log is cut, so that no model is trained, chosen or scored on events it could not have known.
 
       ───── history ─────┬── label days ──┬── label days ──┬── label days ──┐
                   training (2)      training (1)         judging           end
                   features ▏ labels  features ▏ labels   features ▏ labels
 
-Ranking models learn from features as of each training moment and the purchases of the window after it. At the judging moment,
-strictly later than all training data, users decide which model serves and with how many trees, and each half of them judges
-what the other half decides. What serves is computed from the whole log, as of its end.
+Ranking models learn from features as of each training moment and the purchases of the window after it. The judging moment is
+later than all of that: there users choose which model serves and with how many trees, and each half of them scores what the
+other half chooses. The generation that serves is computed from the whole log, as of its end.
 
-A model that cannot be judged does not serve. A log too short for history and two windows, such as play counts that all have the
-same time, has no training moments: nothing is fitted, and the merged order serves.
+A model that cannot be judged does not serve. A log too short for history and two windows, such as play counts that all have
+the same time, has no training moments: nothing is fitted, and the merged order serves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from train.input.event_log import DAY_S
 class Split(msgspec.Struct, frozen=True):
     """Unix seconds. Features as of a moment see events at or before it, labels those in the `label_days` after it.
 
-    training: newest first, none if the log is too short; judging is the end then.  first: the first event.
+    training: newest first; empty if the log is too short, and then judging is the end.  first: the first event.
     """
 
     training: tuple[int, ...]
@@ -44,8 +44,8 @@ class Split(msgspec.Struct, frozen=True):
 
 
 def split_log(first_time: int, last_time: int, *, label_days: int, moments: int) -> Split:
-    """The moments of a log from its first to its last event, with at most `moments` to learn from, as many as it reaches: at
-    least one more window lies before each.
+    """The moments of a log from its first to its last event. At most `moments` of them are training moments, each with at least
+    one more window of history before it.
     """
     window = label_days * DAY_S
     n_windows = (last_time - first_time) // window

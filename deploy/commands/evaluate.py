@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cluster.config.sections import Config
     from cluster.filtering import Filter
     from train.stages.read import Inputs
-    from train.worth.evaluation import Evaluation, Terms
+    from train.worth.evaluation import Evaluation
     from train.worth.stage_worth import StageWorth
 
 _SHARES = ("coverage", "exclusive", "exclusive_new", "asked")
@@ -72,10 +72,10 @@ def evaluate(
     $ oskolok evaluate --items items.parquet --events events.parquet
     $ oskolok evaluate --items … --events … --filter 'stores in (367)'
     """
-    from train.evaluate import evaluate as run_evaluate
     from train.pictures import can_draw
     from train.stages.read import Inputs
-    from train.worth.evaluation import Terms
+    from train.worth.evaluation import EvaluationTerms
+    from train.worth.evaluation import evaluate as run_evaluate
     from train.worth.plots import draw_sources
 
     if plots is not None and not can_draw():
@@ -87,13 +87,13 @@ def evaluate(
             raise ConfigError("--stages measures all items and takes no --filter; leave one of them out")
         _stages(loaded, inputs, n_users=sample, plots=plots, format=format)
         return
-    terms = Terms(days=days, n_users=sample, basket_items=basket, filter=_filter(filter or [], loaded))
+    terms = EvaluationTerms(days=days, n_users=sample, basket_items=basket, filter=_filter(filter or [], loaded))
     bars = Bars()
     with bars.shown:
         found = run_evaluate(loaded, inputs, terms, progress=bars)
     drawn = draw_sources(found, plots or Path(loaded.storage.path) / "evaluation-plots") if can_draw() else []
     if format is Form.json:
-        print_json(_as_json(found, terms, drawn))
+        print_json(_as_json(found, drawn))
         return
     out.print(_table(found))
     for note in _notes(found):
@@ -161,7 +161,7 @@ def _filter(texts: list[str], config: Config) -> Filter:
 
     from deploy.http.convert import to_filter
     from deploy.http.schema import FilterBody
-    from train.evaluate import check
+    from train.worth.evaluation import check
 
     try:
         filter = to_filter(msgspec.convert(parse_filter(texts), FilterBody), config)
@@ -206,9 +206,9 @@ def _notes(found: Evaluation) -> list[str]:
     ]
 
 
-def _as_json(found: Evaluation, terms: Terms, drawn: list[Path]) -> dict[str, Any]:
+def _as_json(found: Evaluation, drawn: list[Path]) -> dict[str, Any]:
     return {
-        "days": terms.days,
+        "days": found.terms.days,
         "users": len(found.held_out.users),
         "items_bought": len(found.held_out.items),
         "items_new": int(found.held_out.new.sum()),

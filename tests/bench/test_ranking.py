@@ -41,25 +41,23 @@ def made(config: Config) -> Iterator[tuple[Stages, RankTrial]]:
 
 def test_labels_dealt_out_anew_teach_nothing(made: tuple[Stages, RankTrial], config: Config) -> None:
     stages, trial = made
-    right = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking).systems
-    wrong = measure_stages(
-        [trial.asked_of(shuffled(stages, trial, config))], config, chosen=SHUFFLED, ranking=trial.ranking
-    ).systems
+    right = measure_stages(trial.sessions(), chosen=trial.chosen).systems
+    wrong = measure_stages([shuffled(stages, trial, config)], chosen=SHUFFLED).systems
     assert wrong[SHUFFLED]["ndcg@10"] < wrong["merged"]["ndcg@10"] == right["merged"]["ndcg@10"]
     assert wrong[SHUFFLED]["ndcg@10_hi"] < right["heavy:Logloss"]["ndcg@10_lo"]
 
 
 def test_the_best_source_is_one_of_them(made: tuple[Stages, RankTrial], config: Config) -> None:
     _, trial = made
-    ((name, metrics),) = best_source([trial], config).items()
-    assert name.removeprefix("source:") in trial.shard.spec.features.sources
-    merged = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking).systems["merged"]
+    ((name, metrics),) = best_source([trial]).items()
+    assert name.removeprefix("source:") in trial.router.spec.features.sources
+    merged = measure_stages(trial.sessions(), chosen=trial.chosen).systems["merged"]
     assert merged["ndcg@10_lo"] < metrics["ndcg@10"] < 1 and 0 < metrics["recall@10"] < 1
 
 
 def test_the_table_has_a_line_for_every_system(made: tuple[Stages, RankTrial], config: Config) -> None:
     _, trial = made
-    table = measure_stages(trial.asked(), config, chosen=trial.chosen, ranking=trial.ranking).systems
+    table = measure_stages(trial.sessions(), chosen=trial.chosen).systems
     rows = [Row("ranking", "tiny", name, metrics, {}, {}, "") for name, metrics in table.items() if "ms" in metrics]
     lines = markdown(rows).splitlines()
     assert len(lines) == 2 + 5 and all(len(re.findall(r"(?<!\\)\|", line)) == 9 for line in lines)
@@ -67,7 +65,7 @@ def test_the_table_has_a_line_for_every_system(made: tuple[Stages, RankTrial], c
 
 def test_batching_gives_the_same_orders(made: tuple[Stages, RankTrial], config: Config) -> None:
     bench = Bench("ranking", quick=True)
-    batching(bench, made[1], config)
+    batching(bench, made[1])
     assert [row.system for row in bench.rows] == ["batched", "unbatched"] and bench.rows[0].case == BATCHING
     assert all(row.metrics["requests_per_s"] > 0 for row in bench.rows)
 

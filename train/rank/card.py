@@ -1,7 +1,7 @@
-"""The model card: a generation's ranking models, their training data, the other models tried, and the quality of all.
+"""The model card: a generation's ranking models, their training rows, the alternatives that were tried, and all scores.
 
-Kept with the models it describes: models/card.json for programs, models/card.md and models/card.svg for people. Nothing is
-measured here.
+It is kept with the models: models/card.json for programs, models/card.md and models/card.svg for people. Nothing is measured
+here.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _METRICS = ("ndcg@10", "ndcg@10_lo", "ndcg@10_hi", "recall@10", "mrr", "light_sh
 
 
 class FitReport(msgspec.Struct, frozen=True):
-    """One heavy model, with as many trees as it serves or would serve with.
+    """A heavy model, with the number of trees that it serves or would serve with.
 
-    curve: (number of trees, ndcg@10 on rows learnt from, on those of the judging moment).  importances: (column, its share in
-    per cent of what moves the score), largest first.
+    curve: (number of trees, ndcg@10 on the training rows, on the rows of the judging moment).  importances: (column, its share
+    of the score's changes in per cent), largest first.
     """
 
     loss: Loss
@@ -44,12 +44,12 @@ class FitReport(msgspec.Struct, frozen=True):
 
 
 class ModelCard(msgspec.Struct, frozen=True):
-    """choice: of all users of the judging moment.  of_halves: what either half of them would choose.
+    """choice: of all users of the judging moment.  of_halves: the choice of each half of them.
 
-    chose: system -> metrics, as `train.rank.judge` gives them, by the users who chose, of their own choice.  test: the same by
-    either half, of what the other half chose.  schema_hash: of `columns`.  settings: the configuration's [train.ranker].
-    n_heavy: candidates a heavy model orders.  heavy: the heavy model that the configuration names, "heavy" among systems.
-    rankings: which stage serves with which heavy model, and why.
+    chose: system -> metrics, as `train.rank.judge` gives them, of all users on their own choice.  test: the same, of each half
+    on the other half's choice.  schema_hash: of `columns`.  settings: the configuration's [train.ranker].  n_heavy: the number
+    of candidates that a heavy model orders.  heavy: the heavy model that the configuration names, "heavy" among systems.
+    rankings: the stage that serves with each heavy model, and why.
     """
 
     format: int

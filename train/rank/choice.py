@@ -1,8 +1,8 @@
-"""Which loss serves and with how many trees: those that order the candidates of the judging moment's users best.
+"""Which models serve: the heavy model's loss and number of trees, and the stages that order better than those before them.
 
-Users who select a model must not also score it. The served model is chosen on all users; its quality is estimated by two-fold
-cross-validation (Stone 1974): each half of the users judges what the other half chose. The fits are the same for all choices;
-only the numbers of trees differ.
+Users who select a model must not also score it. The served model is chosen on all users of the judging moment; its quality is
+estimated by two-fold cross-validation (Stone 1974): each half of the users scores what the other half chooses. The fits are
+the same for all; only the number of trees differs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.config.train import Loss
-from train.rank.metrics import mean
+from cluster.spec import HeavyKind, RankingSpec, RankStage
+from train.rank.metrics import interval, mean
+
+N_USERS_MIN = 50
+"""With fewer users the bootstrap's interval is too narrow, and one user's luck moves it: the merged order serves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A model's ndcg@10 as trees are added. stops: (s,) int64, numbers of trees, ascending.  learnt: (s, n) float64, by users
-    whose rows it learnt from.  later: (s, g) float64, by users of a later moment. NaN for users who count for nothing.
+    """A model's ndcg@10 as trees are added. stops: (s,) int64, numbers of trees, ascending.  learnt: (s, n) float64, of users
+    whose rows it learnt from.  later: (s, g) float64, of users of a later moment. NaN for users who do not count.
     """
 
     stops: NDArray[np.int64]
@@ -52,8 +56,8 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
-    """What is best for `users`, a mask over the later users: a loss takes the place of one before it if it is better by more
-    than two standard errors, user by user.
+    """The best model for `users`, a mask over the later users. A loss replaces an earlier one if its ndcg@10 is higher by more
+    than two standard errors of the difference, user by user.
     """
     later = {loss: curve.later[:, users] for loss, curve in curves.items()}
     at = {loss: _longest(ndcgs) for loss, ndcgs in later.items()}
@@ -65,23 +69,49 @@ def choose(curves: Mapping[Loss, Curve], users: NDArray[np.bool_]) -> Choice:
 
 
 def crossed(first: NDArray[np.bool_], of_halves: tuple[Choice, Choice]) -> list[tuple[NDArray[np.bool_], Choice]]:
-    """Who judges what: either half of the users what the other half chose. first: (g,), the half of of_halves[0]."""
+    """Each half of the users, as a mask, with what the other half chose. first: (g,), the half of of_halves[0]."""
     return [(first, of_halves[1]), (~first, of_halves[0])]
 
 
+def promote(heavy: HeavyKind, ndcgs: Mapping[RankStage, NDArray[np.float64]]) -> RankingSpec:
+    """The stage that serves and why. ndcgs: (g,) by stage, of the same users, NaN for a user who does not count.
+
+    A stage serves if its ndcg@10 less that of what would serve without it, user by user, has an interval above 0: the light
+    model against the merged order, the heavy one against the light one if that serves, else against the merged order.
+    """
+    n_users = int(np.count_nonzero(~np.isnan(ndcgs["merged"])))
+    if n_users < N_USERS_MIN:
+        return RankingSpec(
+            heavy, "merged", f"{n_users} users judged, and at least {N_USERS_MIN} are needed to tell models apart"
+        )
+    serving: RankStage = "merged"
+    said = []
+    stages: tuple[RankStage, ...] = ("light", "heavy")
+    for stage in stages:
+        added = ndcgs[stage] - ndcgs[serving]
+        low, high = interval(added)
+        is_better = low > 0
+        verdict = "" if is_better else ": worse" if high < 0 else ": no clear gain"
+        said.append(f"{stage} adds {mean(added):+.3f} ({low:+.3f} … {high:+.3f}) to {serving}{verdict}")
+        serving = stage if is_better else serving
+    return RankingSpec(heavy, serving, f"{'; '.join(said)}; ndcg@10 by {n_users:,} users")
+
+
 def _is_better(ndcgs: NDArray[np.float64], than: NDArray[np.float64]) -> bool:
-    """By more than noise: whichever of four like models does best for one half tends to do worst of them for the other."""
+    """Whether the difference is more than noise. Of four equal models, the best for one half tends to be the worst for the
+    other.
+    """
     ahead = ndcgs - than
     ahead = ahead[~np.isnan(ahead)]
     return bool(len(ahead) and ahead.mean() > 2 * ahead.std() / np.sqrt(len(ahead)))
 
 
 def _longest(ndcgs: NDArray[np.float64]) -> int:
-    """The last point that is no more than a standard error worse than the best: of the difference, user by user.
+    """The last point that is at most one standard error worse than the best: of the difference, user by user.
 
-    The peak of a curve that is flat but for noise is anywhere, and what is cut off behind it mostly does good: of twelve curves
-    (three trials, four losses) ten were no worse for the other half with all trees than with those up to the peak. An ensemble
-    that overfits is cut all the same. All trees if nobody counts.
+    The peak of a flat, noisy curve may be anywhere, and the trees after it mostly help: of twelve curves (three trials, four
+    losses) ten were no worse for the other half with all trees than with those up to the peak. An ensemble that overfits is
+    still cut. All trees if nobody counts.
     """
     counting = ndcgs[:, ~np.isnan(ndcgs).any(axis=0)]
     if not counting.shape[1]:

@@ -1,11 +1,10 @@
 """Fits heavy models: CatBoost's oblivious trees, which it evaluates fastest, written so that the ranker can check them.
 
-A model is fitted with all its trees. Then its quality after every few trees is measured on rows of a later moment, user by
-user, so that any set of these users can decide how many trees to keep (`train/rank/choice.py`). A single metric, ndcg@10 as
-everywhere else, decides about trees and losses alike, and its curve is kept for the model card. Logloss asks of each row
-whether it was bought; QuerySoftMax which row of a request was, as one choice among all; YetiRank (Gulin et al. 2011) and
-LambdaMart (Burges 2010) ask of pairs which should stand first. CatBoost has QueryCrossEntropy on GPUs only. The file carries
-the hash of the schema, and the same rows, seed and settings give the same bytes.
+A model is fitted with all its trees. Its ndcg@10 after every few trees is then measured on rows of a later moment, user by
+user, so that these users can choose the number of trees (`train/rank/choice.py`); the same metric chooses the loss. Logloss
+predicts whether a row was bought; QuerySoftMax which row of a request was, as a choice among all of them; YetiRank (Gulin et
+al. 2011) and LambdaMart (Burges 2010) which row of a pair comes first. CatBoost has QueryCrossEntropy on GPUs only. The file
+carries the hash of the schema, and the same rows, seed and settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,8 @@ from ranker.heavy import SCHEMA_KEY
 from train.rank.choice import Curve
 from train.rank.metrics import per_group
 
-Rows = tuple[Features, NDArray[np.float32], NDArray[np.integer]]
+Examples = tuple[Features, NDArray[np.float32], NDArray[np.integer]]
+"""Features, labels and groups, a row each."""
 
 N_THREADS = 2
 CURVE_TREES = 10
@@ -40,8 +40,8 @@ _COUNTS = ("n_trees", "n_rows", "n_positive")
 
 @dataclass(frozen=True, slots=True)
 class FittedHeavy:
-    """blob: the content of models/heavy.cbm.  n_rows, n_positive: what it learnt from.  curve: of its prefixes, without a point
-    where there was nothing to validate with.
+    """blob: the content of models/heavy.cbm.  n_rows, n_positive: of the rows it is fitted to.  curve: of its prefixes; without
+    points if there are no validation rows.
     """
 
     blob: bytes
@@ -58,7 +58,7 @@ class FittedHeavy:
         return tuple((trees.feature_names_[i], float(shares[i])) for i in np.argsort(-shares, kind="stable"))
 
     def first(self, n_trees: int) -> FittedHeavy:
-        """The model as it stood after so many trees."""
+        """The model of the first n_trees."""
         trees = CatBoost().load_model(blob=self.blob)
         trees.shrink(n_trees)
         return replace(self, blob=_bytes_of(trees), n_trees=n_trees)
@@ -84,16 +84,16 @@ def fit_heavy(
     section: RankTrainSection,
     seed: int,
     loss: Loss = "Logloss",
-    validation: Rows | None = None,
+    validation: Examples | None = None,
     n_relevant: NDArray[np.int64] | None = None,
     on_tree: Callable[[int], None] = lambda n_trees: None,
 ) -> FittedHeavy:
     """Trees from features (n, n_columns) float32 with NaN for missing, labels (n,) of 0 and 1, and groups (n,).
 
-    groups: equal for the rows of one request, which stand together.  validation: the same of a later moment, for the curve.
-    n_relevant: of each of its groups, where the rows are not all the candidates.  `on_tree` is told how many trees there are.
+    groups: equal for the rows of a request, which are adjacent.  validation: the same of a later moment, for the curve.
+    n_relevant: (g,) of its groups, if the rows are not all of the candidates.  on_tree: called with the number of trees.
     """
-    learning: Rows = (features, labels, groups)
+    learning: Examples = (features, labels, groups)
     trees = CatBoost(
         {
             **settings_of(loss),
@@ -119,9 +119,10 @@ def fit_heavy(
 
 
 def settings_of(loss: Loss) -> dict[str, object]:
-    """CatBoost settings besides the configuration: they halve the time of its defaults, for the same ndcg@10 within 0.003.
+    """CatBoost's parameters that the configuration does not set: half the time of its defaults, the same ndcg@10 within 0.003.
 
-    Fewer steps to a leaf's value for QuerySoftMax (100), fewer orders drawn for YetiRank (10), fewer borders of a column (254).
+    Fewer steps to a leaf's value for QuerySoftMax (from 100), fewer permutations for YetiRank (from 10), fewer borders of a
+    column (from 254).
     """
     fitted = {"leaf_estimation_iterations": 10} if loss == "QuerySoftMax" else {}
     return {"loss_function": "YetiRank:permutations=4" if loss == "YetiRank" else loss, "border_count": 64, **fitted}
@@ -138,7 +139,7 @@ class _Progress:
         return True
 
 
-def _curve(trees: CatBoost, learning: Rows, validation: Rows, n_relevant: NDArray[np.int64] | None) -> Curve:
+def _curve(trees: CatBoost, learning: Examples, validation: Examples, n_relevant: NDArray[np.int64] | None) -> Curve:
     """A point every CURVE_TREES trees, and one for all of them."""
     n_trees = int(trees.tree_count_)
     stops = np.array([min(at, n_trees) for at in range(CURVE_TREES, n_trees + CURVE_TREES, CURVE_TREES)])
@@ -147,7 +148,7 @@ def _curve(trees: CatBoost, learning: Rows, validation: Rows, n_relevant: NDArra
     return Curve(stops, learnt, later)
 
 
-def _ndcgs(trees: CatBoost, rows: Rows, n_relevant: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+def _ndcgs(trees: CatBoost, rows: Examples, n_relevant: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     """(n_points, n_groups), NaN for a group without anything relevant."""
     features, labels, groups = rows
     starts = np.flatnonzero(np.concatenate(([True], groups[1:] != groups[:-1], [True])))
@@ -157,7 +158,7 @@ def _ndcgs(trees: CatBoost, rows: Rows, n_relevant: NDArray[np.int64] | None = N
     return np.stack([per_group(scores, labels, starts, K, n_relevant=n_relevant).ndcg for scores in staged])
 
 
-def _pool(rows: Rows, columns: Sequence[str]) -> Pool:
+def _pool(rows: Examples, columns: Sequence[str]) -> Pool:
     features, labels, groups = rows
     assert features.shape == (len(labels), len(columns)), (
         f"{features.shape} features, {len(labels)} labels, {len(columns)} columns"

@@ -1,7 +1,8 @@
-"""What users bought after a moment: the truth against which candidates are measured.
+"""The purchases of users after a moment: the truth that candidates are measured against.
 
-Most purchases of a month repeat purchases of the month before, and any list of old purchases contains them. So each item is
-also marked as new to the user or not, and recall is reported for both. Candidates are not known here.
+Most of what a user buys in a month, the user bought in the month before, and any list of old purchases contains it. So each
+item is also marked as new to the user or not, and recall is reported for all items and for the new ones. This module knows
+nothing of candidates.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class HeldOut:
     users: (u,) int64, ascending positions in the log.  starts: (u + 1,) int64, user g bought items[starts[g]:starts[g + 1]].
     items: (t,) int32, ascending and unique within a user, those in the basket left out.
     new: (t,) bool, not bought by this user in the days before the moment.
-    baskets: of each user, (b,) int32 rows: some of the first visit, already chosen when the request comes.
-    asked_at: (u,) int64, Unix seconds of that visit, the moment itself for a user without one.
+    baskets: of each user, (b,) int32 rows: items of the first visit that are in the basket when the request comes.
+    asked_at: (u,) int64, Unix seconds of that visit; the moment itself for a user without a visit.
     """
 
     users: NDArray[np.int64]
@@ -37,26 +38,40 @@ class HeldOut:
         """The user of each item, as a position in `users`: (t,) int64."""
         return np.repeat(np.arange(len(self.users)), np.diff(self.starts))
 
+    def items_of(self, at: int) -> NDArray[np.int32]:
+        """What the user at this position in `users` bought."""
+        return self.items[self.starts[at] : self.starts[at + 1]]
+
     def kept(self, keep: NDArray[np.bool_]) -> HeldOut:
-        """Without the items that `keep` (t,) does not mark: those that a filter forbids, say."""
+        """Only the items that `keep` (t,) marks, such as those that a filter allows."""
         counts = np.bincount(self.groups[keep], minlength=len(self.users))
         return HeldOut(self.users, _starts(counts), self.items[keep], self.new[keep], self.baskets, self.asked_at)
 
 
 def hold_out(
-    log: EventLog, users: NDArray[np.int64], *, after: int, days: int, new_days: int, basket_items: int, seed: int
+    log: EventLog,
+    users: NDArray[np.int64],
+    *,
+    after: int,
+    days: int,
+    new_days: int,
+    basket_items: int | NDArray[np.integer],
+    seed: int,
 ) -> HeldOut:
     """What `users` bought in the `days` after a moment, Unix seconds.
 
-    new_days: an item is new if the user did not buy it in so many days up to the moment.  basket_items: at most so many items
-    of each user's first visit of the window are in the basket; drawn by `seed`, the same ones whoever else is in `users`.
+    new_days: an item is new if the user did not buy it in this many days before the moment.  basket_items: the maximum number
+    of items of a user's first visit that are in the basket, for all users or (u,). They are drawn by `seed` and do not depend
+    on who else is in `users`.
     """
     window = log.since(after).as_of(after + days * DAY_S)
     bought = _pairs(window, users)
     before = _pairs(log.since(after - new_days * DAY_S).as_of(after), users)
     visits = _first_visits(window, users, otherwise=after)
+    sizes = np.broadcast_to(basket_items, len(users))
     baskets = tuple(
-        _chosen(items, n_max=basket_items, seed=(seed, int(user))) for user, (_, items) in zip(users, visits, strict=True)
+        np.sort(np.random.default_rng((seed, int(user))).permutation(items)[:size])
+        for user, size, (_, items) in zip(users, sizes, visits, strict=True)
     )
     in_basket = np.concatenate(
         [np.empty(0, np.int64), *(g * log.n_items + rows.astype(np.int64) for g, rows in enumerate(baskets))]
@@ -95,10 +110,6 @@ def _first_visits(view: EventLog, users: NDArray[np.int64], *, otherwise: int) -
             if user in first:
                 first[user] = int(chunk.times[begin]), np.unique(chunk.items[begin:end][visit[begin:end]])
     return list(first.values())
-
-
-def _chosen(visit: NDArray[np.int32], *, n_max: int, seed: tuple[int, int]) -> NDArray[np.int32]:
-    return np.sort(np.random.default_rng(seed).permutation(visit)[:n_max])
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:

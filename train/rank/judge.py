@@ -1,9 +1,10 @@
-"""How good the orders of merge, light and heavy models are, on later rows that no model has seen."""
+"""Scores the orders of merge, light and heavy models on rows that no model was fitted to and that are later in time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from cluster.order import best_first, head_reordered, top_k
 from cluster.spec import HeavyKind, RankingSpec, RankStage
 from ranker.model import Model
+from train.rank.choice import promote
 from train.rank.metrics import PerGroup, interval, mean, per_group
-from train.rank.promotion import promote
 from train.rank.ranking_rows import RankingRows
 
 Quality = dict[str, dict[str, float]]
@@ -22,86 +23,127 @@ K = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """What g users say of some systems, by name. shares: of heavy models, (g,), of the ten that it would like best among all
-    candidates, how many are in what the light one passes on to it.  recall: (g,), of the candidates.
+    """The scores of some systems on g requests, by system. shares: (g,) of each heavy model, the share of the ten candidates it
+    scores highest that the light model passes on to it.  recall: (g,), of the candidates.
     """
 
-    found: Mapping[str, PerGroup]
+    per_system: Mapping[str, PerGroup]
     shares: Mapping[str, NDArray[np.float64]]
     recall: NDArray[np.float64]
 
-    @property
-    def quality(self) -> Quality:
-        """System -> metrics, and "candidates" -> recall, the bound for all of them.
+    def quality(self, owners: NDArray[np.integer] | None = None) -> Quality:
+        """System -> metrics, and "candidates" -> recall, the bound for all of them. owners: (g,), each request's user; None if
+        all are different.
 
         ndcg@10, with the ends of its bootstrap interval over users as ndcg@10_lo and _hi; recall@10, mrr; light_share. Recall
-        is of everything bought in the window, found by retrieval or not; the others are of what was found.
+        counts everything bought in the window; the others count what is among the candidates.
         """
-        quality = {name: metrics_of(found) for name, found in self.found.items()}
+        quality = {name: metrics_of(groups, owners) for name, groups in self.per_system.items()}
         for name, shares in self.shares.items():
             quality[name]["light_share"] = mean(shares)
         return quality | {"candidates": {"recall": mean(self.recall)}}
 
     def also(self, name: str, system: str) -> Judged:
-        """With `system` under another name, too; in place of what had that name."""
-        found, shares = {**self.found, name: self.found[system]}, {**self.shares, name: self.shares[system]}
-        return replace(self, found=found, shares=shares)
+        """The same, with `system` also under another name, which replaces any system of that name."""
+        per_system = {**self.per_system, name: self.per_system[system]}
+        return replace(self, per_system=per_system, shares={**self.shares, name: self.shares[system]})
 
     def ranking(self, heavy: HeavyKind, system: str) -> RankingSpec:
-        """Which stage serves if `system` is the heavy model."""
+        """The stage that serves if `system` is the heavy model."""
         ndcgs: dict[RankStage, NDArray[np.float64]] = {
-            "merged": self.found["merged"].ndcg,
-            "light": self.found["light"].ndcg,
-            "heavy": self.found[system].ndcg,
+            "merged": self.per_system["merged"].ndcg,
+            "light": self.per_system["light"].ndcg,
+            "heavy": self.per_system[system].ndcg,
         }
         return promote(heavy, ndcgs)
 
     @classmethod
     def together(cls, parts: Sequence[Judged]) -> Judged:
-        """Of the same systems by different users."""
+        """The scores of the same systems on the requests of different users, as one."""
         return cls(
-            {name: PerGroup.together([part.found[name] for part in parts]) for name in parts[0].found},
+            {name: PerGroup.together([part.per_system[name] for part in parts]) for name in parts[0].per_system},
             {name: np.concatenate([part.shares[name] for part in parts]) for name in parts[0].shares},
             np.concatenate([part.recall for part in parts]),
         )
 
 
-def judge(rows: RankingRows, light: Model, heavy: Mapping[str, Model], *, n_heavy: int) -> Judged:
-    """Of "merged", "light" and every name in `heavy`.
+class OrderTally:
+    """Collects the orders that some systems give to the candidates of each request. Call `begin` before a request's orders."""
 
-    Orders are made as they are when serving, ties by key: a heavy model sees the best `n_heavy` of the light one's.
+    def __init__(self, light: Collection[str], heavy: Collection[str], slate: Collection[str] = ()) -> None:
+        """The names of the systems in their order: those before the heavy models, the heavy models, those after them."""
+        self._labels: list[NDArray[np.bool_]] = []
+        self._n_wanted: list[int] = []
+        self._by_place: dict[str, list[NDArray[np.bool_]]] = {system: [] for system in (*light, *heavy, *slate)}
+        self._shares: dict[str, list[float]] = {system: [] for system in heavy}
+
+    @property
+    def n_requests(self) -> int:
+        return len(self._labels)
+
+    def begin(self, wanted: NDArray[np.bool_], *, n_wanted: int) -> None:
+        """Begin a request. wanted: (m,), whether the user wanted the candidate.  n_wanted: all items that the user wanted."""
+        self._labels.append(wanted)
+        self._n_wanted.append(n_wanted)
+
+    def add(self, system: str, order: NDArray[np.integer]) -> None:
+        """order: positions of candidates, the best first; candidates that it leaves out follow in their previous order."""
+        labels = self._labels[-1]
+        rest = np.setdiff1d(np.arange(len(labels)), order)
+        self._by_place[system].append(labels[np.concatenate((order, rest))])
+
+    def add_share(self, system: str, light_share: float) -> None:
+        self._shares[system].append(light_share)
+
+    def judged(self) -> Judged:
+        sizes = [len(labels) for labels in self._labels]
+        starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        places = np.concatenate([np.empty(0), *(-np.arange(size) for size in sizes)])
+        n_wanted = np.array(self._n_wanted, np.int64)
+        per_system = {
+            system: per_group(places, np.concatenate([np.empty(0, bool), *labels]), starts, K, n_wanted=n_wanted)
+            for system, labels in self._by_place.items()
+        }
+        shares = {system: np.array(shares) for system, shares in self._shares.items()}
+        n_found = np.array([np.count_nonzero(labels) for labels in self._labels], np.int64)
+        return Judged(per_system, shares, n_found / n_wanted)
+
+
+def judge(rows: RankingRows, light: Model, heavy: Mapping[str, Model], *, n_heavy: int) -> Judged:
+    """Score the systems "merged", "light" and every name in `heavy`.
+
+    The orders are those of serving, with ties broken by key: a heavy model reorders the best `n_heavy` of the light model.
     """
-    orders = {name: np.empty(len(rows.labels), np.float32) for name in ("merged", "light", *heavy)}
-    shares: dict[str, list[float]] = {name: [] for name in heavy}
-    for begin, end in zip(rows.starts[:-1], rows.starts[1:], strict=True):
-        features, keys, n = rows.features[begin:end], rows.keys[begin:end], end - begin
+    tally = OrderTally(("merged", "light"), heavy)
+    for at, (begin, end) in enumerate(pairwise(rows.starts)):
+        features, keys = rows.features[begin:end], rows.keys[begin:end]
+        tally.begin(rows.labels[begin:end] > 0, n_wanted=int(rows.n_bought[at]))
         by_light = best_first(light.score(features), keys)
-        placed = {"merged": np.arange(n), "light": by_light}
+        tally.add("merged", np.arange(end - begin))
+        tally.add("light", by_light)
         for name, model in heavy.items():
             scores = model.score(features)
-            placed[name], _ = head_reordered(by_light, scores.take(by_light[:n_heavy]), keys)
-            shares[name].append(light_share(scores, keys, by_light[:n_heavy]))
-        for name, order in placed.items():
-            orders[name][begin + order] = -np.arange(n, dtype=np.float32)
-    found = {name: per_group(scores, rows.labels, rows.starts, K, n_wanted=rows.n_bought) for name, scores in orders.items()}
-    return Judged(found, {name: np.array(told) for name, told in shares.items()}, rows.recalls)
+            order, _ = head_reordered(by_light, scores.take(by_light[:n_heavy]), keys)
+            tally.add(name, order)
+            tally.add_share(name, light_share(scores, keys, by_light[:n_heavy]))
+    return tally.judged()
 
 
 def light_share(scores: NDArray[np.float32], keys: NDArray[np.int64], passed_on: NDArray[np.integer]) -> float:
-    """Of the K that a heavy model would like best among all candidates, the share that the light one passes on.
+    """The share of the K candidates with the highest heavy scores that the light model passes on.
 
-    scores, keys: (m,), of all candidates, the heavy model's.  passed_on: their positions.
+    scores, keys: (m,), the heavy model's scores of all candidates.  passed_on: positions of candidates.
     """
     return float(np.isin(top_k(scores, keys, K), passed_on).mean())
 
 
-def metrics_of(found: PerGroup, owners: NDArray[np.integer] | None = None) -> dict[str, float]:
-    """The means over groups, and the interval of ndcg's over users. owners: (g,), each group's user; None: all different."""
-    low, high = interval(found.ndcg, owners=owners)
+def metrics_of(groups: PerGroup, owners: NDArray[np.integer] | None = None) -> dict[str, float]:
+    """The means over groups, and the interval of ndcg over users. owners: (g,), each group's user; None if all differ."""
+    low, high = interval(groups.ndcg, owners=owners)
     return {
-        f"ndcg@{K}": mean(found.ndcg),
+        f"ndcg@{K}": mean(groups.ndcg),
         f"ndcg@{K}_lo": low,
         f"ndcg@{K}_hi": high,
-        f"recall@{K}": mean(found.recall),
-        "mrr": mean(found.reciprocal_rank),
+        f"recall@{K}": mean(groups.recall),
+        "mrr": mean(groups.reciprocal_rank),
     }

@@ -42,9 +42,6 @@ def fit_light(
     columns: Sequence[str],
     *,
     seed: int,
-    n_steps: int = N_STEPS,
-    prior_std: float = PRIOR_STD,
-    bend_std: float = BEND_STD,
     n_curves_max: int = N_CURVES_MAX,
     on_pass: Callable[[int], None] = lambda n_passes: None,
 ) -> LightModel:
@@ -63,8 +60,8 @@ def fit_light(
         at: NDArray[np.intp], rows: NDArray[np.intp], weights: NDArray[np.float64]
     ) -> tuple[_Basis, NDArray[np.float64], NDArray[np.float32]]:
         x, y = np.ascontiguousarray(features[rows].T), labels[rows].astype(np.float64)
-        basis = _Basis.of(x, y * weights, (1 - y) * weights, at, n_steps)
-        return basis, _maximise(basis, x, y, weights, prior_std, bend_std, on_pass), x
+        basis = _Basis.of(x, y * weights, (1 - y) * weights, at)
+        return basis, _maximise(basis, x, y, weights, on_pass), x
 
     if len(chosen) > n_curves_max:
         n_tried = min(N_ROWS_TRIED, len(labels))
@@ -85,16 +82,11 @@ class _Basis:
 
     @classmethod
     def of(
-        cls,
-        x: NDArray[np.float32],
-        positive: NDArray[np.float64],
-        negative: NDArray[np.float64],
-        at: NDArray[np.intp],
-        n_steps: int,
+        cls, x: NDArray[np.float32], positive: NDArray[np.float64], negative: NDArray[np.float64], at: NDArray[np.intp]
     ) -> _Basis:
         """x: (n_columns, n).  positive, negative: (n,) weight of each row in either class.  at: the columns to use."""
         balanced = positive / max(positive.sum(), 1e-9) + negative / max(negative.sum(), 1e-9)
-        knots = {int(c): _quantiles(x[c], balanced, n_steps) for c in at}
+        knots = {int(c): _quantiles(x[c], balanced) for c in at}
         used = [c for c, k in knots.items() if len(k) >= 2]
         return cls(np.array(used, np.intp), tuple(knots[c] for c in used))
 
@@ -117,14 +109,14 @@ class _Basis:
                 to += len(knots)
             yield rows, block
 
-    def precision(self, prior_std: float, bend_std: float) -> NDArray[np.float64]:
+    def precision(self) -> NDArray[np.float64]:
         """(width, width), of the prior: each value near 0, and each step, more so, near the step before it."""
-        precision = np.diag(np.full(self.width, prior_std**-2))
+        precision = np.diag(np.full(self.width, PRIOR_STD**-2))
         precision[-1, -1] = 1e-6  # the bias is free
         begin = 0
         for knots in self.knots:
             for step in range(begin, begin + len(knots) - 2):
-                precision[step : step + 2, step : step + 2] += np.array([[1, -1], [-1, 1]]) * bend_std**-2
+                precision[step : step + 2, step : step + 2] += np.array([[1, -1], [-1, 1]]) * BEND_STD**-2
             begin += len(knots)
         return precision
 
@@ -154,12 +146,10 @@ def _maximise(
     x: NDArray[np.float32],
     y: NDArray[np.float64],
     weights: NDArray[np.float64],
-    prior_std: float,
-    bend_std: float,
     on_pass: Callable[[int], None],
 ) -> NDArray[np.float64]:
     """(width,) posterior mode. Newton steps, halved while the loss does not fall; it is convex, so there is one mode."""
-    precision = basis.precision(prior_std, bend_std)
+    precision = basis.precision()
     total = weights.sum()
     at = np.zeros(basis.width)
     step = np.zeros(basis.width)
@@ -213,15 +203,15 @@ def _varying(features: Features, groups: NDArray[np.integer]) -> NDArray[np.intp
     return np.array(varying, np.intp)
 
 
-def _quantiles(values: NDArray[np.float32], weights: NDArray[np.float64], n_steps: int) -> NDArray[np.float32]:
-    """At most n_steps + 1 ascending knots, the smallest and the largest value among them, far enough apart for float32."""
+def _quantiles(values: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """At most N_STEPS + 1 ascending knots, the smallest and the largest value among them, far enough apart for float32."""
     present = ~np.isnan(values)
     if not present.any():
         return np.empty(0, np.float32)
     order = np.argsort(values[present])
     ascending = values[present][order].astype(np.float64)
     cumulated = np.cumsum(weights[present][order])
-    inner = np.interp(np.linspace(0, cumulated[-1], n_steps + 1)[1:-1], cumulated, ascending)
+    inner = np.interp(np.linspace(0, cumulated[-1], N_STEPS + 1)[1:-1], cumulated, ascending)
     knots = np.unique(np.concatenate(([ascending[0]], inner, [ascending[-1]])).astype(np.float32))
     gap = 1e-5 * max(float(knots[-1] - knots[0]), 1e-30)
     kept = [knots[0]] if len(knots) else []

@@ -1,22 +1,22 @@
 """Ranking rows from requests that a cluster answered: candidates and features as they were when the slate was made.
 
-Only the labels are computed: what the user bought in the window after the answer. So there is no skew between training and
-serving, and models also learn from features that no event log has, such as the context that the caller sent. All candidates are
-labelled, shown or not. Requests that were kept because their caller asked for it are left out: otherwise callers could choose
-what the models learn.
+Only the labels are computed here: what the user bought in the window after the answer. So training and serving cannot differ,
+and models also learn from features that no event log can restore, such as the context that the caller sent. All candidates
+are labelled, whether they were shown or not. Requests that were kept because the caller asked for it are left out: callers
+would choose what the models learn. This module does not know where the logs come from (`router/replay/`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from cluster.errors import ConfigError
 from cluster.partition import item_keys
@@ -34,9 +34,9 @@ _TARGET = KINDS.index(TARGET)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoggedRows:
-    """rows: a group for each request whose user wanted something.  n_open: requests whose window is not over yet.
+    """rows: a group for each request with a purchase.  n_open: requests whose window is not over yet.
 
-    n_idle: requests without a purchase in it, or without candidates.  newest: Unix seconds; who asked later is open.
+    n_idle: requests without a purchase in the window, or without candidates.  newest: Unix seconds; later requests are open.
     """
 
     rows: RankingRows
@@ -45,7 +45,7 @@ class LoggedRows:
     newest: int
 
     def line(self) -> str:
-        """How many taught something, and why the others did not."""
+        """How many requests gave rows, and why the others did not."""
         n = len(self.rows.users)
         told = f"{len(self.rows.labels):,} candidates of {n:,} of {n + self.n_idle + self.n_open:,} requests"
         newest = time.strftime("%Y-%m-%d %H:%M", time.gmtime(self.newest))
@@ -63,7 +63,7 @@ def logs_below(folder: Path) -> list[Path]:
 
 
 def hashes_of(logs: Iterable[Path]) -> list[str]:
-    """What tells the content of these logs, without those that are gone by now: a router deletes its oldest."""
+    """The SHA-256 of each log that still exists: a router deletes its oldest."""
     hashes = []
     for path in logs:
         with suppress(FileNotFoundError):
@@ -72,8 +72,8 @@ def hashes_of(logs: Iterable[Path]) -> list[str]:
 
 
 def newest_first(logs: Iterable[Path]) -> Iterator[Logged]:
-    """The requests of logs in that order, each log from its end; none of a log that is gone by now. Raises ConfigError for what
-    is no log.
+    """The requests of logs in their order, each log from its end; a log that no longer exists is skipped. Raises ConfigError
+    for a file that is not a log.
     """
     for path in logs:
         try:
@@ -96,10 +96,10 @@ def logged_rows(
     n_max: int,
     on_request: Callable[[int], None] = lambda n_requests: None,
 ) -> LoggedRows:
-    """Rows of the first n_max requests that taught something, in merged order.
+    """Rows of the first n_max requests that lead to a purchase, in merged order.
 
-    columns: of the models to be. Raises ConfigError for a request with other ones.  until: Unix seconds; a request is used if
-    the label_days after it are over by then, so that nothing of what models are judged by is learnt.
+    columns: what the models will read. Raises ConfigError for a request with other columns.  until: Unix seconds; a request is
+    used if the label_days after it end by then, so that models learn nothing that they are judged by.
     """
     rows = [RankingRows.none(len(columns))]
     n_open = n_idle = 0
@@ -107,7 +107,7 @@ def logged_rows(
     for n_done, logged in enumerate(drawn, 1):
         _require_columns(logged, columns)
         over = logged.logged_at + label_days * DAY_S
-        user = _position(log, logged.request.user_id)
+        user = pc.index(log.user_ids, logged.request.user_id).as_py()  # -1 for a stranger
         wanted = _wanted(logged, log, catalogue, user, until=over)
         if over > until:
             n_open += 1
@@ -123,7 +123,7 @@ def logged_rows(
 
 
 def _require_columns(logged: Logged, columns: tuple[str, ...]) -> None:
-    """Models read columns by position, so one more or one elsewhere is another schema."""
+    """Models read columns by position, so an additional or a moved column is another schema."""
     told = logged.schema.columns()
     if told != columns:
         raise ConfigError(
@@ -132,15 +132,8 @@ def _require_columns(logged: Logged, columns: tuple[str, ...]) -> None:
         )
 
 
-def _position(log: EventLog, user_id: str) -> int:
-    """The user's position in the log, -1 for a stranger."""
-    ids = log.user_ids
-    at = bisect_left(range(len(ids)), user_id, key=lambda at: str(ids[at].as_py()))
-    return at if at < len(ids) and ids[at].as_py() == user_id else -1
-
-
 def _wanted(logged: Logged, log: EventLog, catalogue: Catalogue, user: int, *, until: float) -> Keys:
-    """Keys of what the user bought after the answer and by `until`, without what could not be recommended."""
+    """Keys of the items the user bought after the answer and by `until`, without items that the request excludes."""
     if user < 0:
         return np.empty(0, np.int64)
     own = slice(int(log.starts[user]), int(log.starts[user + 1]))

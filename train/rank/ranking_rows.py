@@ -1,10 +1,9 @@
-"""What ranking models learn from: the candidates that the serving code would have proposed at a past moment, and which of them
-were bought in the window after it.
+"""The rows that ranking models learn from: the candidates that the serving code would have proposed at a moment in the past,
+and which of them the user bought in the window after it.
 
-Retrieval, merge and feature assembly are the very functions that serve, run over one shard that holds the whole catalogue as of
-that moment. So a feature cannot mean one thing in training and another in production, and nothing later than the moment can
-leak into it: the shard, the records and the vectors were made without it. Rows of a user stand in merged order.
-The requests come from `train/rank/visits.py`.
+Retrieval, merge and feature assembly are the functions that serve, over one shard with the whole catalogue as of that moment.
+So a feature has the same meaning in training and in production, and nothing later than the moment can leak into it: shard,
+records and vectors are made without it. The rows of a user are in merged order. The requests are `train/rank/visits.py`.
 """
 
 from __future__ import annotations
@@ -16,21 +15,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.config.sections import Config
 from cluster.order import top_k
-from cluster.spec import GenerationSpec
 from cluster.types import Keys
-from ranker.features import Features, assemble
+from ranker.features import Features
 from ranker.model import Model
-from router.merge import merge
-from router.planning.plan import plan
-from router.planning.setup import Setup
-from router.rank import rank_query
+from train.input.catalogue import Catalogue
 from train.input.event_log import DAY_S, EventLog
+from train.offline_router import OfflineRouter
 from train.rank.metrics import mean
 from train.rank.visits import Visit
-from train.searchable import Searchable, session_here
-from train.signals import Signals
 
 _ARRAYS = ("features", "labels", "keys", "starts", "n_bought", "users")
 
@@ -40,8 +33,8 @@ class RankingRows:
     """Candidates of g users, one group each: rows starts[g] to starts[g + 1], best merged score first.
 
     features: (m, n_columns) float32 in schema order.  labels: (m,) float32, 1 if bought in the window, else 0.
-    keys: (m,) int64, the items.  starts: (g + 1,) int64.  n_bought: (g,) int64, distinct items bought in the window, found
-    among the candidates or not.  users: (g,) int64, positions in the log.
+    keys: (m,) int64, the items.  starts: (g + 1,) int64.  n_bought: (g,) int64, distinct items bought in the window, whether
+    they are candidates or not.  users: (g,) int64, positions in the log.
     """
 
     features: NDArray[np.float32]
@@ -53,13 +46,13 @@ class RankingRows:
 
     @classmethod
     def of_request(cls, features: Features, keys: Keys, *, wanted: Keys, user: int) -> RankingRows:
-        """One group. features, keys: of the candidates, in merged order.  wanted: keys of what the user bought."""
+        """A single group. features, keys: of the candidates, in merged order.  wanted: keys of the items the user bought."""
         labels = np.isin(keys, wanted).astype(np.float32)
         return cls(features, labels, keys, np.array([0, len(keys)]), np.array([len(wanted)]), np.array([user]))
 
     @classmethod
     def none(cls, n_columns: int) -> RankingRows:
-        """No group of so many columns."""
+        """No groups, with this number of columns."""
         no_keys = np.empty(0, np.int64)
         return cls(
             np.empty((0, n_columns), np.float32), np.empty(0, np.float32), no_keys, np.zeros(1, np.int64), no_keys, no_keys
@@ -67,18 +60,13 @@ class RankingRows:
 
     @property
     def n_found(self) -> NDArray[np.int64]:
-        """How many of what each user bought are among the candidates, (g,)."""
+        """The number of items that each user bought among the candidates, (g,)."""
         return np.bincount(self.groups[self.labels > 0], minlength=len(self.users))
 
     @property
-    def recalls(self) -> NDArray[np.float64]:
-        """The share of what each user bought that is among the candidates, (g,): a bound for any ranking."""
-        return np.asarray(self.n_found / self.n_bought, np.float64)
-
-    @property
     def recall(self) -> float:
-        """The mean of `recalls`."""
-        return mean(self.recalls)
+        """The mean share of a user's purchases that are candidates: an upper bound for any ranking."""
+        return mean(self.n_found / self.n_bought)
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -86,7 +74,7 @@ class RankingRows:
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def best(self, model: Model, n: int) -> RankingRows:
-        """The n rows of each group that the model likes best, in the order they stand: what it would pass on when serving."""
+        """The n rows of each group with the highest scores, in their previous order: what the model passes on when serving."""
         kept = [
             begin + np.sort(top_k(model.score(self.features[begin:end]), self.keys[begin:end], n))
             for begin, end in zip(self.starts[:-1], self.starts[1:], strict=True)
@@ -107,16 +95,10 @@ class RankingRows:
 
     @classmethod
     def together(cls, parts: Sequence[RankingRows]) -> RankingRows:
-        """The groups of several, one after the other."""
-        ends = np.cumsum([0, *(part.starts[-1] for part in parts)])
-        return cls(
-            np.concatenate([part.features for part in parts]),
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.keys for part in parts]),
-            np.concatenate([[0], *(part.starts[1:] + end for part, end in zip(parts, ends, strict=False))]).astype(np.int64),
-            np.concatenate([part.n_bought for part in parts]),
-            np.concatenate([part.users for part in parts]),
-        )
+        """The groups of all parts, in order."""
+        sizes = np.concatenate([np.diff(part.starts) for part in parts])
+        whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+        return cls(**{**whole, "starts": np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)})
 
     @classmethod
     def load(cls, folder: Path) -> RankingRows:
@@ -124,7 +106,7 @@ class RankingRows:
 
 
 def in_first_half(users: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """By positions in the log: two in, two out, and so on, so that either half has users with baskets and without."""
+    """By position in the log: two in, two out, and so on, so that each half has users with baskets and without."""
     return np.asarray(users // 2 % 2 == 0)
 
 
@@ -140,10 +122,8 @@ def sample_users(log: EventLog, *, after: int, days: int, n_max: int, seed: int)
 
 
 def ranking_rows(
-    signals: Signals,
-    spec: GenerationSpec,
-    shard: Searchable,
-    config: Config,
+    router: OfflineRouter,
+    catalogue: Catalogue,
     *,
     users: NDArray[np.int64],
     visits: Iterable[Visit],
@@ -152,27 +132,24 @@ def ranking_rows(
 ) -> RankingRows:
     """Rows for `users`, positions in the log, and a visit of each; labels are what it says is wanted.
 
-    signals, spec, shard: of one moment and one shard.  sampled_negatives: so many random items for each wanted one are
-    candidates too, found by a source or not, and tell what the rest of the catalogue looks like.  `on_user` is told how many
-    users are done. Users whose candidates are none, who wanted nothing beyond their basket, and under `slate.exclude_seen`
-    purchases of what was seen before, are left out.
+    router: over the whole catalogue as of the moment.  sampled_negatives: so many random items for each wanted one are
+    candidates too, whether a source proposes them or not; they show what the rest of the catalogue looks like.  on_user: called
+    with the number of users that are done. Users without candidates, and users who want nothing that the request does not
+    exclude, such as their basket or under `slate.exclude_seen` what they saw before, are left out.
     """
-    setup, catalogue, seed = Setup.of(spec, config), signals.catalogue, config.train.seed
-    rows = [RankingRows.none(len(spec.features.columns()))]
+    rows = [RankingRows.none(len(router.spec.features.columns()))]
     for n_done, (user, visit) in enumerate(zip(users.tolist(), visits, strict=True), 1):
-        session = session_here(visit.request, visit.record, (shard,), setup)
-        planned = plan(visit.request, visit.record, setup, tower=signals.tower, session=session)
+        planned = router.plan(visit.request, visit.record)
         n_sampled = round(sampled_negatives * len(visit.wanted))
         if n_sampled:
-            rng = np.random.default_rng((seed, user))
+            rng = np.random.default_rng((router.config.train.seed, user))
             sampled = np.setdiff1d(rng.choice(catalogue.keys, n_sampled), planned.query.exclude)
             planned = replace(planned, query=replace(planned.query, include=sampled))
-        reply = shard.retrieve(planned.query)
-        candidates = merge([reply], planned, spec).candidates
+        merged, _ = router.merged(planned)
+        candidates = merged.candidates
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
         if len(candidates) and len(wanted):
-            query = rank_query(candidates, visit.request, visit.record, spec, config.ranker)
-            features = assemble(spec.features, query)
+            features = router.features(candidates, visit.request, visit.record)
             rows.append(RankingRows.of_request(features, candidates.keys, wanted=wanted, user=user))
         on_user(n_done)
     return RankingRows.together(rows)

@@ -14,7 +14,6 @@ from cluster.generation import GenerationWriter, Pruned, prune
 from cluster.spec import GenerationSpec
 from cluster.user_records import USERS_FILE, write_users
 from router.users.user_tower_file import ITEMS_FILE, LAYERS_FILE
-from shard.snapshot import shard_folder
 from train.describe import describe
 from train.input.report import InputReport
 from train.rank.judge import Quality
@@ -24,7 +23,7 @@ from train.stages.accounts import source_entries
 from train.stages.learn import Learned
 from train.stages.outputs import Made, StageReport, Stages
 from train.stages.rank import Ranking
-from train.stages.shards import SNAPSHOT, entry_of
+from train.stages.shards import copy_snapshots, entry_of
 from train.vectors.two_tower import ITEMS_ARROW, LAYERS_ARROW
 
 REPORT_FILE = "build.json"
@@ -95,10 +94,7 @@ def publish(
             rankings=ranking.rankings,
         )
         with GenerationWriter(config.storage.path, generation) as writer:
-            for shard, folder in enumerate(shards):
-                for file in sorted((folder / SNAPSHOT).iterdir()):
-                    shutil.copyfile(file, writer.path_for(f"{shard_folder(shard)}/{file.name}"))
-                stages.progress.advance(shard + 1)
+            copy_snapshots(shards, writer, on_shard=stages.progress.advance)
             for name, file in {**ranking.files, **_tower(learned)}.items():
                 shutil.copyfile(file, writer.path_for(name))
             n_users = write_users(writer.path_for(USERS_FILE), spec, signals.records(config, generation))

@@ -186,7 +186,8 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
         rankings = tuple(judged.ranking(kind, system) for kind, system in kinds.items())
         heavy_kind = config.ranker.heavy.model if config.ranker.heavy.model in kinds else "catboost"
         judged, chose = (by_users.also("heavy", kinds[heavy_kind]) for by_users in (judged, chose))
-        told(Made(_told(judged.quality, rankings, heavy_kind), len(later.labels)))
+        quality = judged.quality()
+        told(Made(_told(quality, rankings, heavy_kind), len(later.labels)))
 
     card = ModelCard(
         FORMAT,
@@ -199,8 +200,8 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
         tuple(_report(loss, fit, choice) for loss, fit in fits.items()),
         heavy=heavy_kind,
         rankings=rankings,
-        chose=chose.quality,
-        test=judged.quality,
+        chose=chose.quality(),
+        test=quality,
     )
     files = {LIGHT_FILE: light, **own_files, **_kept(stages, card, fits[choice.winner], origin=fitted[choice.winner].name)}
     return RankModels(files, light, fits, own, columns, card)

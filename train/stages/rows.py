@@ -9,9 +9,7 @@ import msgspec
 import numpy as np
 
 from cluster.config.sections import Config
-from shard.shard import Shard
-from train.columns import as_columns
-from train.describe import describe
+from train.offline_router import OfflineRouter
 from train.rank.logged import hashes_of, logged_rows, logs_below, newest_first
 from train.rank.ranking_rows import ranking_rows, sample_users
 from train.rank.visits import past_visits, stranger_visits
@@ -40,23 +38,20 @@ def candidate_rows(
 
     def make(folder: Path) -> Made:
         signals = signals_of(dataset, learned, config)
-        spec = describe(signals, config, generation=moment, created="", shard_items=(len(dataset.catalogue),))
-        shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
+        router = OfflineRouter.over(signals, config, generation=moment)
         users = sample_users(dataset.log, after=learned.as_of, days=section.label_days, n_max=n_users, seed=config.train.seed)
         again = users[np.random.default_rng(config.train.seed).random(len(users)) < strangers]
         unknown, sessions = stranger_visits(signals, config, users=again, label_days=section.label_days)
         rows = ranking_rows(
-            signals,
-            spec,
-            shard,
-            config,
+            router,
+            dataset.catalogue,
             users=np.concatenate((users, unknown)),
-            visits=chain(past_visits(signals, spec, config, users=users, label_days=section.label_days), sessions),
+            visits=chain(past_visits(signals, router.spec, config, users=users, label_days=section.label_days), sessions),
             sampled_negatives=sampled_negatives,
             on_user=stages.progress.advance,
         )
         rows.save(folder)
-        (folder / _COLUMNS).write_bytes(msgspec.json.encode(spec.features.columns()))
+        (folder / _COLUMNS).write_bytes(msgspec.json.encode(router.spec.features.columns()))
         told = f"{len(rows.labels):,} candidates of {len(users):,} users, {rows.recall:.3f} of their purchases among them"
         return Made(told, len(rows.labels))
 

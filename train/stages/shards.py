@@ -5,9 +5,10 @@ a graph over the vectors of each space if that graph can reach the recall target
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import msgspec
 import numpy as np
 
 from cluster.config.sections import Config, SourcesSection
+from cluster.generation import GenerationWriter
 from cluster.spec import SpaceSpec
 from cluster.types import Floats
 from shard.columns import ShardColumns, partition
@@ -137,6 +139,16 @@ def _with_graph(
     graphs, calibrations = {**columns.graphs, space.name: graph}, {**columns.calibrations, space.name: calibration}
     word = f"graph good to depth {deepest.depth} at ef {deepest.ef}"
     return replace(columns, graphs=graphs, calibrations=calibrations), word
+
+
+def copy_snapshots(
+    folders: Sequence[Path], writer: GenerationWriter, on_shard: Callable[[int], None] = lambda n_shards: None
+) -> None:
+    """The files of all shards into the generation that is being written. on_shard: called with the number of shards done."""
+    for shard, folder in enumerate(folders):
+        for file in sorted((folder / SNAPSHOT).iterdir()):
+            shutil.copyfile(file, writer.path_for(f"{shard_folder(shard)}/{file.name}"))
+        on_shard(shard + 1)
 
 
 def entry_of(folder: Path) -> dict[str, Any]:

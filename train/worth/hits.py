@@ -1,42 +1,35 @@
-"""At which rank did each source, and their union, propose what users went on to buy? The serving code, run over the past.
+"""The ranks at which each source, and their union, propose the items that users later buy, by the serving code.
 
-Every request is planned, answered by the shards and merged twice: as it would be when serving, which gives the union and the
-times; and with each source asked for the same number of items, which makes the sources comparable. On the way the promises
-are checked that a filter puts at risk: nobody proposes an ineligible item, and who promises k items has them.
+Every request is planned, answered by the shards and merged twice: as when serving, which gives the union and the times; and
+with each source asked for the same number of items, which makes the sources comparable. Each answer is also checked: no source
+proposes an ineligible item, and a source that promises k items returns them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.config.sections import Config
 from cluster.sorted_keys import is_among
 from cluster.spec import GenerationSpec
-from cluster.types import Candidates, Query, ShardReply, UserRecord
-from router.merge import Merged, merge
-from router.planning.certificate import rows_per_shard
-from router.planning.plan import Plan, demand, plan
-from router.planning.setup import Setup
-from router.request import Request
-from router.users.user_tower import UserTower
+from cluster.types import Candidates, Query, ShardReply
+from router.planning.plan import Plan, demand
+from train.offline_router import OfflineRouter
 from train.rank.visits import Visit
-from train.searchable import Searchable, session_here
 
 UNION = "union"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:
-    """For S systems, the generation's sources and last the union, and the t items of a `HeldOut`.
+    """For S systems, the generation's sources and then the union, and the t items of a `HeldOut`.
 
-    ranks: (t, S) float32 from 1, infinite where not among the system's best `depth`.  proposed: (S,) int64, distinct items
-    over all requests.  asked: (S,) int64, requests that asked the system at all.  shard_ms: (S,) float64, mean milliseconds
-    that such a request cost one shard; for the union the shard's whole work.
+    ranks: (t, S) float32 from 1, infinite if not among the system's best `depth`.  proposed: (S,) int64, distinct items of
+    all requests.  asked: (S,) int64, the number of requests that asked the system.  shard_ms: (S,) float64, the mean
+    milliseconds that such a request costs a shard; for the union, all of the shard's work.
     """
 
     systems: tuple[str, ...]
@@ -48,70 +41,22 @@ class Hits:
     shard_ms: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Searchers:
-    """All shards of one generation, in this process and in their order, and what the router knows of it.
-
-    tower: the generation's user tower, if it has one.
-    """
-
-    shards: Sequence[Searchable]
-    spec: GenerationSpec
-    config: Config
-    tower: UserTower | None = None
-
-    @cached_property
-    def setup(self) -> Setup:
-        return Setup.of(self.spec, self.config)
-
-    def plan(self, request: Request, record: UserRecord | None) -> Plan:
-        """As the router plans it."""
-        session = session_here(request, record, self.shards, self.setup)
-        return plan(request, record, self.setup, tower=self.tower, session=session)
-
-    def merged(self, planned: Plan) -> tuple[Merged, list[ShardReply]]:
-        """The certified merge and the replies it is made of; a shard that held back is asked again, as the router does."""
-        replies = [shard.retrieve(planned.query) for shard in self.shards]
-        merged = merge(replies, planned, self.spec)
-        if merged.uncertified:
-            full = planned.in_full()
-            for shard in merged.uncertified:
-                replies[shard] = self.shards[shard].retrieve(full)
-            merged = merge(replies, planned, self.spec)
-        assert merged.exact, f"{self.spec.id}: a merge of every shard's full lists is not certified"
-        return merged, replies
-
-    def to_depth(self, planned: Plan, depth: int) -> Plan:
-        """The plan with every source asked for `depth` items of the whole catalogue, and nothing cut after the merge."""
-        depth = min(depth, self.spec.n_items)
-        k = rows_per_shard(depth, self.spec.n_shards, self.config.merge.exact_probability)
-        asks = tuple(replace(ask, k=k) for ask in planned.query.asks)
-        depths = (depth,) * len(asks)
-        return replace(
-            planned,
-            query=replace(planned.query, asks=asks),
-            budgets=depths,
-            floors=depths,
-            n_candidates=depth * max(1, len(asks)),
-        )
-
-
 def find(
     visits: Sequence[Visit],
-    searchers: Searchers,
+    router: OfflineRouter,
     *,
     depth: int,
     eligible: NDArray[np.int64],
     on_visit: Callable[[int], None] = lambda n_visits: None,
 ) -> Hits:
     """Run every visit. eligible: keys of the items that the requests' filters let through, ascending."""
-    spec = searchers.spec
+    spec = router.spec
     tally = _Tally(spec, eligible)
     ranks = [np.empty((0, len(tally.systems)), np.float32)]
     for n_done, visit in enumerate(visits):
-        planned = searchers.plan(visit.request, visit.record)
-        served, replies = searchers.merged(replace(planned, n_candidates=depth))
-        alone, _ = searchers.merged(searchers.to_depth(planned, depth))
+        planned = router.plan(visit.request, visit.record)
+        served, replies = router.merged(replace(planned, n_candidates=depth))
+        alone, _ = router.merged(router.to_depth(planned, depth))
         allowed = np.setdiff1d(eligible, planned.query.exclude, assume_unique=True)
         _check(planned, served.candidates, alone.candidates, spec, allowed, depth=depth, k=visit.request.k)
         ranks.append(_ranks_of(visit.wanted, alone.candidates, served.candidates))

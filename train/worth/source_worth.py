@@ -1,6 +1,6 @@
-"""The worth of each source and of their union: recall, coverage, cost, and what would be lost without the source. Pure.
+"""Metrics of each source and of their union: recall, coverage, cost, and what only this source proposes. Pure.
 
-Recall is hits / what the user bought, averaged over the users who bought something that counts.
+Recall is hits / purchases, averaged over the users with a purchase that counts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.rank.held_out import HeldOut
-from train.rank.metrics import mean
+from train.rank.metrics import mean, ratio
 from train.worth.hits import UNION, Hits
 
 KS = (100, 500)
@@ -23,10 +23,10 @@ Table = dict[str, dict[str, float]]
 def table(hits: Hits, held_out: HeldOut, *, n_eligible: int, ks: Sequence[int] = KS) -> Table:
     """System -> metric -> value, for the systems that any request asked, the union last.
 
-    recall@k of everything bought; recall_new@k of what was new to the user.  coverage: the share of the eligible items
-    that were among the best `depth` of any request.  exclusive, exclusive_new: of all items that the sources found
-    together, the share that this one alone found; the union has none.  asked: the share of requests that it took part in.
-    ms_per_request: what such a request cost one shard.
+    recall@k: of all purchases; recall_new@k: of items new to the user.  coverage: the share of the eligible items that are
+    among the best `depth` of any request.  exclusive, exclusive_new: of the purchases that all sources propose together, the
+    share that only this source proposes; the union has none.  asked: the share of requests that ask the system.
+    ms_per_request: the milliseconds that such a request costs a shard.
     """
     return {
         system: {
@@ -43,26 +43,25 @@ def table(hits: Hits, held_out: HeldOut, *, n_eligible: int, ks: Sequence[int] =
 
 
 def curve(hits: Hits, held_out: HeldOut, system: str, ks: Sequence[int], *, new: bool = False) -> list[float]:
-    """The system's recall at each k, of everything or of what was new to the user."""
+    """The system's recall at each k, of all purchases or of items new to the user."""
     return [mean(per_user_recall(hits, held_out, system, k, new=new)) for k in ks]
 
 
 def per_user_recall(hits: Hits, held_out: HeldOut, system: str, k: int, *, new: bool = False) -> NDArray[np.float64]:
-    """(u,) float64, NaN for users who bought nothing that counts. k: at most the depth the hits were found at."""
+    """(u,) float64, NaN for users without a purchase that counts. k: at most the depth of the hits."""
     assert k <= hits.depth, f"recall at {k} of lists that end at {hits.depth}"
     counts = held_out.new if new else np.ones(len(held_out.items), bool)
     found: NDArray[np.bool_] = counts & (hits.ranks[:, hits.systems.index(system)] <= k)
     n_users, groups = len(held_out.users), held_out.groups
     n_wanted = np.bincount(groups[counts], minlength=n_users)
     n_found = np.bincount(groups[found], minlength=n_users)
-    recalls: NDArray[np.float64] = np.divide(n_found, n_wanted, out=np.full(n_users, np.nan), where=n_wanted > 0)
-    return recalls
+    return ratio(n_found, n_wanted)
 
 
 def ahead_of_union(hits: Hits, held_out: HeldOut, k: int) -> dict[str, float]:
-    """Recall at k of the sources that alone beat the union of all, by two standard errors user by user; the best first.
+    """Recall at k of the sources that beat the union by two standard errors, user by user; the best first.
 
-    The union is one list for all of them, so a source that is much better than the others pays for what they put into it.
+    The union is a single list, so a source that is much better than the others loses places to their candidates.
     """
     union = per_user_recall(hits, held_out, UNION, k)
     recalls: dict[str, float] = {}
@@ -78,10 +77,10 @@ def ahead_of_union(hits: Hits, held_out: HeldOut, k: int) -> dict[str, float]:
 def by_activity(
     hits: Hits, held_out: HeldOut, system: str, activity: NDArray[np.integer], *, k: int
 ) -> list[tuple[str, float]]:
-    """Recall of groups of users: those without a history, and four equal parts of the others from short to long.
+    """Recall of groups of users: those without a history, and four equal parts of the others by its length.
 
-    activity: (u,), how many different items each user had bought before.  Returns (name of the group, recall), where it
-    has anybody.
+    activity: (u,), the number of different items that each user bought before.  Returns (name, recall) of each group that has
+    users.
     """
     recalls = per_user_recall(hits, held_out, system, k)
     known = np.sort(activity[activity > 0])

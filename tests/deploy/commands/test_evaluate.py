@@ -17,7 +17,7 @@ from deploy.demo.synthetic import write_world
 from tests.pictures import faults, texts, title
 from tests.train.worth.test_source_worth import beaten_union
 from tests.worlds import TINY
-from train.worth.evaluation import Evaluation, Terms
+from train.worth.evaluation import Evaluation, EvaluationTerms
 
 CONFIG = """
 config_version = 1
@@ -69,7 +69,7 @@ def test_a_table_with_the_union_last_and_pictures(
 
 def test_a_source_that_beats_the_union_is_told_with_what_to_set() -> None:
     hits, held_out = beaten_union()
-    found = Evaluation(Terms(depth=100), hits, held_out, activity=np.zeros(40, np.int64), n_eligible=20)
+    found = Evaluation(EvaluationTerms(depth=100), hits, held_out, activity=np.zeros(40, np.int64), n_eligible=20)
     said = (
         "note: recall@100 of tops alone is .750, of the union .250: give tops more weight, such as --set merge.weights.tops=3"
     )

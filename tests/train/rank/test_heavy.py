@@ -11,7 +11,7 @@ from cluster.config.sections import RankTrainSection
 from ranker.heavy import HeavyModel
 from tests.train.rank.ranking_world import COLUMNS, Ranking, ndcg_at_k, ranking
 from train.rank.choice import choose
-from train.rank.heavy import FittedHeavy, Loss, Rows, fit_heavy
+from train.rank.heavy import Examples, FittedHeavy, Loss, fit_heavy
 
 SECTION = RankTrainSection(n_trees=60, depth=4, learning_rate=0.1)
 
@@ -22,13 +22,13 @@ def learning() -> Ranking:
 
 
 @pytest.fixture(scope="module")
-def later() -> Rows:
+def later() -> Examples:
     made = ranking(seed=2)
     return made.features, made.labels, made.groups
 
 
 @pytest.fixture(scope="module")
-def fitted(learning: Ranking, later: Rows) -> FittedHeavy:
+def fitted(learning: Ranking, later: Examples) -> FittedHeavy:
     rows = (learning.features, learning.labels, learning.groups, COLUMNS)
     return fit_heavy(*rows, section=SECTION, seed=0, validation=later)
 
@@ -45,13 +45,13 @@ def test_it_says_what_it_learnt_from_and_what_matters(fitted: FittedHeavy, learn
     assert sum(share for _, share in fitted.importances) == pytest.approx(100)
 
 
-def test_the_same_rows_give_the_same_bytes(fitted: FittedHeavy, learning: Ranking, later: Rows) -> None:
+def test_the_same_rows_give_the_same_bytes(fitted: FittedHeavy, learning: Ranking, later: Examples) -> None:
     rows = (learning.features, learning.labels, learning.groups, COLUMNS)
     again = fit_heavy(*rows, section=SECTION, seed=0, validation=later)
     assert again.blob == fitted.blob
 
 
-def test_the_ensemble_ends_where_it_is_told_to(learning: Ranking, later: Rows, tmp_path: Path) -> None:
+def test_the_ensemble_ends_where_it_is_told_to(learning: Ranking, later: Examples, tmp_path: Path) -> None:
     many = RankTrainSection(n_trees=205, depth=6, learning_rate=0.5)
     rows = (learning.features, learning.labels, learning.groups, COLUMNS)
     whole = fit_heavy(*rows, section=many, seed=0, validation=later)
@@ -77,7 +77,7 @@ def test_the_ensemble_ends_where_it_is_told_to(learning: Ranking, later: Rows, t
     np.testing.assert_array_equal(kept.curve.later, whole.curve.later)
 
 
-def test_the_curve_is_what_judges_see_of_rows_that_were_passed_on(learning: Ranking, later: Rows) -> None:
+def test_the_curve_is_what_judges_see_of_rows_that_were_passed_on(learning: Ranking, later: Examples) -> None:
     rows = (learning.features, learning.labels, learning.groups, COLUMNS)
     _, labels, groups = later
     n_found = np.bincount(groups[labels > 0], minlength=int(groups.max()) + 1)

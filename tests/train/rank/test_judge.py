@@ -40,10 +40,10 @@ def rows_of(light: list[float], heavy: list[float], labels: list[float], starts:
 
 def test_perfect_heavy_order_within_what_light_passes_on() -> None:
     rows = rows_of(light=[1, 2, 3], heavy=[9, 1, 0], labels=[1, 0, 0], starts=[0, 3])
-    everything = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=3).quality
+    everything = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=3).quality()
     assert everything["merged"]["ndcg@10"] == everything["heavy"]["ndcg@10"] == 1
     assert everything["light"]["ndcg@10"] == pytest.approx(0.5)
-    two = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=2).quality  # the relevant row stays third
+    two = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=2).quality()  # the relevant row stays third
     assert two["heavy"]["ndcg@10"] == pytest.approx(0.5)
 
 
@@ -56,7 +56,7 @@ def test_orders_are_judged_as_a_ranker_makes_them_ties_included(m: int, n_levels
     keys = rng.permutation(3 * m)[:m].astype(np.int64) - m
     groups = [RankingRows.of_request(features, keys, wanted=keys[[at]], user=at) for at in range(m)]
     light, heavy = ByColumn(0), ByColumn(1)
-    found = judge(RankingRows.together(groups), light, {"heavy": heavy}, n_heavy=n_heavy).found
+    found = judge(RankingRows.together(groups), light, {"heavy": heavy}, n_heavy=n_heavy).per_system
 
     schema = FeatureSchema(match=light.columns, sources=(), user=(), context=())
     no_sources, nothing = np.empty((m, 0), np.float32), np.empty(0, np.float32)
@@ -75,7 +75,7 @@ def test_orders_are_judged_as_a_ranker_makes_them_ties_included(m: int, n_levels
 
 def test_recall_counts_what_retrieval_missed() -> None:
     rows = rows_of(light=[1, 2, 3, 1], heavy=[0] * 4, labels=[1, 1, 0, 1], starts=[0, 3, 4])
-    quality = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=1).quality
+    quality = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=1).quality()
     assert quality["light"]["recall@10"] == quality["candidates"]["recall"] == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
@@ -89,7 +89,7 @@ def test_the_best_rows_of_a_model() -> None:
 def test_the_share_of_the_heavy_models_best_that_the_light_one_passes_on() -> None:
     rows = rows_of(light=[1, 2, 3, 4], heavy=[9, 1, 0, 2], labels=[1, 0, 0, 0], starts=[0, 4])
     for n_heavy, share in ((4, 1.0), (1, 0.25)):
-        found = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=n_heavy).quality
+        found = judge(rows, ByColumn(0), {"heavy": ByColumn(1)}, n_heavy=n_heavy).quality()
         assert found["heavy"]["light_share"] == share and "light_share" not in found["light"]
 
 
@@ -101,7 +101,7 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_users() -> None:
             ByColumn(0),
             {},
             n_heavy=1,
-        ).quality["light"]
+        ).quality()["light"]
         for n in (10, 400)
     )
     for found in (wide, narrow):
@@ -127,7 +127,7 @@ def test_halves_that_judge_the_same_models_are_the_whole() -> None:
     half = in_first_half(rows.users)
     judged = [judge(rows.of_users(of), ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2) for of in (half, ~half)]
     parts = [part.also("heavy", "heavy:a") for part in judged]
-    pooled, whole = Judged.together(parts).quality, judge(rows, ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2).quality
+    pooled, whole = Judged.together(parts).quality(), judge(rows, ByColumn(0), {"heavy:a": ByColumn(1)}, n_heavy=2).quality()
     assert pooled["heavy"] == pooled["heavy:a"]
     for system, metrics in whole.items():
         for name in metrics.keys() - {"ndcg@10_lo", "ndcg@10_hi"}:  # the users stand in another order, and so are drawn others

@@ -14,8 +14,8 @@ from cluster.spec import RankStage
 from tests.train.rank.ranking_world import COLUMNS, Ranking, ranking
 from tests.worlds import tiny_config
 from train.progress import Quiet
+from train.rank.choice import N_USERS_MIN, promote
 from train.rank.metrics import interval
-from train.rank.promotion import N_USERS_MIN, promote
 from train.rank.ranking_rows import RankingRows
 from train.stages import Stages
 from train.stages.rank import RankingData, fit_models

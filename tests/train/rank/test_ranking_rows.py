@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from cluster.config.sections import Config
-from shard.shard import Shard
 from tests.train.past import read_world, signals_at
 from tests.worlds import NOW, TINY, tiny_config
-from train.columns import as_columns
 from train.describe import describe
 from train.input.catalogue import Catalogue
 from train.input.event_log import DAY_S, EventLog
+from train.offline_router import OfflineRouter
 from train.rank.ranking_rows import RankingRows, ranking_rows, sample_users
-from train.rank.visits import past_visits
+from train.rank.visits import held_out_after, past_visits, visits_of
 from train.signals import Fitted, fit_vectors, make_signals
 
 MOMENT = TINY.end - 20 * DAY_S
@@ -35,12 +34,16 @@ def world(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cat
     return read_world(TINY, config, tmp_path_factory.mktemp("world"), now=NOW)
 
 
-def rows_of(catalogue: Catalogue, log: EventLog, config: Config, users: np.ndarray, *, basket_items: int = 3) -> RankingRows:
+def rows_of(
+    catalogue: Catalogue, log: EventLog, config: Config, users: np.ndarray, *, with_baskets: bool = True
+) -> RankingRows:
     signals = signals_at(catalogue, log, config, as_of=MOMENT)
-    spec = describe(signals, config, generation="training", created="", shard_items=(len(catalogue),))
-    shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-    visits = past_visits(signals, spec, config, users=users, label_days=LABEL_DAYS, basket_items=basket_items)
-    return ranking_rows(signals, spec, shard, config, users=users, visits=visits)
+    router = OfflineRouter.over(signals, config, generation="training")
+    visits = past_visits(signals, router.spec, config, users=users, label_days=LABEL_DAYS)
+    if not with_baskets:
+        bought = held_out_after(signals, config, users, days=LABEL_DAYS, new_days=LABEL_DAYS, basket_items=0)
+        visits = visits_of(bought, signals, router.spec, config)
+    return ranking_rows(router, catalogue, users=users, visits=visits)
 
 
 def reshuffled_future(log: EventLog) -> EventLog:
@@ -55,7 +58,7 @@ def test_features_do_not_change_when_the_future_does(world: tuple[Catalogue, Eve
     catalogue, log = world
     users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=30, seed=0)
     logs = (log, reshuffled_future(log))
-    rows, other = (rows_of(catalogue, log, config, users, basket_items=0) for log in logs)
+    rows, other = (rows_of(catalogue, log, config, users, with_baskets=False) for log in logs)
     assert np.array_equal(rows.features, other.features, equal_nan=True)
     assert np.array_equal(rows.starts, other.starts)
     assert not np.array_equal(rows.labels, other.labels)
@@ -111,14 +114,11 @@ def test_sampled_negatives_are_rows_that_no_source_found(world: tuple[Catalogue,
     asked = config.model_copy(update={"sources": narrow})
     users = sample_users(log, after=MOMENT, days=LABEL_DAYS, n_max=6, seed=0)
     signals = signals_at(catalogue, log, asked, as_of=MOMENT)
-    spec = describe(signals, asked, generation="past", created="", shard_items=(len(catalogue),))
-    shard = Shard.from_columns(as_columns(signals, asked.catalog), spec=spec, shard=0)
-    visits = list(past_visits(signals, spec, asked, users=users, label_days=LABEL_DAYS))
-    plain, more = (
-        ranking_rows(signals, spec, shard, asked, users=users, visits=visits, sampled_negatives=ratio) for ratio in (0.0, 3.0)
-    )
-    sources = np.array([name.endswith(".rank") for name in spec.features.columns()])
-    sources[spec.features.columns().index("found.rank")] = False
+    router = OfflineRouter.over(signals, asked, generation="past")
+    visits = list(past_visits(signals, router.spec, asked, users=users, label_days=LABEL_DAYS))
+    plain, more = (ranking_rows(router, catalogue, users=users, visits=visits, sampled_negatives=ratio) for ratio in (0.0, 3.0))
+    sources = np.array([name.endswith(".rank") for name in router.spec.features.columns()])
+    sources[router.spec.features.columns().index("found.rank")] = False
     unfound = np.isnan(more.features[:, sources]).all(axis=1)
     assert not np.isnan(plain.features[:, sources]).all(axis=1).any()
     assert 0 < unfound.sum() <= 3 * plain.n_bought.sum()

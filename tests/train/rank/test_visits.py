@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from cluster.partition import item_keys
-from shard.shard import Shard
 from tests.train.past import read_world, signals_at
 from tests.train.rank.test_ranking_rows import LABEL_DAYS, MOMENT
 from tests.worlds import NOW, TINY, tiny_config
-from train.columns import as_columns
-from train.describe import describe
+from train.offline_router import OfflineRouter
 from train.rank.held_out import hold_out
 from train.rank.ranking_rows import ranking_rows, sample_users
 from train.rank.visits import stranger_visits
@@ -44,10 +42,9 @@ def test_what_models_learn_of_strangers_has_the_vector_of_the_session_and_no_use
     config = tiny_config(Path("unused"))
     users = sample_users(signals.log, after=MOMENT, days=LABEL_DAYS, n_max=20, seed=0)
     kept, visits = stranger_visits(signals, config, users=users, label_days=LABEL_DAYS)
-    spec = describe(signals, config, generation="past", created="", shard_items=(len(signals.catalogue),))
-    shard = Shard.from_columns(as_columns(signals, config.catalog), spec=spec, shard=0)
-    rows = ranking_rows(signals, spec, shard, config, users=kept, visits=visits)
-    columns = spec.features.columns()
+    router = OfflineRouter.over(signals, config, generation="past")
+    rows = ranking_rows(router, signals.catalogue, users=kept, visits=visits)
+    columns = router.spec.features.columns()
     assert len(rows.labels) and rows.labels.any()
     assert rows.features[:, columns.index("dot.als")].any()
     assert not rows.features[:, [at for at, name in enumerate(columns) if name.startswith("user.")]].any()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cluster.clients.local import LocalShard
 from cluster.filtering import Condition, Filter
 from cluster.lookup import LookupQuery, LookupReply
 from cluster.types import Query, ShardReply
@@ -15,18 +16,13 @@ from deploy.demo.synthetic import write_world
 from router.planning.plan import plan
 from router.planning.setup import Setup
 from router.request import Request
-from shard.shard import Shard
 from tests.worlds import NOW, TINY, tiny_config
-from train.columns import as_columns
-from train.describe import describe
-from train.evaluate import Past, evaluate, past
+from train.offline_router import OfflineRouter
 from train.progress import Quiet
-from train.searchable import Searchable
 from train.stages.read import Inputs
-from train.worth.evaluation import Evaluation, Terms, measure
-from train.worth.hits import Searchers
+from train.worth.evaluation import Evaluation, EvaluationTerms, Past, evaluate, measure, past_generation
 
-TERMS = Terms(days=14, new_days=14, n_users=40, basket_items=2, depth=30)
+TERMS = EvaluationTerms(days=14, new_days=14, n_users=40, basket_items=2, depth=30)
 STORE = Filter(must=(Condition("stores", "eq", ("store-1",)),), must_not=(Condition("organic", "eq", (True,)),))
 
 
@@ -34,17 +30,19 @@ STORE = Filter(must=(Condition("stores", "eq", ("store-1",)),), must_not=(Condit
 def then(tmp_path_factory: pytest.TempPathFactory) -> Past:
     folder = tmp_path_factory.mktemp("evaluation")
     items, events = write_world(TINY, folder)
-    with past(tiny_config(folder / "store"), Inputs(items, events, now=NOW), days=TERMS.days, progress=Quiet()) as made:
+    with past_generation(
+        tiny_config(folder / "store"), Inputs(items, events, now=NOW), days=TERMS.days, progress=Quiet()
+    ) as made:
         return made  # what it mapped outlives its files
 
 
-def measured(then: Past, terms: Terms = TERMS, searchers: Searchers | None = None) -> Evaluation:
-    return measure(then.signals, searchers or then.searchers, terms, progress=Quiet())
+def measured(then: Past, terms: EvaluationTerms = TERMS) -> Evaluation:
+    return measure(then, terms, progress=Quiet())
 
 
 def test_every_asked_source_has_a_row_and_the_union_is_at_the_end(then: Past) -> None:
     found = measured(then)
-    spec = then.searchers.spec
+    spec = then.router.spec
     assert set(found.table) | set(found.not_asked) == {*(source.name for source in spec.sources), "union"}
     assert list(found.table)[-1] == "union"
     for row in found.table.values():
@@ -53,14 +51,13 @@ def test_every_asked_source_has_a_row_and_the_union_is_at_the_end(then: Past) ->
 
 def test_a_rank_is_the_position_in_the_sources_own_list(then: Past) -> None:
     found = measured(then)
-    spec, config = then.searchers.spec, then.searchers.config
+    spec, config = then.router.spec, then.router.config
     user = int(found.held_out.users[0])
     record = next(iter(then.signals.records(config, spec.id, np.array([user]))))
     basket = tuple(then.signals.catalogue.ids[int(row)].as_py() for row in found.held_out.baskets[0])
     request = Request(user_id=record.user_id, k=config.slate.k_default, basket=basket)
     planned = plan(request, record, Setup.of(spec, config))
-    whole = describe(then.signals, config, generation=spec.id, created="", shard_items=(len(then.signals.catalogue),))
-    shard = Shard.from_columns(as_columns(then.signals, config.catalog), spec=whole, shard=0)  # of everything: the oracle
+    (shard,) = OfflineRouter.over(then.signals, config, generation=spec.id).shards  # of everything: the oracle
     asks = tuple(replace(ask, k=TERMS.depth) for ask in planned.query.asks)
     reply = shard.retrieve(replace(planned.query, asks=asks))
     mine = slice(0, int(found.held_out.starts[1]))
@@ -78,17 +75,17 @@ def test_under_a_filter_only_eligible_items_count(then: Past) -> None:
     found = measured(then, replace(TERMS, filter=STORE, depth=100))
     assert found.n_eligible < len(then.signals.catalogue)
     assert len(found.held_out.items) < len(measured(then).held_out.items)
-    promising = [source.name for source in then.searchers.spec.sources if source.promises_k]
+    promising = [source.name for source in then.router.spec.sources if source.promises_k]
     for name in promising:
         if name in found.table:
             assert found.table[name]["recall@100"] == 1.0, "it proposes everything that is eligible"
 
 
 def test_seen_items_are_not_asked_for_where_they_are_never_recommended(then: Past) -> None:
-    config = then.searchers.config
+    config = then.router.config
     slate = config.slate.model_copy(update={"exclude_seen": True})
-    never = replace(then.searchers, config=config.model_copy(update={"slate": slate}))
-    found = measured(then, searchers=never)
+    never = replace(then.router, config=config.model_copy(update={"slate": slate}))
+    found = measured(replace(then, router=never))
     assert found.held_out.new.all() and len(found.held_out.items)
     assert "history" in found.not_asked
 
@@ -96,7 +93,7 @@ def test_seen_items_are_not_asked_for_where_they_are_never_recommended(then: Pas
 class Unfiltered:
     """A shard that takes no notice of filters."""
 
-    def __init__(self, shard: Searchable) -> None:
+    def __init__(self, shard: LocalShard) -> None:
         self.shard = shard
 
     def lookup(self, query: LookupQuery) -> LookupReply:
@@ -117,9 +114,9 @@ class OneHitEach(Unfiltered):
 
 @pytest.mark.parametrize(("spoil", "words"), [(Unfiltered, "ineligible or excluded"), (OneHitEach, "came short")])
 def test_a_broken_promise_is_caught(then: Past, spoil: type[Unfiltered], words: str) -> None:
-    spoilt = replace(then.searchers, shards=[spoil(shard) for shard in then.searchers.shards])
+    spoilt = replace(then.router, shards=[spoil(shard) for shard in then.router.shards])
     with pytest.raises(AssertionError, match=words):
-        measured(then, replace(TERMS, filter=STORE), spoilt)
+        measured(replace(then, router=spoilt), replace(TERMS, filter=STORE))
 
 
 def test_an_evaluation_leaves_no_generation_behind_and_reuses_what_it_made(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ pytest.importorskip("matplotlib")
 
 from tests.pictures import faults, texts, title
 from tests.train.worth.test_source_worth import HELD_OUT, HITS
-from train.worth.evaluation import Evaluation, Terms
+from train.worth.evaluation import Evaluation, EvaluationTerms
 from train.worth.plots import draw_sources
 
 ACTIVITY = np.array([0, 3, 7])
 
 
 def test_messages_and_names(tmp_path: Path) -> None:
-    evaluation = Evaluation(Terms(depth=100), HITS, HELD_OUT, activity=ACTIVITY, n_eligible=20)
+    evaluation = Evaluation(EvaluationTerms(depth=100), HITS, HELD_OUT, activity=ACTIVITY, n_eligible=20)
     recall, exclusive, activity = draw_sources(evaluation, tmp_path)
     assert [fault for path in (recall, exclusive, activity) for fault in faults(path)] == []
     table = evaluation.table
@@ -35,7 +35,7 @@ def test_messages_and_names(tmp_path: Path) -> None:
 def test_nobody_bought_anything_that_counts(tmp_path: Path) -> None:
     nothing = HELD_OUT.kept(np.zeros(len(HELD_OUT.items), bool))
     silent = replace(HITS, ranks=HITS.ranks[:0])
-    evaluation = Evaluation(Terms(depth=100), silent, nothing, activity=ACTIVITY, n_eligible=0)
+    evaluation = Evaluation(EvaluationTerms(depth=100), silent, nothing, activity=ACTIVITY, n_eligible=0)
     paths = draw_sources(evaluation, tmp_path)
     assert [fault for path in paths for fault in faults(path)] == []
     assert title(paths[0]).startswith("Recall@100 of all sources together is 0.000")
