@@ -105,7 +105,7 @@ def test_what_cannot_be_loaded_is_told_and_refused(tmp_path: Path) -> None:
 
     async def scene(actor: RankerActor) -> None:
         client = await connected(actor)
-        with pytest.raises(RankerUnavailable, match="light model cannot be read"):
+        with pytest.raises(RankerUnavailable, match="unable to load: GenerationCorrupt"):
             await client.rank(query_of(), Deadline.after_ms(5_000))
         client.channel.close()
 
