@@ -24,7 +24,8 @@ from pathlib import Path
 from bench.tools.cluster_under_test import PATH, deployment, ours
 from bench.tools.harness import Bench
 from bench.tools.load import closed_loop
-from bench.tools.machine import cpu_s, process_tree
+from bench.tools.machine import cpu_s
+from deploy.machine.listeners import process_tree
 
 CONCURRENCY = 16
 RATE_HZ = 200

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.tools.machine import CpuMeter, process_tree
+from bench.tools.machine import CpuMeter
 from bench.tools.world import Size, World, publish
 from cluster.generation import FORMAT, generation_path
+from deploy.machine.listeners import process_tree
 
 CACHE = Path(os.environ.get("OSKOLOK_CACHE", Path.home() / ".cache" / "oskolok")) / "bench"
 PATH = "/v1/recommend"

@@ -19,7 +19,8 @@ from typing import Protocol
 import uvloop
 
 from bench.tools.harness import Metrics, percentiles
-from bench.tools.machine import cpu_s, process_tree
+from bench.tools.machine import cpu_s
+from deploy.machine.listeners import process_tree
 
 QUERY_BYTES = 256
 REPLY_BYTES = 1024

@@ -1,10 +1,11 @@
 """Where and with what a benchmark ran: the machine, the versions, and the CPU time and memory of process trees.
 
-Read from /proc directly. It knows Linux only, and nothing of what is being measured.
+It knows Linux only, and nothing of what is being measured.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -13,17 +14,20 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
+from deploy.machine.listeners import process_tree
+
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> dict[str, object]:
     """This machine: CPU model, cores we may use, memory in GiB, kernel."""
     cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown")
-    memory_kb = next(int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
     return {
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(memory_kb / 2**20, 1),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "kernel": platform.release(),
     }
 
@@ -31,17 +35,6 @@ def machine() -> dict[str, object]:
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """Versions of Python, of this source tree (its commit) and of the named distributions."""
     return {"python": platform.python_version(), "oskolok": _commit()} | {name: metadata.version(name) for name in packages}
-
-
-def process_tree(root_pid: int) -> list[int]:
-    """The root and all its living descendants."""
-    found, pending = [], [root_pid]
-    while pending:
-        pid = pending.pop()
-        found.append(pid)
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            pending.extend(int(child) for child in _read(task).split())
-    return found
 
 
 def cpu_s(pids: Iterable[int | str]) -> float:
@@ -57,10 +50,11 @@ def cpu_s(pids: Iterable[int | str]) -> float:
 
 def memory_bytes(pids: Iterable[int]) -> int:
     """Resident memory of these processes, pages that several share counted once (proportional set size)."""
-    total_kb = 0
+    total = 0
     for pid in pids:
-        total_kb += sum(int(line.split()[1]) for line in _lines(f"/proc/{pid}/smaps_rollup") if line.startswith("Pss:"))
-    return total_kb * 1024
+        with contextlib.suppress(psutil.Error):
+            total += psutil.Process(pid).memory_full_info().pss
+    return total
 
 
 class CpuMeter:

@@ -11,7 +11,7 @@ from cluster.config.sections import Config
 from cluster.errors import Unavailable
 from deploy.commands import options
 from deploy.commands.common import configuration, out
-from deploy.machine.claim import Claim
+from deploy.machine.claim import owner_of
 
 STOPPED_WITHIN_S = 60.0
 
@@ -29,13 +29,13 @@ def _stop_here(config: Config) -> bool:
     from deploy.runtime.wiring import front_dir
 
     storage = Path(config.storage.path).absolute()
-    owner = Claim.owner(storage)
+    owner = owner_of(storage)
     if not owner:
         end_strays(front_dir(config, storage))
         return False
     os.kill(owner, signal.SIGTERM)
     until = time.monotonic() + STOPPED_WITHIN_S
-    while Claim.owner(storage) == owner:
+    while owner_of(storage) == owner:
         if time.monotonic() > until:
             raise Unavailable(f"process {owner} has not stopped after {STOPPED_WITHIN_S:.0f} s")
         time.sleep(0.1)

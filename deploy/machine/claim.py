@@ -2,55 +2,53 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from cluster.errors import ConfigError
 
-_FILE = "serving.lock"
+
+def claim(storage: Path) -> FileLock:
+    """Take the storage until the lock's `release`, or until this process ends in whatever way.
+
+    Raises ConfigError, which names the process that has it.
+    """
+    lock = FileLock(_lock_file(storage), mode=0o600, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(
+            f"a cluster already serves {storage} (process {_read_owner(storage)}): "
+            "`oskolok stop` ends it, or set another storage.path"
+        ) from None
+    _owner_file(storage).write_text(str(os.getpid()))
+    return lock
 
 
-class Claim:
-    """A storage taken by this process until `release`, or until the process ends in whatever way."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    @classmethod
-    def on(cls, storage: Path) -> Claim:
-        """Raises ConfigError, which names the process that has it."""
-        fd = os.open(storage / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(fd, 20).decode(errors="replace").strip()
-            os.close(fd)
-            raise ConfigError(
-                f"a cluster already serves {storage} (process {owner}): `oskolok stop` ends it, or set another storage.path"
-            ) from None
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
-        return cls(fd)
-
-    @staticmethod
-    def owner(storage: Path) -> int:
-        """The process that has the storage, 0 if none has."""
-        try:
-            fd = os.open(storage / _FILE, os.O_RDONLY)
-        except FileNotFoundError:
-            return 0
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(fd, 20)
-            return int(owner) if owner.isdigit() else 0
-        finally:
-            os.close(fd)
+def owner_of(storage: Path) -> int:
+    """The process that has the storage, 0 if none has."""
+    if not _lock_file(storage).exists():
         return 0
+    try:
+        with FileLock(_lock_file(storage)).acquire(blocking=False):
+            return 0
+    except Timeout:
+        owner = _read_owner(storage)
+        return int(owner) if owner.isdigit() else 0
 
-    def release(self) -> None:
-        """Safe to call twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+
+def _lock_file(storage: Path) -> Path:
+    return storage / "serving.lock"
+
+
+def _owner_file(storage: Path) -> Path:
+    return storage / "serving.pid"
+
+
+def _read_owner(storage: Path) -> str:
+    try:
+        return _owner_file(storage).read_text()
+    except FileNotFoundError:  # it has taken the lock this instant
+        return ""

@@ -20,8 +20,8 @@ Front = Literal["haproxy", "serve"]
 
 
 def serve_variables(folder: Path, front: Front) -> dict[str, str]:
-    """How Serve shall work. folder: short, for HAProxy's sockets."""
-    found = {
+    """The settings of Serve. folder: short, for HAProxy's sockets."""
+    variables = {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deploy.http.edge:middlewares",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
@@ -29,7 +29,7 @@ def serve_variables(folder: Path, front: Front) -> dict[str, str]:
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # 5 s is too short for a busy laptop, and the proxy then starts over
     }
     if front == "haproxy":
-        found |= {
+        variables |= {
             # Both an hour by default. On nodes where `deploy/machine/front.py` does not run, a request's head has this long
             # too.
             "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(TIMEOUTS_S["client"]),
@@ -46,12 +46,12 @@ def serve_variables(folder: Path, front: Front) -> dict[str, str]:
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),  # 4 on any machine otherwise
         }
-    return found
+    return variables
 
 
 def ray_variables(listen: Listen, token_file: Path | None) -> dict[str, str]:
-    """How Ray shall work. token_file: the cluster's authentication token; None leaves it to what the machine has."""
-    found = {
+    """The settings of Ray. token_file: the cluster's authentication token; None leaves it to what the machine has."""
+    variables = {
         "RAY_worker_niceness": "0",  # 15 by default, which starves workers beside anything else that computes
         "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -61,13 +61,13 @@ def ray_variables(listen: Listen, token_file: Path | None) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
     }
     if token_file is not None:
-        found["RAY_AUTH_TOKEN_PATH"] = str(token_file)
+        variables["RAY_AUTH_TOKEN_PATH"] = str(token_file)
     if listen == "loopback":
         # Ray has no option to stay on 127.0.0.1: it replaces a loopback address by the machine's. This switch, made for
         # laptops whose firewall asks about every listener, makes the node's address 127.0.0.1 and all of Ray follows.
-        found["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        found["RAY_enable_metrics_collection"] = "0"  # nobody scrapes a laptop's Ray; it costs 2 % of a core
-    return found
+        variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        variables["RAY_enable_metrics_collection"] = "0"  # nobody scrapes a laptop's Ray; it costs 2 % of a core
+    return variables
 
 
 def missing(wanted: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

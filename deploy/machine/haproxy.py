@@ -9,10 +9,14 @@ import contextlib
 import os
 import shlex
 import shutil
-import signal
 import socket
 import sys
 from pathlib import Path
+
+import psutil
+
+_MARKED = "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"
+_SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
 
 _WRAPPER = """\
 #!/bin/sh
@@ -32,47 +36,36 @@ def find_haproxy() -> str:
 
 
 def write_wrapper(binary: str, folder: Path) -> Path:
-    """The script, made in `folder`."""
+    """The path of the script, which is written into `folder`."""
     path = folder / "haproxy"
-    told = {"{root}": str(Path(__file__).parents[2]), "{python}": sys.executable, "{binary}": binary}
+    values = {"{root}": str(Path(__file__).parents[2]), "{python}": sys.executable, "{binary}": binary}
     script = _WRAPPER
-    for mark, value in told.items():
+    for mark, value in values.items():
         script = script.replace(mark, shlex.quote(value))
     path.write_text(script)
     path.chmod(0o700)
     return path
 
 
-_MARKED = b"RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"
-_SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
-
-
 def side_ports() -> dict[str, str]:
     """Free ports for HAProxy's metrics and statistics pages, and for the proxy that answers while no replica can. Serve's
     defaults are fixed, and whoever holds one of them, such as a second cluster on this machine, keeps HAProxy from starting."""
     with contextlib.ExitStack() as probes:
-        found = {}
+        ports = {}
         for name in _SIDE_PORTS:
             probe = probes.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
-            found[name] = str(probe.getsockname()[1])
-        return found
+            ports[name] = str(probe.getsockname()[1])
+        return ports
 
 
 def end_strays(folder: Path) -> None:
-    """End what is left of a cluster that had this folder, HAProxy and Ray's processes, if Serve or Ray died before it could.
+    """Kill what is left of a cluster that had this folder, HAProxy and Ray's processes, if Serve or Ray died before it could.
 
     The folder stands in HAProxy's arguments, and in the environment that Ray's processes inherited from the launcher.
     """
-    mark = f"{folder}/".encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                variables = (entry / "environ").read_bytes().split(b"\0")
-                named = [
-                    *arguments,
-                    *(value for name, _, value in (one.partition(b"=") for one in variables) if name == _MARKED),
-                ]
-                if any(one.startswith(mark) for one in named):
-                    os.kill(int(entry.name), signal.SIGKILL)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            marks = [*process.cmdline(), process.environ().get(_MARKED, "")]
+            if process.pid != os.getpid() and any(mark.startswith(f"{folder}/") for mark in marks):
+                process.kill()

@@ -16,13 +16,13 @@ def keep_replica_on_loopback() -> None:
     """Make this Serve replica's internal gRPC server, which is bound to [::] after the constructor returns, use 127.0.0.1.
 
     Ray 2.60 has no setting for it (`ray/serve/_private/replica.py`, `add_port_to_grpc_server(self._server, "[::]:0")`). It
-    takes only callers with the cluster's token, so where a later Ray has moved it, we say so and go on.
+    takes only callers with the cluster's token, so if a later Ray has moved it, a warning is enough.
     """
     from ray.serve._private import replica
 
     bind = getattr(replica, "add_port_to_grpc_server", None)
     if bind is None:
-        log.warning("this version of Ray Serve opens its internal port in a way that is not known here")
+        log.warning("this version of Ray Serve opens its internal port in a way that Oskolok does not know")
         return
 
     def bind_to_loopback(server: object, address: str) -> int:

@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,15 @@ from cluster.config.sections import Config
 from cluster.errors import ConfigError, Unavailable
 from cluster.generation import Generation, Hold, current_id, generation_path
 from cluster.private import own_folder, private_folder
-from deploy.client import Client, ProblemAnswer
-from deploy.machine.claim import Claim
+from deploy.client import Client, ProblemAnswer, local_url
+from deploy.machine.claim import claim
 from deploy.machine.environment import Listen, missing, ray_variables, serve_variables, weakened
 from deploy.machine.haproxy import end_strays, find_haproxy, side_ports, write_wrapper
-from deploy.machine.listeners import Listener, descendants, listeners_of, require_free
+from deploy.machine.listeners import Listener, listeners_of, process_tree, require_free
 from deploy.machine.secret_file import load_or_create
 from deploy.runtime.arriving import missing_parts, next_step
 from deploy.runtime.ending import end_application, end_supervisor
-from deploy.runtime.user_loader import UserLoader
+from deploy.runtime.user_loader import Tell, UserLoader
 from deploy.runtime.wiring import SUPERVISOR, Wiring, front_dir, require_shared_users, socket_dir, user_store_url
 from ranker.ranker import Ranker
 from router.slate.rules import Rules
@@ -38,25 +38,17 @@ from router.users.opening import open_store
 
 _OBJECT_STORE_BYTES = 128 << 20  # no query and no reply passes through it
 
-Tell = Callable[[str, str], None]
-"""Told (step, what happened) as the start goes on, for people."""
-
 
 class Launcher:
-    """One cluster, from `start` to `stop`."""
+    """One cluster, from `start` to `stop`. tell: called with a step's name and what happened, for people."""
 
     def __init__(self, config: Config, tell: Tell) -> None:
         self._config = config
         self._tell = tell
         self._listen: Listen = "loopback" if config.ray.address == "" else "nodes"
-        self._claim: Claim | None = None
-        self._hold: Hold | None = None
-        self._folder: Path | None = None
-        self._users: UserLoader | None = None
+        self._storage = Path(config.storage.path).absolute()
+        self._undo = contextlib.ExitStack()
         self._ray: Any = None
-        self._supervisor: Any = None
-        self._serving = False
-        self._variables: dict[str, str] = {}
         self._began = time.monotonic()
 
     def start(self) -> None:
@@ -65,38 +57,20 @@ class Launcher:
 
         Raises OskolokError; call `stop` in any case.
         """
-        storage = Path(self._config.storage.path).absolute()
-        for folder in ("generations", "replay", "build"):
-            if (storage / folder).is_dir():
-                private_folder(storage / folder)
-        path = generation_path(storage, current_id(storage))
-        self._hold = Hold.shared(path)
-        generation = Generation.open(path)
-        if generation.spec.n_shards != self._config.cluster.n_shards:
-            raise ConfigError(
-                f"generation {generation.spec.id} has {generation.spec.n_shards} shards, "
-                f"cluster.n_shards is {self._config.cluster.n_shards}: build again, or set cluster.n_shards to the generation's"
-            )
-        Rules.of(self._config.slate, generation.spec)
-        Ranker.load(generation, heavy_model=self._config.ranker.heavy.model)  # refused here in a line, and not by every actor
+        config = self._config
+        generation = self._hold_generation()
+        folder = front_dir(config, self._storage)
         if self._listen == "loopback":
-            self._claim = Claim.on(storage)
-            end_strays(front_dir(self._config, storage))  # of a cluster that was killed: the storage is claimed, so none lives
-            require_free(self._config.http.host, self._config.http.port)
-        self._set_environment(storage)
-        self._start_ray()
-        self._users = UserLoader(
-            generation,
-            user_store_url(self._config),
-            lambda: open_store(user_store_url(self._config), self._config.users, access="write"),
-            self._tell,
-        )
-        self._users.start()
+            self._undo.callback(claim(self._storage).release)
+            end_strays(folder)  # of a cluster that was killed: the storage is claimed, so none lives
+            require_free(config.http.host, config.http.port)
+        self._start_ray(self._set_environment(folder))
+        self._start_users(generation)
         wiring = Wiring(
-            config=self._config,
+            config=config,
             generation_path=str(generation.path),
-            secret=bytes.fromhex(load_or_create(storage / "secrets" / "data-plane")),
-            socket_dir=socket_dir(self._config, storage),
+            secret=bytes.fromhex(load_or_create(self._storage / "secrets" / "data-plane")),
+            socket_dir=socket_dir(config, self._storage),
             listen=self._listen,
         )
         self._start_supervisor(wiring)
@@ -108,59 +82,54 @@ class Launcher:
         if self._listen != "loopback":
             return []
         allowed = (self._config.http.port,) if self._config.http.host not in ("127.0.0.1", "::1", "localhost") else ()
-        found = listeners_of(descendants(os.getpid()))
-        return [one for one in found if not one.on_loopback and one.port not in allowed]
+        listeners = listeners_of(process_tree(os.getpid()))
+        return [listener for listener in listeners if not listener.on_loopback and listener.port not in allowed]
 
     def stop(self) -> None:
         """Undo `start`, as far as it came, newest first. Safe to call twice."""
-        if self._users is not None:
-            self._users.stop()
-        with _silence():  # Ray tells of every actor that we are ending
-            self._stop_serve()
-            self._stop_supervisor()
-            if self._ray is not None:
-                ray, self._ray = self._ray, None
-                ray.shutdown()
-        if self._folder is not None:
-            end_strays(self._folder)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-        if self._hold is not None:
-            self._hold.release()
-            self._hold = None
-        if self._claim is not None:
-            self._claim.release()
-            self._claim = None
+        with _silence():  # Ray reports every actor that we end
+            self._undo.close()
 
-    def _stop_serve(self) -> None:
-        if self._serving:
-            self._serving = False
-            end_application()
+    def _hold_generation(self) -> Generation:
+        """The current generation, held. Raises ConfigError or GenerationError for one that no actor could serve."""
+        config = self._config
+        for folder in ("generations", "replay", "build"):
+            if (self._storage / folder).is_dir():
+                private_folder(self._storage / folder)
+        path = generation_path(self._storage, current_id(self._storage))
+        self._undo.callback(Hold.shared(path).release)
+        generation = Generation.open(path)
+        if generation.spec.n_shards != config.cluster.n_shards:
+            raise ConfigError(
+                f"generation {generation.spec.id} has {generation.spec.n_shards} shards, "
+                f"cluster.n_shards is {config.cluster.n_shards}: build again, or set cluster.n_shards to the generation's"
+            )
+        Rules.of(config.slate, generation.spec)
+        Ranker.load(generation, heavy_model=config.ranker.heavy.model)  # refused here in a line, and not by every actor
+        return generation
 
-    def _stop_supervisor(self) -> None:
-        if self._supervisor is not None:
-            supervisor, self._supervisor = self._supervisor, None
-            end_supervisor(self._ray, supervisor)
-
-    def _set_environment(self, storage: Path) -> None:
-        self._folder = own_folder(front_dir(self._config, storage))
+    def _set_environment(self, folder: Path) -> dict[str, str]:
+        """Set the variables that Ray and Serve read and that nobody has set; those it set. folder: for HAProxy's files."""
+        own_folder(folder)
+        self._undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._undo.callback(end_strays, folder)
         token_file = None
         if self._listen == "loopback":
-            token_file = storage / "secrets" / "ray-token"
+            token_file = self._storage / "secrets" / "ray-token"
             load_or_create(token_file)
         binary = find_haproxy()
         if not binary:
             self._tell("serve", "HAProxy is not installed; Serve's own proxy handles about a tenth of the requests per second")
-        wanted = ray_variables(self._listen, token_file)
-        wanted |= serve_variables(self._folder, "haproxy" if binary else "serve")
+        wanted = ray_variables(self._listen, token_file) | serve_variables(folder, "haproxy" if binary else "serve")
         if binary and self._listen == "loopback":
-            wanted |= side_ports() | {"RAY_SERVE_HAPROXY_BINARY_PATH": str(write_wrapper(binary, self._folder))}
+            wanted |= side_ports() | {"RAY_SERVE_HAPROXY_BINARY_PATH": str(write_wrapper(binary, folder))}
         if warning := weakened(os.environ):
             self._tell("warning", warning)
-        self._variables = missing(wanted, os.environ)
-        os.environ.update(self._variables)
+        variables = missing(wanted, os.environ)
+        os.environ.update(variables)
+        return variables
 
-    def _start_ray(self) -> None:
+    def _start_ray(self, variables: Mapping[str, str]) -> None:
         began = time.monotonic()
         import ray
 
@@ -170,14 +139,20 @@ class Launcher:
             options |= {"address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         else:
             # The cluster's processes were started by others: our settings reach those of this job only this way.
-            options |= {"address": self._config.ray.address, "runtime_env": {"env_vars": self._variables}}
+            options |= {"address": self._config.ray.address, "runtime_env": {"env_vars": dict(variables)}}
         ray.init(**options)
         self._ray = ray
-        require_shared_users(
-            user_store_url(self._config), {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-        )
+        self._undo.callback(ray.shutdown)
+        machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+        require_shared_users(user_store_url(self._config), machines)
         where = "on this machine" if self._listen == "loopback" else f"at {self._config.ray.address}"
         self._tell("ray", f"{ray.__version__} {where}, {time.monotonic() - began:.1f} s")
+
+    def _start_users(self, generation: Generation) -> None:
+        url = user_store_url(self._config)
+        loader = UserLoader(generation, url, lambda: open_store(url, self._config.users, access="write"), self._tell)
+        self._undo.callback(loader.stop)
+        loader.start()
 
     def _start_supervisor(self, wiring: Wiring) -> None:
         from deploy.runtime.ray_actors import SupervisorActor
@@ -196,7 +171,8 @@ class Launcher:
             "max_task_retries": 0,
             "num_cpus": 0,
         }
-        self._supervisor = self._ray.remote(SupervisorActor).options(**options).remote(wiring)
+        supervisor = self._ray.remote(SupervisorActor).options(**options).remote(wiring)
+        self._undo.callback(end_supervisor, self._ray, supervisor)
 
     def _start_serve(self, wiring: Wiring) -> None:
         from ray import serve
@@ -204,7 +180,7 @@ class Launcher:
 
         from deploy.runtime.serving import APPLICATION, application
 
-        self._serving = True
+        self._undo.callback(end_application)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         http = HTTPOptions(host=self._config.http.host, port=self._config.http.port)
         where = ProxyLocation.HeadOnly if self._listen == "loopback" else ProxyLocation.EveryNode
@@ -214,21 +190,20 @@ class Launcher:
     def _wait_ready(self) -> None:
         began = time.monotonic()
         config = self._config
-        host = "127.0.0.1" if config.http.host in ("0.0.0.0", "::") else config.http.host
-        client = Client(f"http://{host}:{config.http.port}", timeout_s=2)
+        client = Client(local_url(config.http), timeout_s=2)
         last = ""
         while True:
             try:
-                found = client.cluster()
+                answer = client.cluster()
             except (Unavailable, ProblemAnswer):
-                found = None
-            checks = ", ".join(check[3:] for check in found["checks"] if check.startswith(("[-]", "[~]"))) if found else ""
-            match next_step(found, time.monotonic() - began):
+                answer = None
+            checks = ", ".join(check[3:] for check in answer["checks"] if check.startswith(("[-]", "[~]"))) if answer else ""
+            match next_step(answer, time.monotonic() - began):
                 case "refuse":
                     raise Unavailable(f"not ready after {time.monotonic() - began:.0f} s: {last or 'no answer over HTTP'}")
-                case "serve" if found and found["state"] != "READY":
+                case "serve" if answer and answer["state"] != "READY":
                     self._tell("degraded", f"serving the parts that are ready, without waiting longer: {checks}")
-                    for part in missing_parts(found):
+                    for part in missing_parts(answer):
                         self._tell("missing", part)
                     return
                 case "serve":

@@ -26,7 +26,7 @@ from cluster.config.sections import Config
 from cluster.config.text import render
 from cluster.generation import Generation, current_id, generation_path
 from cluster.user_records import read_users
-from deploy.machine.listeners import Listener, descendants, listeners_of
+from deploy.machine.listeners import Listener, listeners_of, process_tree
 from deploy.runtime.wiring import user_store_url
 from router.users.opening import open_store
 
@@ -115,7 +115,7 @@ class Cluster:
         return {part["name"]: part["pid"] for part in self.view()["replicas"]}
 
     def tree(self) -> list[int]:
-        return descendants(self.pid)
+        return process_tree(self.pid)
 
     def pid_titled(self, title: str) -> int:
         """The one process below this cluster whose command line begins like this."""

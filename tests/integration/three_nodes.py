@@ -5,16 +5,18 @@ A program of its own because Ray and Serve read their settings when they are imp
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from cluster.config.file import load
 from cluster.config.sections import Config
 from deploy.client import Client
-from deploy.machine.listeners import descendants
 from deploy.machine.secret_file import load_or_create
 from tests.integration.running import wait_until
 
@@ -82,15 +84,12 @@ def serve(config: Config, nodes: Any, workers: list[Any]) -> None:
 
 def connected_ports() -> set[int]:
     """Remote ports of established TCP connections of this process's children: whom the router is connected to."""
-    inodes = set()
-    for pid in descendants(os.getpid()):
-        try:
-            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        except OSError:
-            continue
-        inodes |= {link[8:-1] for link in links if link.startswith("socket:[")}
-    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
-    return {int(row[2].rpartition(":")[2], 16) for row in rows if row[3] == "01" and row[9] in inodes}
+    ports = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            connections = process.net_connections("tcp")
+            ports |= {one.raddr.port for one in connections if one.status == psutil.CONN_ESTABLISHED}
+    return ports
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from bench.tools.harness import Bench, in_fresh_process, interleave, percentiles, table, time_calls
-from bench.tools.machine import CpuMeter, memory_bytes, process_tree
+from bench.tools.machine import CpuMeter, memory_bytes
 from bench.tools.row import Row, higher_is_better, read_rows
+from deploy.machine.listeners import process_tree
 
 
 def test_systems_take_turns_and_warm_ups_do_not_count() -> None:

@@ -14,12 +14,12 @@ from deploy.commands.common import OK
 SERVER = """
 import signal, sys, threading
 from pathlib import Path
-from deploy.machine.claim import Claim
-claim, stop = Claim.on(Path(sys.argv[1])), threading.Event()
+from deploy.machine.claim import claim
+lock, stop = claim(Path(sys.argv[1])), threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 print(1, flush=True)
 stop.wait(30)
-claim.release()
+lock.release()
 """
 
 

@@ -16,10 +16,10 @@ import pytest
 
 from cluster.config.sections import Config
 from cluster.errors import ConfigError
-from deploy.machine.claim import Claim
+from deploy.machine.claim import claim, owner_of
 from deploy.machine.environment import missing, ray_variables, serve_variables, weakened
 from deploy.machine.haproxy import end_strays, find_haproxy, write_wrapper
-from deploy.machine.listeners import descendants, listeners_of, parse_address, require_free
+from deploy.machine.listeners import listeners_of, process_tree, require_free
 from deploy.machine.secret_file import load_or_create
 from deploy.runtime.wiring import Wiring, front_dir, require_shared_users, socket_dir, user_store_url
 
@@ -57,11 +57,6 @@ def test_a_wiring_does_not_show_its_secret() -> None:
     assert "hunter2" not in repr(wiring) + str(wiring)
 
 
-def test_addresses_of_the_kernels_table() -> None:
-    assert parse_address("00000000:1F40") == ("0.0.0.0", 8000)
-    assert parse_address("00000000000000000000000001000000:0016") == ("::1", 22)
-
-
 def test_listeners_of_this_process() -> None:
     with socket.create_server(("127.0.0.1", 0)) as inside, socket.create_server(("0.0.0.0", 0)) as outside:
         found = {one.port: one for one in listeners_of([os.getpid()])}
@@ -80,15 +75,15 @@ def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
     require_free("127.0.0.1", port)
 
 
-def test_descendants_are_found_and_nobody_else() -> None:
+def test_the_tree_of_a_process_is_the_process_and_its_children() -> None:
     child = subprocess.Popen(["sh", "-c", "sleep 30 & wait"])
     try:
         deadline = time.monotonic() + 5
-        while len(found := descendants(child.pid)) < 2 and time.monotonic() < deadline:
+        while len(found := process_tree(child.pid)) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert len(found) == 2 and set(found) <= set(descendants(os.getpid()))
+        assert len(found) == 2 and set(found) <= set(process_tree(os.getpid()))
     finally:
-        for pid in descendants(child.pid):
+        for pid in process_tree(child.pid):
             os.kill(pid, signal.SIGKILL)
         child.wait()
 
@@ -176,28 +171,28 @@ def test_where_users_and_sockets_are(tmp_path: Path) -> None:
 
 
 def test_a_storage_is_served_by_one_cluster(tmp_path: Path) -> None:
-    assert Claim.owner(tmp_path) == 0
-    claim = Claim.on(tmp_path)
-    assert Claim.owner(tmp_path) == os.getpid()
+    assert owner_of(tmp_path) == 0
+    lock = claim(tmp_path)
+    assert owner_of(tmp_path) == os.getpid()
     with pytest.raises(
         ConfigError, match=rf"already serves {tmp_path} \(process {os.getpid()}\): `oskolok stop` ends it, or set"
     ):
-        Claim.on(tmp_path)
-    claim.release()
-    claim.release()
-    assert Claim.owner(tmp_path) == 0
-    Claim.on(tmp_path).release()
+        claim(tmp_path)
+    lock.release()
+    lock.release()
+    assert owner_of(tmp_path) == 0
+    claim(tmp_path).release()
 
 
 def test_a_storage_is_free_once_its_process_was_killed(tmp_path: Path) -> None:
     script = (
-        "from pathlib import Path; from deploy.machine.claim import Claim; "
-        f"claim = Claim.on(Path({str(tmp_path)!r})); print(1, flush=True); input()"
+        "from pathlib import Path; from deploy.machine.claim import claim; "
+        f"lock = claim(Path({str(tmp_path)!r})); print(1, flush=True); input()"
     )
     holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None and holder.stdout.readline() == b"1\n"
     with pytest.raises(ConfigError, match=f"process {holder.pid}"):
-        Claim.on(tmp_path)
+        claim(tmp_path)
     holder.kill()
     holder.communicate()
-    Claim.on(tmp_path).release()
+    claim(tmp_path).release()
