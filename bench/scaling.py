@@ -32,6 +32,7 @@ from cluster.config.file import load
 from cluster.config.sections import Config, HeavySection, LightSection, RankerSection, TransportSection
 from cluster.deadline import Deadline
 from cluster.generation import Generation
+from cluster.serving.endpoint import Endpoint
 from cluster.topology import Replica, Topology
 from cluster.types import Ask, Query
 from router.request import Request, ShardTrace
@@ -152,16 +153,17 @@ def shard_processes(deployed: Deployment) -> Iterator[ShardProcesses]:
 
 def _shard_process(pipe: Connection, shard: int, path: str, secret: bytes, unix_path: str) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    actor = ShardActor(
+    endpoint = Endpoint(
         name=f"shard-{shard}",
         shard=shard,
         generation_path=path,
         secret=secret,
-        transport=TransportSection(),
+        limits=TransportSection(),
         unix_path=unix_path,
         host="",
         node_id="here",
     )
+    actor = ShardActor(endpoint)
     while (status := actor.status()).state == "loading":
         time.sleep(0.02)
     assert status.state == "ready", status.detail

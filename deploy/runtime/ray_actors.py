@@ -19,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cluster.cluster_state import ClusterView
 from cluster.generation import Generation, Hold
 from cluster.ray_errors import from_ray, verdict
+from cluster.serving.endpoint import Endpoint
 from cluster.topology import ReplicaStatus
 from deploy.runtime.actors import ActorGone
 from deploy.runtime.reconcile import Node, Slot
@@ -80,15 +81,16 @@ class RayActors:
 
     def _create(self, slot: Slot, node: Node) -> Any:
         config = self._config
-        common: dict[str, Any] = {
-            "name": slot.name,
-            "generation_path": self._wiring.generation_path,
-            "secret": self._wiring.secret,
-            "transport": config.transport,
-            "unix_path": f"{self._wiring.socket_dir}/{slot.name}.sock",
-            "host": "" if self._wiring.listen == "loopback" else node.ip,
-            "node_id": node.id,
-        }
+        endpoint = Endpoint(
+            name=slot.name,
+            shard=slot.shard,
+            generation_path=self._wiring.generation_path,
+            node_id=node.id,
+            unix_path=f"{self._wiring.socket_dir}/{slot.name}.sock",
+            host="" if self._wiring.listen == "loopback" else node.ip,
+            secret=self._wiring.secret,
+            limits=config.transport,
+        )
         options: dict[str, Any] = {
             "name": slot.name,
             "namespace": config.ray.namespace,
@@ -100,9 +102,9 @@ class RayActors:
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False),
         }
         if slot.shard >= 0:
-            return ray.remote(ShardActor).options(**options).remote(shard=slot.shard, **common)
+            return ray.remote(ShardActor).options(**options).remote(endpoint)
         batch, heavy = config.ranker.batch_requests_max, config.ranker.heavy.model
-        return ray.remote(RankerActor).options(**options).remote(batch_requests_max=batch, heavy_model=heavy, **common)
+        return ray.remote(RankerActor).options(**options).remote(endpoint, batch_requests_max=batch, heavy_model=heavy)
 
 
 class SupervisorActor:

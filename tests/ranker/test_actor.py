@@ -14,6 +14,7 @@ from cluster.clients.remote import RemoteRankerClient
 from cluster.deadline import Deadline
 from cluster.errors import GenerationMismatch, InvalidQuery, RankerUnavailable, SchemaMismatch
 from cluster.generation import Generation
+from cluster.serving.endpoint import Endpoint
 from cluster.topology import ReplicaStatus
 from cluster.transport.channel import Channel
 from cluster.types import RankReply
@@ -31,16 +32,17 @@ def generation(tmp_path_factory: pytest.TempPathFactory) -> Generation:
 @contextmanager
 def acting(folder: Path) -> Iterator[RankerActor]:
     with socket_folder() as sockets:
-        actor = RankerActor(
+        endpoint = Endpoint(
             name="ranker-0",
+            shard=-1,
             generation_path=str(folder),
             secret=SECRET,
-            transport=LIMITS,
+            limits=LIMITS,
             unix_path=f"{sockets}/s",
             host="",
             node_id=NODE,
-            batch_requests_max=16,
         )
+        actor = RankerActor(endpoint, batch_requests_max=16)
         try:
             yield actor
         finally:

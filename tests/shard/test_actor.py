@@ -15,6 +15,7 @@ from cluster.clients.remote import RemoteShardClient
 from cluster.deadline import Deadline
 from cluster.errors import GenerationMismatch, InvalidQuery, ShardLoading
 from cluster.generation import Generation
+from cluster.serving.endpoint import Endpoint
 from cluster.topology import ReplicaStatus
 from cluster.transport.channel import Channel
 from cluster.types import Ask, FetchQuery, Query
@@ -30,16 +31,17 @@ QUERY = Query("golden", (Ask("ann", 3), Ask("tops", 4, (("purchases/7d", 1.0),))
 
 @contextmanager
 def acting(folder: Path, socket: Path) -> Iterator[ShardActor]:
-    actor = ShardActor(
+    endpoint = Endpoint(
         name="shard-0-a",
         shard=0,
         generation_path=str(folder),
         secret=SECRET,
-        transport=LIMITS,
+        limits=LIMITS,
         unix_path=str(socket),
         host="",
         node_id=NODE,
     )
+    actor = ShardActor(endpoint)
     try:
         yield actor
     finally:
@@ -94,6 +96,6 @@ def test_a_damaged_generation_leaves_a_process_that_says_why(tmp_path: Path) -> 
 
     with acting(folder, tmp_path / "s") as actor:
         status = settled(actor)
-        assert (status.state, status.generation) == ("dead", "")
+        assert (status.state, status.generation) == ("dead", "") and "sha256" in status.detail
         assert "graph-taste.hnsw has sha256" in status.detail
         run(scene(actor))

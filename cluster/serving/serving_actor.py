@@ -1,7 +1,7 @@
 """What a shard process and a ranker process have in common: it listens at once, loads in the background and reports its state.
 
 The data-plane server is up before anything is read, so callers hear "loading" instead of a refused connection, and an actor
-whose generation cannot be loaded lives on to tell why. What is loaded, and how calls are served, is the actor's own.
+whose generation cannot be loaded lives on to report why. What is loaded, and how calls are served, is the actor's own.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from cluster.config.sections import TransportSection
 from cluster.errors import GenerationMismatch, OskolokError
+from cluster.generation import Generation, Hold
+from cluster.serving.endpoint import Endpoint
 from cluster.serving.garbage import settle
 from cluster.topology import Address, ReplicaState, ReplicaStatus
 from cluster.transport.server_thread import ServerThread
@@ -22,48 +24,43 @@ from cluster.transport.service import Service
 T = TypeVar("T")
 
 
-class ServingSlot(Generic[T]):
-    """One process's place in the cluster. `shard` is -1 for a ranker."""
+class ServingActor(Generic[T]):
+    """Serves what `load` reads from one generation, on one thread. Ray's calls, `status` and `stop`, are answered beside it."""
 
     def __init__(
         self,
+        endpoint: Endpoint,
         *,
-        name: str,
-        shard: int,
-        secret: bytes,
-        transport: TransportSection,
-        unix_path: str,
-        host: str,
-        node_id: str,
-        load: Callable[[], tuple[str, T]],
+        load: Callable[[Generation], T],
         serve: Callable[[Callable[[str], T]], Service],
         still_loading: Callable[[str], OskolokError],
         batch_max: int = 1,
     ) -> None:
-        """load: reads what is served, and gives its generation and itself.  serve: makes the service from `lookup`.
+        """Returns once the server listens; the generation is read after that.
 
-        still_loading: the error that callers get meanwhile, from a message.
+        serve: makes the service from `lookup`.  still_loading: the error that callers get meanwhile, from a message.
         """
-        self._name = name
-        self._shard = shard
+        self._endpoint = endpoint
         self._still_loading = still_loading
+        self._hold: Hold | None = None
         self._loaded: tuple[str, T] | None = None
         self._state: ReplicaState = "loading"
         self._detail = ""
         self._failure = ""
         self._load_s = 0.0
-        self._server = ServerThread(serve(self.lookup), secret=secret, limits=transport, batch_max=batch_max)
-        port = self._server.start(unix_path=unix_path, host=host)
-        self._address = Address(node_id=node_id, host=host, port=port, unix_path=unix_path)
+        self._server = ServerThread(serve(self.lookup), secret=endpoint.secret, limits=endpoint.limits, batch_max=batch_max)
+        port = self._server.start(unix_path=endpoint.unix_path, host=endpoint.host)
+        self._address = Address(endpoint.node_id, endpoint.host, port, endpoint.unix_path)
         threading.Thread(target=self._load, args=(load,), name="load", daemon=True).start()
 
     def lookup(self, generation: str) -> T:
         """What serves that generation. Raises `still_loading`, which tells callers no path, or GenerationMismatch."""
+        name = self._endpoint.name
         if self._loaded is None:
-            raise self._still_loading(f"{self._name} is {self._failure or 'loading'}")
+            raise self._still_loading(f"{name} is {self._failure or 'loading'}")
         held, served = self._loaded
         if held != generation:
-            raise GenerationMismatch(f"{self._name} holds generation {held}, asked for {generation}")
+            raise GenerationMismatch(f"{name} holds generation {held}, asked for {generation}")
         return served
 
     def status(self) -> ReplicaStatus:
@@ -71,8 +68,8 @@ class ServingSlot(Generic[T]):
         if not self._server.alive:
             self._state, self._detail = "dead", "the data-plane thread has ended"
         return ReplicaStatus(
-            name=self._name,
-            shard=self._shard,
+            name=self._endpoint.name,
+            shard=self._endpoint.shard,
             pid=os.getpid(),
             address=self._address,
             state=self._state,
@@ -86,10 +83,13 @@ class ServingSlot(Generic[T]):
         """Finish the calls in flight and close the server."""
         self._server.stop()
 
-    def _load(self, load: Callable[[], tuple[str, T]]) -> None:
+    def _load(self, load: Callable[[Generation], T]) -> None:
         began = time.monotonic()
+        path = Path(self._endpoint.generation_path)
         try:
-            loaded = load()
+            self._hold = Hold.shared(path)
+            generation = Generation.open(path)
+            loaded = generation.id, load(generation)
         except Exception as error:
             self._detail = f"unable to load: {error}" if isinstance(error, OskolokError) else f"unable to load: {error!r}"
             self._failure = f"unable to load: {type(error).__name__}"

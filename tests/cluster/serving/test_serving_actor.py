@@ -13,11 +13,16 @@ import pytest
 
 from cluster.deadline import Deadline
 from cluster.errors import GenerationMissing, ShardLoading
-from cluster.serving.serving_slot import ServingSlot
+from cluster.generation import Generation
+from cluster.serving.endpoint import Endpoint
+from cluster.serving.serving_actor import ServingActor
 from cluster.topology import ReplicaStatus
 from cluster.transport.channel import Channel
 from cluster.transport.service import Call
 from tests.cluster.served import LIMITS, NODE, SECRET, run, socket_folder
+from tests.shard.golden import make
+
+GOLDEN = Path(make.__file__).parent / "v2"
 
 BLOCK, END = 1, 2
 
@@ -41,50 +46,48 @@ class Stuck:
 
 
 @contextmanager
-def slot_of(stuck: Stuck, *, load: Callable[[], tuple[str, str]], batch_max: int = 1) -> Iterator[ServingSlot[str]]:
+def acting(stuck: Stuck, *, load: Callable[[Generation], str], batch_max: int = 1) -> Iterator[ServingActor[str]]:
     with socket_folder() as sockets:
-        slot = ServingSlot(
+        endpoint = Endpoint(
             name="shard-0-0",
             shard=0,
+            generation_path=str(GOLDEN),
             secret=SECRET,
-            transport=LIMITS,
+            limits=LIMITS,
             unix_path=f"{sockets}/s",
             host="",
             node_id=NODE,
-            load=load,
-            serve=stuck.service,
-            still_loading=ShardLoading,
-            batch_max=batch_max,
         )
+        actor = ServingActor(endpoint, load=load, serve=stuck.service, still_loading=ShardLoading, batch_max=batch_max)
         try:
-            yield slot
+            yield actor
         finally:
             stuck.free.set()
-            slot.stop()
+            actor.stop()
 
 
-def until(slot: ServingSlot[str], condition: Callable[[ReplicaStatus], bool]) -> ReplicaStatus:
+def until(actor: ServingActor[str], condition: Callable[[ReplicaStatus], bool]) -> ReplicaStatus:
     end = time.monotonic() + 10
-    while not condition(status := slot.status()):
+    while not condition(status := actor.status()):
         assert time.monotonic() < end, status
         time.sleep(0.005)
     return status
 
 
 def test_a_caller_is_told_no_path_of_what_could_not_be_loaded() -> None:
-    def load() -> tuple[str, str]:
+    def load(_: Generation) -> str:
         raise GenerationMissing("no generation at /srv/secret/place")
 
-    with slot_of(Stuck(), load=load) as slot:
-        status = until(slot, lambda status: status.state == "dead")
+    with acting(Stuck(), load=load) as actor:
+        status = until(actor, lambda status: status.state == "dead")
         assert "/srv/secret/place" in status.detail, "status tells whoever runs the cluster"
         with pytest.raises(ShardLoading, match=r"^shard-0-0 is unable to load: GenerationMissing$"):
-            slot.lookup("g")
+            actor.lookup("g")
 
 
-async def call(slot: ServingSlot[str], method: int) -> Channel:
+async def call(actor: ServingActor[str], method: int) -> Channel:
     """A call that nobody waits for."""
-    channel = Channel(slot.status().address, node_id=NODE, secret=SECRET, limits=LIMITS)
+    channel = Channel(actor.status().address, node_id=NODE, secret=SECRET, limits=LIMITS)
     assert await channel.wait_connected(5)
     pending = channel.call(method, b"", Deadline.after_ms(20_000), bytes)
     pending.add_done_callback(lambda done: done.exception())
@@ -96,18 +99,18 @@ def test_a_thread_that_is_stuck_in_a_call_is_told_of_and_one_that_comes_back_is_
     for batch_max in (1, 8):
         stuck = Stuck()
 
-        async def scene(slot: ServingSlot[str], stuck: Stuck = stuck) -> None:
-            channel = await call(slot, BLOCK)
+        async def scene(actor: ServingActor[str], stuck: Stuck = stuck) -> None:
+            channel = await call(actor, BLOCK)
             await asyncio.to_thread(stuck.began.wait, 5)
-            wedged = await asyncio.to_thread(until, slot, lambda status: status.unanswered_s > 0.2)
+            wedged = await asyncio.to_thread(until, actor, lambda status: status.unanswered_s > 0.2)
             assert wedged.state == "ready", "Ray's thread knows nothing of it"
             stuck.free.set()
-            await asyncio.to_thread(until, slot, lambda status: status.unanswered_s < 0.1)
+            await asyncio.to_thread(until, actor, lambda status: status.unanswered_s < 0.1)
             channel.close()
 
-        with slot_of(stuck, load=lambda: ("g-1", "it"), batch_max=batch_max) as slot:
-            until(slot, lambda status: status.state == "ready")
-            run(scene(slot))
+        with acting(stuck, load=lambda _: "it", batch_max=batch_max) as actor:
+            until(actor, lambda status: status.state == "ready")
+            run(scene(actor))
 
 
 @pytest.mark.filterwarnings(  # it closes nothing
@@ -116,32 +119,32 @@ def test_a_thread_that_is_stuck_in_a_call_is_told_of_and_one_that_comes_back_is_
     "ignore::pytest.PytestUnhandledThreadExceptionWarning",
 )
 def test_a_thread_that_has_ended_is_dead() -> None:
-    async def scene(slot: ServingSlot[str]) -> None:
-        channel = await call(slot, END)
-        status = await asyncio.to_thread(until, slot, lambda status: status.state == "dead")
+    async def scene(actor: ServingActor[str]) -> None:
+        channel = await call(actor, END)
+        status = await asyncio.to_thread(until, actor, lambda status: status.state == "dead")
         assert (status.detail, status.unanswered_s) == ("the data-plane thread has ended", 0)
         channel.close()
 
-    with slot_of(Stuck(), load=lambda: ("g-1", "it"), batch_max=8) as slot:
-        until(slot, lambda status: status.state == "ready")
-        run(scene(slot))
+    with acting(Stuck(), load=lambda _: "it", batch_max=8) as actor:
+        until(actor, lambda status: status.state == "ready")
+        run(scene(actor))
 
 
 def test_while_it_loads_the_thread_answers() -> None:
     loading = threading.Event()
 
-    def load() -> tuple[str, str]:
+    def load(_: Generation) -> str:
         loading.wait(10)
-        return "g-1", "it"
+        return "it"
 
-    with slot_of(Stuck(), load=load) as slot:
-        slot.status()
-        assert until(slot, lambda status: status.unanswered_s == 0).state == "loading"
+    with acting(Stuck(), load=load) as actor:
+        actor.status()
+        assert until(actor, lambda status: status.unanswered_s == 0).state == "loading"
         loading.set()
-        until(slot, lambda status: status.state == "ready")
+        until(actor, lambda status: status.state == "ready")
 
 
 def test_the_thread_can_be_told_from_others_by_its_name() -> None:
-    with slot_of(Stuck(), load=lambda: ("g-1", "it")):
+    with acting(Stuck(), load=lambda _: "it"):
         names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
         assert "data-plane" in names
