@@ -1,8 +1,8 @@
 """What the supervisor asks of whatever runs its shards and rankers: find, start, ask, end. `deploy/runtime/ray_actors.py` is
 Ray's.
 
-A handle is what stands for one actor here; only who made it looks inside. No call takes longer than a bounded time, but for
-`ask`, whose answer is awaited for as long as the actor may yet give one.
+A handle stands for one actor; only the implementation that returned it looks inside. Every call ends within a bounded time
+except `ask`, which waits for as long as the actor may still answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Handle = Any
 
 
 class ActorGone(Exception):
-    """The actor's process is gone, or will never be. Any other error of `ask` says only that it did not answer."""
+    """The actor's process is gone, or was never started. Any other error of `ask` says only that it did not answer."""
 
 
 class Actors(Protocol):
@@ -32,7 +32,7 @@ class Actors(Protocol):
         ...
 
     async def start(self, slot: Slot, node: Node) -> Handle:
-        """Begin to start the slot's actor. If there is one already, it is that one."""
+        """Begin to start the slot's actor. If the slot has one already, that one is returned."""
         ...
 
     async def ask(self, handle: Handle) -> ReplicaStatus:

@@ -18,23 +18,23 @@ FIRST_LOADS_S = 180.0
 Step = Literal["wait", "serve", "refuse"]
 
 
-def next_step(found: Mapping[str, Any] | None, waited_s: float) -> Step:
-    """found: the answer of GET /v1/cluster, None if there was none.  waited_s: how long the start has taken so far."""
-    state = found["state"] if found is not None else ""
+def next_step(answer: Mapping[str, Any] | None, waited_s: float) -> Step:
+    """answer: of GET /v1/cluster, None if there was none.  waited_s: how long the start has taken so far."""
+    state = answer["state"] if answer is not None else ""
     if state == "READY" or (state == "DEGRADED" and waited_s >= GRACE_S):
         return "serve"
     if waited_s < FIRST_LOADS_S:
         return "wait"
-    return "serve" if found is not None and _any_shard_ready(found) else "refuse"
+    return "serve" if answer is not None and _any_shard_ready(answer) else "refuse"
 
 
-def missing_parts(found: Mapping[str, Any]) -> Iterator[str]:
+def missing_parts(answer: Mapping[str, Any]) -> Iterator[str]:
     """A line for each shard and ranker that is not ready, with the reason as far as it is known."""
-    for part in (found["cluster"] or {}).get("replicas", ()):
+    for part in (answer["cluster"] or {}).get("replicas", ()):
         if part["health"] != "ready":
             yield f"{part['name']} is {part['health']}" + (f": {part['detail']}" if part["detail"] else "")
 
 
-def _any_shard_ready(found: Mapping[str, Any]) -> bool:
-    parts = (found["cluster"] or {}).get("replicas", ())
+def _any_shard_ready(answer: Mapping[str, Any]) -> bool:
+    parts = (answer["cluster"] or {}).get("replicas", ())
     return any(part["shard"] >= 0 and part["health"] in ("ready", "suspect") for part in parts)

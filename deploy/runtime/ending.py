@@ -20,7 +20,7 @@ def end_application() -> None:
     from deploy.runtime.serving import APPLICATION
 
     def end() -> None:
-        with contextlib.suppress(Exception):  # another one ends it too, or Serve is gone already
+        with contextlib.suppress(Exception):  # somebody else ends it too, or Serve is gone already
             if set(serve.status().applications) - {APPLICATION}:
                 serve.delete(APPLICATION)
             else:

@@ -30,14 +30,14 @@ class FleetMaker(Protocol):
 
 
 class Follower:
-    """poll: given the version known, a newer view, or what there is after a while.  told: called with each new topology."""
+    """poll: given the version known, a newer view, or what there is after a while.  announce: called with each new topology."""
 
     def __init__(
-        self, poll: Callable[[int], Awaitable[ClusterView | None]], fleets: FleetMaker, told: Callable[[Topology], None]
+        self, poll: Callable[[int], Awaitable[ClusterView | None]], fleets: FleetMaker, announce: Callable[[Topology], None]
     ) -> None:
         self._poll = poll
         self._fleets = fleets
-        self._told = told
+        self._announce = announce
         self._fleet: Fleet | None = None
         self.view: ClusterView | None = None
 
@@ -66,4 +66,4 @@ class Follower:
             if newest is not None and newest.version > known:
                 self._fleet = self._fleets.fleet(newest.topology)
                 self.view = newest
-                self._told(newest.topology)
+                self._announce(newest.topology)

@@ -46,7 +46,7 @@ def slots_of(n_shards: int, n_rankers: int) -> tuple[Slot, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SlotState:
     """What is known of a slot's actor.
 
     since: when it got into this health.  exists: whether there may be a process to kill.
@@ -84,105 +84,107 @@ class Kill:
 Action = Start | Kill
 
 
-def absent(now: float) -> Seen:
+def absent(now: float) -> SlotState:
     """A slot that was never filled."""
-    return Seen("dead", now)
+    return SlotState("dead", now)
 
 
-def started(seen: Seen, now: float) -> Seen:
+def started(state: SlotState, now: float) -> SlotState:
     """An actor was created, or one from before this supervisor was found."""
-    return replace(seen, health="starting", since=now, exists=True, starts=seen.starts + 1, status=None, silent_since=None)
+    return replace(state, health="starting", since=now, exists=True, starts=state.starts + 1, status=None, silent_since=None)
 
 
-def heard(seen: Seen, status: ReplicaStatus, now: float, *, generation: str) -> Seen:
+def heard(state: SlotState, status: ReplicaStatus, now: float, *, generation: str) -> SlotState:
     """The actor answered. One that could not load, or serves another generation than this one, is a failure that lives."""
-    if seen.health == "dead":
-        return seen  # it is being ended, whatever it says meanwhile
+    if state.health == "dead":
+        return state  # it is being ended, whatever it says meanwhile
     if status.state == "dead":
-        return replace(_failed(seen, now, status.detail or "failed to load"), status=status)
+        return replace(_failed(state, now, status.detail or "failed to load"), status=status)
     if status.generation not in ("", generation):
-        return replace(_failed(seen, now, f"serves generation {status.generation}, not {generation}"), status=status)
+        return replace(_failed(state, now, f"serves generation {status.generation}, not {generation}"), status=status)
     if status.unanswered_s > UNANSWERED_S:
         why = f"its data plane has not answered for {status.unanswered_s:.0f} s"
-        return silent(replace(seen, status=status), now, why)
+        return silent(replace(state, status=status), now, why)
     ready = status.state == "ready"
-    since = seen.since if seen.health == status.state else now
+    since = state.since if state.health == status.state else now
     return replace(
-        seen,
+        state,
         health=status.state,
         since=since,
-        failures=0 if ready and now - since >= STABLE_S else seen.failures,
+        failures=0 if ready and now - since >= STABLE_S else state.failures,
         status=status,
-        detail="" if ready else seen.detail,
+        detail="" if ready else state.detail,
         silent_since=None,
-        ended_at=None if ready else seen.ended_at,
+        ended_at=None if ready else state.ended_at,
     )
 
 
-def silent(seen: Seen, now: float, why: str) -> Seen:
+def silent(state: SlotState, now: float, why: str) -> SlotState:
     """The actor did not answer, which says little: while it starts, why the one before it failed says more."""
-    if seen.health == "dead":
-        return seen
-    detail = seen.detail if seen.failures and seen.health in ("starting", "loading") else why
-    asked = replace(seen, detail=detail, silent_since=now if seen.silent_since is None else seen.silent_since)
-    return replace(asked, health="suspect", since=now) if seen.health == "ready" else asked
+    if state.health == "dead":
+        return state
+    detail = state.detail if state.failures and state.health in ("starting", "loading") else why
+    asked = replace(state, detail=detail, silent_since=now if state.silent_since is None else state.silent_since)
+    return replace(asked, health="suspect", since=now) if state.health == "ready" else asked
 
 
-def overslept(seen: Mapping[Slot, Seen], now: float) -> dict[Slot, Seen]:
+def overslept(states: Mapping[Slot, SlotState], now: float) -> dict[Slot, SlotState]:
     """The supervisor was not awake for a while: silent actors may have answered since, so their silence counts from now."""
-    return {slot: one if one.silent_since is None else replace(one, silent_since=now) for slot, one in seen.items()}
+    return {slot: state if state.silent_since is None else replace(state, silent_since=now) for slot, state in states.items()}
 
 
-def ended(seen: Seen, now: float, why: str) -> Seen:
+def ended(state: SlotState, now: float, why: str) -> SlotState:
     """The actor was asked to end. It counts as dead from now on, before its death is reported."""
-    return seen if seen.health == "dead" else replace(_failed(seen, now, why), ended_at=now)
+    return state if state.health == "dead" else replace(_failed(state, now, why), ended_at=now)
 
 
-def died(seen: Seen, now: float, why: str) -> Seen:
+def died(state: SlotState, now: float, why: str) -> SlotState:
     """The actor's process is gone. If that was our doing, why we ended it says more than how it went."""
-    if not seen.exists:
-        return seen
-    failed = seen if seen.health == "dead" else _failed(seen, now, why)
+    if not state.exists:
+        return state
+    failed = state if state.health == "dead" else _failed(state, now, why)
     return replace(failed, exists=False, status=None)
 
 
-def _failed(seen: Seen, now: float, why: str) -> Seen:
+def _failed(state: SlotState, now: float, why: str) -> SlotState:
     """After a stable period this counts as bad luck; before it, as one more failure in a row."""
-    stable = seen.health in ("ready", "suspect") and now - seen.since >= STABLE_S
-    failures = 1 if stable else seen.failures + 1
-    return replace(seen, health="dead", since=now, failures=failures, detail=why, silent_since=None, ended_at=None)
+    stable = state.health in ("ready", "suspect") and now - state.since >= STABLE_S
+    failures = 1 if stable else state.failures + 1
+    return replace(state, health="dead", since=now, failures=failures, detail=why, silent_since=None, ended_at=None)
 
 
-def plan(seen: Mapping[Slot, Seen], now: float) -> tuple[Action, ...]:
+def plan(states: Mapping[Slot, SlotState], now: float) -> tuple[Action, ...]:
     """What to do now. Slots that wait (for a status, for their back-off to pass) are not in it.
 
     Of the shards, and of the rankers, one is ended for its silence at a time, the one that has been silent longest: what
     silences many at once is seldom their own fault, and a replacement that fares no better proves it.
     """
-    settled = (_settled(slot, one, now) for slot, one in seen.items())
-    return (*(action for action in settled if action is not None), *_ended_for_silence(seen, now))
+    settled = (_settled(slot, state, now) for slot, state in states.items())
+    return (*(action for action in settled if action is not None), *_ended_for_silence(states, now))
 
 
-def start_at(seen: Seen) -> float:
+def start_at(state: SlotState) -> float:
     """When a dead slot may be filled again."""
-    return seen.since + BACKOFF_S[min(max(seen.failures - 1, 0), len(BACKOFF_S) - 1)]
+    return state.since + BACKOFF_S[min(max(state.failures - 1, 0), len(BACKOFF_S) - 1)]
 
 
-def topology_of(seen: Mapping[Slot, Seen], spec: GenerationSpec, version: int) -> Topology:
+def topology_of(states: Mapping[Slot, SlotState], spec: GenerationSpec, version: int) -> Topology:
     """Who serves what, as routers need it: every actor whose address is known. A suspect still counts as ready."""
     by_shard: list[list[Replica]] = [[] for _ in range(spec.n_shards)]
     rankers: list[Replica] = []
-    for slot, one in seen.items():
-        address = one.status.address if one.status is not None else Address("", "", 0)
-        state: ReplicaState = "ready" if one.health == "suspect" else "loading" if one.health == "starting" else one.health
-        filled = Replica(slot.name, address, state if one.status is not None else "dead")
+    for slot, state in states.items():
+        address = state.status.address if state.status is not None else Address("", "", 0)
+        replica_state: ReplicaState = (
+            "ready" if state.health == "suspect" else "loading" if state.health == "starting" else state.health
+        )
+        filled = Replica(slot.name, address, replica_state if state.status is not None else "dead")
         (rankers if slot.shard < 0 else by_shard[slot.shard]).append(filled)
     return Topology(version, spec, tuple(map(tuple, by_shard)), tuple(rankers))
 
 
-def views_of(seen: Mapping[Slot, Seen], now: float) -> tuple[ReplicaView, ...]:
-    """The same for people."""
-    return tuple(_view(slot, one, now) for slot, one in seen.items())
+def views_of(states: Mapping[Slot, SlotState], now: float) -> tuple[ReplicaView, ...]:
+    """Every slot as people are shown it."""
+    return tuple(_view(slot, state, now) for slot, state in states.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,46 +209,46 @@ def place(slot: Slot, nodes: Sequence[Node], placed: Mapping[Slot, str]) -> Node
     return min(nodes, key=load)
 
 
-def _settled(slot: Slot, seen: Seen, now: float) -> Action | None:
+def _settled(slot: Slot, state: SlotState, now: float) -> Action | None:
     """What a dead slot needs, whatever else goes on."""
-    if seen.health != "dead":
+    if state.health != "dead":
         return None
-    if seen.exists:
-        return Kill(slot, seen.detail)
-    return Start(slot) if now >= start_at(seen) else None
+    if state.exists:
+        return Kill(slot, state.detail)
+    return Start(slot) if now >= start_at(state) else None
 
 
-def _ended_for_silence(seen: Mapping[Slot, Seen], now: float) -> Iterator[Kill]:
+def _ended_for_silence(states: Mapping[Slot, SlotState], now: float) -> Iterator[Kill]:
     for shards in (True, False):
-        kind = {slot: one for slot, one in seen.items() if (slot.shard >= 0) == shards}
-        replacing = any(one.ended_at is not None and now - one.ended_at <= SILENT_LOADING_S for one in kind.values())
-        hung = {slot: one for slot, one in kind.items() if _hung(one, now)}
+        kind = {slot: state for slot, state in states.items() if (slot.shard >= 0) == shards}
+        replacing = any(state.ended_at is not None and now - state.ended_at <= SILENT_LOADING_S for state in kind.values())
+        hung = {slot: state for slot, state in kind.items() if _hung(state, now)}
         if hung and not replacing:
-            slot, one = max(hung.items(), key=lambda each: _silent_s(each[1], now))
-            yield Kill(slot, f"silent for {_silent_s(one, now):.0f} s while {one.health}: {one.detail}")
+            slot, state = max(hung.items(), key=lambda each: _silent_s(each[1], now))
+            yield Kill(slot, f"silent for {_silent_s(state, now):.0f} s while {state.health}: {state.detail}")
 
 
-def _hung(seen: Seen, now: float) -> bool:
-    return _silent_s(seen, now) > (SILENT_READY_S if seen.health == "suspect" else SILENT_LOADING_S)
+def _hung(state: SlotState, now: float) -> bool:
+    return _silent_s(state, now) > (SILENT_READY_S if state.health == "suspect" else SILENT_LOADING_S)
 
 
-def _silent_s(seen: Seen, now: float) -> float:
-    return 0.0 if seen.silent_since is None else now - seen.silent_since
+def _silent_s(state: SlotState, now: float) -> float:
+    return 0.0 if state.silent_since is None else now - state.silent_since
 
 
-def _view(slot: Slot, seen: Seen, now: float) -> ReplicaView:
-    status = seen.status
-    detail = seen.detail
-    if seen.health == "dead" and not seen.exists and (wait := start_at(seen) - now) > 0:
-        detail = f"{detail}; starts again in {wait:.0f} s after {seen.failures} failures"
+def _view(slot: Slot, state: SlotState, now: float) -> ReplicaView:
+    status = state.status
+    detail = state.detail
+    if state.health == "dead" and not state.exists and (wait := start_at(state) - now) > 0:
+        detail = f"{detail}; starts again in {wait:.0f} s after {state.failures} failures"
     return ReplicaView(
         name=slot.name,
         shard=slot.shard,
-        health=seen.health,
+        health=state.health,
         node_id=status.address.node_id if status else "",
         pid=status.pid if status else 0,
-        starts=seen.starts,
-        failures=seen.failures,
+        starts=state.starts,
+        failures=state.failures,
         load_s=status.load_s if status else 0.0,
         detail=detail,
     )

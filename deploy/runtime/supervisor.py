@@ -17,26 +17,9 @@ from cluster.cluster_state import ClusterView
 from cluster.deadline import Clock
 from cluster.spec import GenerationSpec
 from cluster.topology import ReplicaStatus
+from deploy.runtime import reconcile
 from deploy.runtime.actors import ActorGone, Actors, Handle
-from deploy.runtime.reconcile import (
-    Kill,
-    Node,
-    Seen,
-    Slot,
-    Start,
-    absent,
-    died,
-    ended,
-    heard,
-    overslept,
-    place,
-    plan,
-    silent,
-    slots_of,
-    started,
-    topology_of,
-    views_of,
-)
+from deploy.runtime.reconcile import Kill, Node, Slot, SlotState, Start
 from deploy.runtime.wakefulness import TICK_S, Wakefulness
 
 PING_TIMEOUT_S = 1.0
@@ -71,7 +54,9 @@ class Supervisor:
         self._interval_s = interval_s
         self._clock = clock
         self._awake = Wakefulness(clock())
-        self._seen: dict[Slot, Seen] = {slot: absent(clock()) for slot in slots_of(spec.n_shards, n_rankers)}
+        self._states: dict[Slot, SlotState] = {
+            slot: reconcile.absent(clock()) for slot in reconcile.slots_of(spec.n_shards, n_rankers)
+        }
         self._handles: dict[Slot, Handle] = {}
         self._pings: dict[Slot, asyncio.Future[ReplicaStatus]] = {}
         self._kills: dict[Slot, asyncio.Future[None]] = {}
@@ -126,21 +111,21 @@ class Supervisor:
             await asyncio.sleep(TICK_S)
 
     async def _rounds(self) -> None:
-        while not await self._done("adoption", self._adopt):
+        while not await self._attempt("adoption", self._adopt):
             await asyncio.sleep(self._interval_s * CALM)
         if self._handles:
-            await self._done("look", lambda: self._look(ADOPTION_S))
+            await self._attempt("look", lambda: self._look(ADOPTION_S))
         while True:
             began = self._clock()
-            await self._done("acting", self._act)
-            await self._done("look", lambda: self._look(PING_TIMEOUT_S))
+            await self._attempt("acting", self._act)
+            await self._attempt("look", lambda: self._look(PING_TIMEOUT_S))
             self._publish_if_changed()
-            calm = all(one.health == "ready" for one in self._seen.values())
+            calm = all(state.health == "ready" for state in self._states.values())
             rest = self._interval_s * (CALM if calm else 1) - (self._clock() - began)
             await asyncio.sleep(max(rest, 0.02))
 
-    async def _done(self, what: str, part: Callable[[], Awaitable[None]]) -> bool:
-        """Whether this part of a round went well. If not the others are done all the same, and it again in the next round."""
+    async def _attempt(self, what: str, part: Callable[[], Awaitable[None]]) -> bool:
+        """Whether this part of a round succeeded. A failure stops neither the other parts nor the next round."""
         try:
             await part()
         except Exception:
@@ -153,19 +138,19 @@ class Supervisor:
         now = self._clock()
         if self._awake.slept(now):
             log.warning("the supervisor was not awake for a while: it counts every actor's silence anew")
-            self._seen = overslept(self._seen, now)
+            self._states = reconcile.overslept(self._states, now)
         return now
 
     async def _adopt(self) -> None:
         """Take over the actors of an earlier supervisor."""
-        for slot, handle in zip(self._seen, await asyncio.gather(*map(self._actors.find, self._seen)), strict=True):
+        for slot, handle in zip(self._states, await asyncio.gather(*map(self._actors.find, self._states)), strict=True):
             if handle is not None:
                 self._handles[slot] = handle
-                self._seen[slot] = started(self._seen[slot], self._clock())
+                self._states[slot] = reconcile.started(self._states[slot], self._clock())
 
     async def _act(self) -> None:
         now = self._check_awake()
-        actions = plan(self._seen, now)
+        actions = reconcile.plan(self._states, now)
         for action in actions:
             if isinstance(action, Kill):
                 self._kill(action, now)
@@ -173,7 +158,7 @@ class Supervisor:
         if starts:
             nodes = await self._actors.nodes()
             for slot in starts:
-                self._placed[slot] = place(slot, nodes, self._placed).id
+                self._placed[slot] = reconcile.place(slot, nodes, self._placed).id
             by_id = {node.id: node for node in nodes}
             await asyncio.gather(*(self._start(slot, by_id[self._placed[slot]]) for slot in starts))
 
@@ -182,9 +167,9 @@ class Supervisor:
         slot = kill.slot
         if (before := self._kills.get(slot)) is not None and not before.done():
             return
-        if self._seen[slot].health != "dead" or before is None:
+        if self._states[slot].health != "dead" or before is None:
             log.warning("ending %s: %s", slot.name, kill.reason)
-        self._seen[slot] = ended(self._seen[slot], now, kill.reason)
+        self._states[slot] = reconcile.ended(self._states[slot], now, kill.reason)
         self._kills[slot] = asyncio.ensure_future(self._killed(slot))
 
     async def _killed(self, slot: Slot) -> None:
@@ -204,15 +189,15 @@ class Supervisor:
             why = f"cannot be started: {error!r}"
             log.warning("%s %s", slot.name, why)
             now = self._clock()
-            self._seen[slot] = died(started(self._seen[slot], now), now, why)
+            self._states[slot] = reconcile.died(reconcile.started(self._states[slot], now), now, why)
             return
-        self._seen[slot] = started(self._seen[slot], self._clock())
+        self._states[slot] = reconcile.started(self._states[slot], self._clock())
         log.info("started %s on %s", slot.name, node.ip)
 
     async def _look(self, timeout_s: float) -> None:
         """Ask every actor how it is. One question at a time: an actor that is silent is not asked again until it speaks."""
-        for slot, seen in self._seen.items():
-            if seen.exists and slot not in self._pings:
+        for slot, state in self._states.items():
+            if state.exists and slot not in self._pings:
                 self._pings[slot] = asyncio.ensure_future(self._actors.ask(self._handles[slot]))
         if not self._pings:
             return
@@ -221,25 +206,25 @@ class Supervisor:
         for slot, ping in list(self._pings.items()):
             if ping.done():
                 del self._pings[slot]
-            self._seen[slot] = self._after(ping, slot, now, timeout_s)
+            self._states[slot] = self._after(ping, slot, now, timeout_s)
 
-    def _after(self, ping: asyncio.Future[ReplicaStatus], slot: Slot, now: float, timeout_s: float) -> Seen:
-        seen = self._seen[slot]
+    def _after(self, ping: asyncio.Future[ReplicaStatus], slot: Slot, now: float, timeout_s: float) -> SlotState:
+        state = self._states[slot]
         if not ping.done():
-            return silent(seen, now, f"no answer within {timeout_s:g} s")
+            return reconcile.silent(state, now, f"no answer within {timeout_s:g} s")
         error = ping.exception()
         if isinstance(error, ActorGone):
-            return died(seen, now, str(error))
+            return reconcile.died(state, now, str(error))
         if error is not None:
-            return silent(seen, now, str(error))
+            return reconcile.silent(state, now, str(error))
         self._placed[slot] = ping.result().address.node_id
-        return heard(seen, ping.result(), now, generation=self._spec.id)
+        return reconcile.heard(state, ping.result(), now, generation=self._spec.id)
 
     def _publish_if_changed(self) -> None:
         now, last = self._now_view(0), self._view
         if last is None:
             self._publish(1)
-        elif _shown(now) != _shown(last):
+        elif _versioned(now) != _versioned(last):
             self._publish(last.version + 1)
 
     def _publish(self, version: int) -> None:
@@ -248,11 +233,11 @@ class Supervisor:
         self._changed = asyncio.Event()
 
     def _now_view(self, version: int) -> ClusterView:
-        topology = topology_of(self._seen, self._spec, version)
-        return ClusterView(self._name, version, self._began, topology, views_of(self._seen, self._clock()))
+        topology = reconcile.topology_of(self._states, self._spec, version)
+        return ClusterView(self._name, version, self._began, topology, reconcile.views_of(self._states, self._clock()))
 
 
-def _shown(view: ClusterView) -> object:
-    """What makes a new version when it changes; details and counts of seconds do not."""
+def _versioned(view: ClusterView) -> object:
+    """The part of a view whose change makes a new version; details and counts of seconds do not."""
     replicas = [(r.health, r.pid, r.starts, r.failures) for r in view.replicas]
     return view.topology.shards, view.topology.rankers, replicas

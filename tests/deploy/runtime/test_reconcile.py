@@ -20,8 +20,8 @@ from deploy.runtime.reconcile import (
     UNANSWERED_S,
     Kill,
     Node,
-    Seen,
     Slot,
+    SlotState,
     Start,
     absent,
     died,
@@ -48,7 +48,7 @@ def status(state: ReplicaState, slot: Slot = SLOT, detail: str = "") -> ReplicaS
     return ReplicaStatus(slot.name, slot.shard, 1, Address("n", "", 0, f"/run/{slot.name}.sock"), state, "g-1", 0.1, detail)
 
 
-def ready(now: float = 0.0) -> Seen:
+def ready(now: float = 0.0) -> SlotState:
     return heard(started(absent(now), now), status("ready"), now)
 
 
