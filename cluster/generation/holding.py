@@ -3,7 +3,8 @@
 A hold is a shared lock on the generation's manifest. The kernel releases it however the process ends, so nothing has to be
 renewed or cleaned up, and a process that stands still for an hour keeps its hold. The lock is on a file and not on the folder
 because NFS, by which several machines may share one storage, carries locks between machines only for files. On a file system
-without locks no generation can be known to be free, so none is removed.
+without locks no generation can be known to be free, so none is removed. filelock does not serve here: its locks of files are
+exclusive, and its shared lock is an SQLite file of its own.
 """
 
 from __future__ import annotations

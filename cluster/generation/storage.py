@@ -2,6 +2,7 @@
 
 <storage>/generations/<id> is always complete. Names that begin with a dot are unfinished work of a writer or of a removal, and
 nobody reads them. A writer holds a lock on its folder as long as it lives; an unlocked one is an orphan of a dead build.
+Folders are locked themselves, which filelock cannot do: the lock must follow its folder when that is renamed.
 """
 
 from __future__ import annotations

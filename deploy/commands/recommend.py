@@ -56,13 +56,17 @@ def recommend(
     $ oskolok recommend 42 --filter 'stores in (367)' --explain funnel
     $ oskolok recommend somebody --basket 981760
     """
-    body = wish(user, k, filter=filter, exclude=exclude, basket=basket, viewed=viewed, playlist=playlist, timeout_ms=timeout_ms)
-    if seed is not None:
-        body["seed"] = seed
-    if pin:
-        body["pins"] = [_pin(text) for text in pin]
-    if explain is not Explain.none:
-        body["explain"] = explain.value
+    body = given(
+        user_id=user,
+        k=k,
+        filter=parse_filter(filter or ()),
+        exclude_item_ids=exclude,
+        context=given(basket=basket, viewed=viewed, playlists=playlist),
+        timeout_ms=timeout_ms,
+        seed=seed,
+        pins=[_pin(text) for text in pin or ()],
+        explain=None if explain is Explain.none else explain.value,
+    )
     with asking(url, config, set, verbose=verbose) as client:
         answer = client.recommend(body)
     if format is Form.json:
@@ -92,26 +96,10 @@ def _pin(text: str) -> dict[str, Any]:
     return {"item_id": item, "position": int(position)}
 
 
-def wish(
-    user: str,
-    k: int,
-    *,
-    filter: list[str] | None,
-    exclude: list[str] | None,
-    basket: list[str] | None,
-    viewed: list[str] | None,
-    playlist: list[str] | None,
-    timeout_ms: int | None,
-) -> dict[str, Any]:
-    """The request body for these options. Raises ConfigError for a filter that cannot be read."""
-    body: dict[str, Any] = {"user_id": user, "k": k}
-    if filter:
-        body["filter"] = parse_filter(filter)
-    if exclude:
-        body["exclude_item_ids"] = exclude
-    context = {"basket": basket, "viewed": viewed, "playlists": playlist}
-    if given := {name: values for name, values in context.items() if values}:
-        body["context"] = given
-    if timeout_ms is not None:
-        body["timeout_ms"] = timeout_ms
-    return body
+def given(**members: Any) -> dict[str, Any]:
+    """A JSON object of these members, without those that are None or empty.
+
+    >>> given(k=5, seed=0, filter={}, exclude_item_ids=None, pins=[])
+    {'k': 5, 'seed': 0}
+    """
+    return {name: value for name, value in members.items() if value not in (None, [], {})}

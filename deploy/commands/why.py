@@ -10,7 +10,8 @@ from rich.text import Text
 
 from deploy.commands import options
 from deploy.commands.common import Form, asking, out, print_json
-from deploy.commands.recommend import wish
+from deploy.commands.filter_text import parse_filter
+from deploy.commands.recommend import given
 from deploy.commands.why_text import headline, sentences, standings_table
 
 
@@ -39,9 +40,15 @@ def why(
     $ oskolok why --user 42 --item 1082185
     $ oskolok why -u 42 -i 1082185 --filter 'stores in (367)' --basket 981760
     """
-    body = wish(
-        user, k, filter=filter, exclude=exclude, basket=basket, viewed=viewed, playlist=playlist, timeout_ms=timeout_ms
-    ) | {"item_id": item}
+    body = given(
+        user_id=user,
+        k=k,
+        filter=parse_filter(filter or ()),
+        exclude_item_ids=exclude,
+        context=given(basket=basket, viewed=viewed, playlists=playlist),
+        timeout_ms=timeout_ms,
+        item_id=item,
+    )
     with asking(url, config, set, verbose=verbose) as client:
         answer = client.why(body)
     if format is Form.json:

@@ -18,12 +18,6 @@ import psutil
 _MARKED = "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"
 _SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
 
-_WRAPPER = """\
-#!/bin/sh
-# Ray Serve starts this in HAProxy's place: deploy/machine/front.py mends the configuration and becomes HAProxy.
-PYTHONPATH={root}${PYTHONPATH:+:$PYTHONPATH} exec {python} -m deploy.machine.front {binary} "$@"
-"""
-
 
 def find_haproxy() -> str:
     """The binary that Serve would use: the one that comes with ray[serve], else one on the PATH; "" if there is none."""
@@ -38,10 +32,12 @@ def find_haproxy() -> str:
 def write_wrapper(binary: str, folder: Path) -> Path:
     """The path of the script, which is written into `folder`."""
     path = folder / "haproxy"
-    values = {"{root}": str(Path(__file__).parents[2]), "{python}": sys.executable, "{binary}": binary}
-    script = _WRAPPER
-    for mark, value in values.items():
-        script = script.replace(mark, shlex.quote(value))
+    root, python, program = (shlex.quote(str(part)) for part in (Path(__file__).parents[2], sys.executable, binary))
+    script = f"""\
+#!/bin/sh
+# Ray Serve starts this in HAProxy's place: deploy/machine/front.py mends the configuration and becomes HAProxy.
+PYTHONPATH={root}${{PYTHONPATH:+:$PYTHONPATH}} exec {python} -m deploy.machine.front {program} "$@"
+"""
     path.write_text(script)
     path.chmod(0o700)
     return path

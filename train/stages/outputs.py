@@ -59,6 +59,7 @@ class Stages:
         self.reports: dict[str, StageReport] = {}
         self._used: set[str] = set()
         private_folder(folder)
+        # The folder itself is locked, which filelock cannot do: all its entries are outputs, a lock file would be one too.
         self._lock_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
