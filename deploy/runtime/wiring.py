@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.config.sections import Config
@@ -20,14 +20,11 @@ SUPERVISOR = "supervisor"
 class Wiring:
     """generation_path: absolute, the same on every node.  socket_dir: where each node keeps its Unix sockets."""
 
-    config: Config
+    config: Config = field(repr=False)  # may hold the user store's password
     generation_path: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     socket_dir: str
     listen: Listen
-
-    def __repr__(self) -> str:
-        return f"Wiring({self.config.cluster.name!r}, {self.generation_path!r}, listen={self.listen!r})"  # without the secret
 
 
 def user_store_url(config: Config) -> str:
