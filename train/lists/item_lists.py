@@ -6,19 +6,15 @@ shard of a target, and the use of the lists for a history, are not known here.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float32]
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,26 +82,22 @@ def cut_rows(rows: sparse.csr_array, k: int) -> sparse.csr_array:
 
 
 def strongest_of_dense(rows: NDArray[np.floating], k: int) -> sparse.csr_array:
-    """`strongest` for a dense block (m, n).
+    """`strongest` for a dense block (m, n), in C order.
 
-    The k-th largest of a quarter of the columns is no larger than that of all of them: finding it costs a quarter, and leaves
-    some 4 k entries of a row to choose from.
+    The k-th largest of every s-th column is no larger than that of all columns. Selecting it costs n / s and leaves some s k
+    entries of a row to choose from, so s grows with the square root of n / k.
     """
+    m, n = rows.shape
     strengths = np.abs(rows)
-    some = strengths[:, :: 4 if rows.shape[1] >= 16 * k else 1]
-    m, n = some.shape
-    cuts = np.partition(some, n - k, axis=1)[:, n - k] if k < n else np.zeros(m, rows.dtype)
-    inside = strengths >= cuts[:, None]
-    inside &= strengths > 0
-    columns = np.nonzero(inside)[1].astype(np.int32)
-    indptr = _starts(np.count_nonzero(inside, axis=1)).astype(np.int32)
-    return strongest(sparse.csr_array((rows[inside].astype(np.float32), columns, indptr), shape=rows.shape), k)
-
-
-def blocks_of(make: Callable[[Part], sparse.csr_array], parts: Iterable[Part]) -> list[sparse.csr_array]:
-    """`make` of each part, in order, on all cores. BLAS keeps to one: its threads would only wait for each other's turn."""
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(make, parts))
+    some = strengths[:, :: max(1, isqrt(n // (8 * k)))]
+    last = some.shape[1] - k
+    cuts = np.partition(some, last, axis=1)[:, last] if last > 0 else np.zeros(m, rows.dtype)
+    above_zero = np.nextafter(rows.dtype.type(0), rows.dtype.type(1))
+    inside = strengths >= np.maximum(cuts, above_zero)[:, None]
+    at, lengths = np.flatnonzero(inside), np.count_nonzero(inside, axis=1)
+    columns = (at - np.repeat(np.arange(m) * n, lengths)).astype(np.int32)
+    indptr = _starts(lengths).astype(np.int32)
+    return strongest(sparse.csr_array((rows.ravel()[at].astype(np.float32), columns, indptr), shape=rows.shape), k)
 
 
 def lists_of(blocks: Iterable[sparse.csr_array]) -> ItemLists:

@@ -61,7 +61,8 @@ def together_table(log: EventLog, section: TogetherSection, *, as_of: int) -> It
 
 def near_table(vectors: Floats, pairs: Interactions, section: NearSection) -> ItemLists:
     """vectors: (n_items, dim) float32."""
-    known = np.flatnonzero(_n_consumers(pairs) >= section.consumers_min)
+    n_consumers = _n_consumers(pairs)
+    known = np.flatnonzero((n_consumers >= section.consumers_min) & representatives(n_consumers, section.n_items_max))
     part = similar_by_vectors(np.ascontiguousarray(vectors[known]), top=section.top)
     lengths = np.zeros(pairs.n_items, np.int64)
     lengths[known] = np.diff(part.starts)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from train.input.event_log import NO_CONTEXT, EventLog
-from train.lists.item_lists import ItemLists, blocks_of, lists_of, strongest
+from train.lists.item_lists import ItemLists, lists_of, strongest
+from train.threads import on_threads
 
 _BLOCK_PAIRS = 8 << 20
 
@@ -52,7 +53,7 @@ def npmi_lists(baskets: Baskets, settings: NpmiSettings) -> ItemLists:
         together = by_item[span] @ matrix
         return strongest(_npmi(together, span.start, occurrences, n_baskets, settings.support_min), settings.top)
 
-    return lists_of(blocks_of(block, spans_of(by_item, np.diff(matrix.indptr))))
+    return lists_of(on_threads(block, spans_of(by_item, np.diff(matrix.indptr))))
 
 
 def visit_baskets(log: EventLog, *, items_max: int) -> Baskets:

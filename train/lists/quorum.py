@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from train.input.item_values import ItemValues
-from train.lists.item_lists import blocks_of, cut_rows, strongest
+from train.lists.item_lists import cut_rows, strongest
+from train.threads import on_threads
 
 _BLOCK_FLOATS = 4 << 20  # of TF at once in each thread
 
@@ -93,7 +94,7 @@ def quorum(pairs: sparse.csr_array, categories: ItemValues, settings: QuorumSett
 
     size = max(1, _BLOCK_FLOATS // max(len(idf), 1))
     spans = (slice(begin, begin + size) for begin in range(0, len(n_consumers), size))
-    return Quorum(sparse.csr_array(sparse.vstack(blocks_of(block, spans))), idf, categories.values)
+    return Quorum(sparse.csr_array(sparse.vstack(list(on_threads(block, spans)))), idf, categories.values)
 
 
 def save_quorum(quorum: Quorum, folder: Path) -> None:

@@ -14,7 +14,7 @@ there are too many (`representatives`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from train.input.item_values import ItemValues
-from train.lists.item_lists import ItemLists, blocks_of, lists_of, strongest, strongest_of_dense
+from train.lists.item_lists import ItemLists, lists_of, strongest, strongest_of_dense
+from train.threads import on_threads
 
 _BLOCK_FLOATS = 8 << 20  # in each thread
 _BLOCK_PAIRS = 8 << 20
@@ -59,7 +60,7 @@ def similar_by_vectors(vectors: Floats, *, top: int, sources: NDArray[np.bool_] 
         return strongest_of_dense(np.maximum(cosines, 0), top)
 
     parts = (asked[begin : begin + size] for begin in range(0, len(asked), size))
-    return _spread(blocks_of(block, parts), asked, n)
+    return _spread(on_threads(block, parts), asked, n)
 
 
 def similar_by_attributes(
@@ -71,7 +72,7 @@ def similar_by_attributes(
     asked = np.arange(n) if sources is None else np.flatnonzero(sources)
     by_value = sparse.csr_array(weighted.T)
     spans = _spans(weighted, by_value, asked)
-    return _spread(blocks_of(lambda rows: _similar(weighted, by_value, rows, settings.top), spans), asked, n)
+    return _spread(on_threads(lambda rows: _similar(weighted, by_value, rows, settings.top), spans), asked, n)
 
 
 def attribute_vectors(values: Mapping[str, ItemValues], settings: AttributeSettings) -> sparse.csr_array:
@@ -148,9 +149,9 @@ def _spans(x: sparse.csr_array, by_value: sparse.csr_array, asked: NDArray[np.in
         begin = end
 
 
-def _spread(blocks: list[sparse.csr_array], asked: NDArray[np.intp], n: int) -> ItemLists:
+def _spread(blocks: Iterable[sparse.csr_array], asked: NDArray[np.intp], n: int) -> ItemLists:
     """Lists of the asked items as lists of all n, empty for the others."""
-    if not blocks:
+    if not len(asked):
         return ItemLists(np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
     part = lists_of(blocks)
     lengths = np.zeros(n, np.int64)

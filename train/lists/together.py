@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from train.lists.item_lists import ItemLists, blocks_of, lists_of, strongest
+from train.lists.item_lists import ItemLists, lists_of, strongest
 from train.lists.npmi import Baskets, spans_of
+from train.threads import on_threads
 
 
 def together_lists(baskets: Baskets, *, top: int) -> ItemLists:
@@ -37,4 +38,4 @@ def together_lists(baskets: Baskets, *, top: int) -> ItemLists:
             sparse.csr_array((weights.astype(np.float32), counted.indices, counted.indptr), shape=counted.shape), top
         )
 
-    return lists_of(blocks_of(block, spans_of(by_item, sizes)))
+    return lists_of(on_threads(block, spans_of(by_item, sizes)))

@@ -24,6 +24,7 @@ from train.input.event_log import DAY_S, EventLog
 from train.offline_router import OfflineRouter
 from train.rank.metrics import mean
 from train.rank.visits import Visit
+from train.threads import on_threads
 
 _ARRAYS = ("features", "labels", "keys", "starts", "n_bought", "users")
 
@@ -137,8 +138,8 @@ def ranking_rows(
     with the number of users that are done. Users without candidates, and users who want nothing that the request does not
     exclude, such as their basket or under `slate.exclude_seen` what they saw before, are left out.
     """
-    rows = [RankingRows.none(len(router.spec.features.columns()))]
-    for n_done, (user, visit) in enumerate(zip(users.tolist(), visits, strict=True), 1):
+
+    def rows_of(user: int, visit: Visit) -> RankingRows | None:
         planned = router.plan(visit.request, visit.record)
         n_sampled = round(sampled_negatives * len(visit.wanted))
         if n_sampled:
@@ -148,8 +149,15 @@ def ranking_rows(
         merged, _ = router.merged(planned)
         candidates = merged.candidates
         wanted = np.setdiff1d(visit.wanted, planned.query.exclude, assume_unique=True)
-        if len(candidates) and len(wanted):
-            features = router.features(candidates, visit.request, visit.record)
-            rows.append(RankingRows.of_request(features, candidates.keys, wanted=wanted, user=user))
+        if not len(candidates) or not len(wanted):
+            return None
+        features = router.features(candidates, visit.request, visit.record)
+        return RankingRows.of_request(features, candidates.keys, wanted=wanted, user=user)
+
+    rows = [RankingRows.none(len(router.spec.features.columns()))]
+    asked = zip(users.tolist(), visits, strict=True)
+    for n_done, made in enumerate(on_threads(lambda user_visit: rows_of(*user_visit), asked), 1):
+        if made is not None:
+            rows.append(made)
         on_user(n_done)
     return RankingRows.together(rows)

@@ -64,11 +64,16 @@ class Learned:
         return [self.as_of, *(part.name for part in parts if part is not None)]
 
 
-def learn(stages: Stages, dataset: Dataset, config: Config, *, moment: str, as_of: int) -> Learned:
-    """Fit everything that some source of the generation needs. Raises ConfigError for a source the input does not allow."""
+def learn(
+    stages: Stages, dataset: Dataset, config: Config, *, moment: str, as_of: int, before: Learned | None = None
+) -> Learned:
+    """Fit everything that some source of the generation needs. Raises ConfigError for a source the input does not allow.
+
+    before: an earlier moment of the same log, from whose vectors ALS goes on.
+    """
     lesson = _Lesson(stages, dataset, config, moment, as_of)
     specs = source_specs(config, dataset.catalogue, dataset.log, playlists=dataset.playlists is not None)
-    vectors = lesson.vectors()
+    vectors = lesson.vectors(None if before is None else before.vectors)
     two_tower = lesson.two_tower() if any(spec.space == TWO_TOWER for spec in specs) else None
     spaces = {ALS: vectors, TWO_TOWER: two_tower}
     tables = {name: lesson.table(name, spaces.get(name)) for name in sorted({spec.table for spec in specs if spec.table})}
@@ -109,32 +114,37 @@ class _Lesson:
     def pairs(self) -> Interactions:
         return interactions(self.dataset.log, as_of=self.as_of, half_life_days=self.config.train.half_life_days)
 
-    def vectors(self) -> Path:
+    def vectors(self, before: Path | None) -> Path:
+        """before: where the vectors of an earlier moment lie."""
         train, dataset, stages = self.config.train, self.dataset, self.stages
-        warm, name = train.als.warm_sweeps, f"als-{self.moment}"
+        als, name = train.als, f"als-{self.moment}"
+        before = before if als.moment_sweeps else None
+        n_warm = als.moment_sweeps if before else als.warm_sweeps
 
         def make(folder: Path) -> Made:
             rows = self.rows()
-            start = self.start(rows, name) if warm else None
+            start = load_factors(before) if before else self.start(rows, name) if n_warm else None
+            n_sweeps = n_warm if start else als.n_sweeps
             factors = fit_vectors(
                 dataset.log,
                 dataset.catalogue,
                 self.config,
                 as_of=self.as_of,
                 on_sweep=stages.progress.advance,
+                n_sweeps=n_sweeps,
                 start=start,
                 kept=stages.unfinished(folder),
             )
             save_factors(factors, folder)
             rows.save(folder)
             n_users, n_items = len(factors.users), len(factors.items)
-            how = f"{warm} sweeps from the last build's vectors" if start else f"{train.als.n_sweeps} sweeps"
-            return Made(f"{how}, {n_users:,} users × {n_items:,} items × {train.als.dim}", n_items)
+            origin = f" from the last {'moment' if before else 'build'}'s vectors" if start else ""
+            return Made(f"{n_sweeps} sweeps{origin}, {n_users:,} users × {n_items:,} items × {als.dim}", n_items)
 
-        settings = train.als.model_dump(mode="json", exclude={"warm_sweeps"})
+        settings = als.model_dump(mode="json", exclude={"warm_sweeps", "moment_sweeps"})
         inputs = [dataset.name, self.as_of, settings, train.half_life_days, train.seed, self.config.catalog.category]
-        inputs.append("eigenbasis")  # what an older version kept is in other coordinates
-        return stages.run(name, inputs=[*inputs, warm] if warm else inputs, total=warm or train.als.n_sweeps, make=make)
+        inputs += [before and before.name, n_warm]
+        return stages.run(name, inputs=inputs, total=n_warm or als.n_sweeps, make=make)
 
     def rows(self) -> FactorRows:
         """Of the log's users and the catalogue's items."""

@@ -26,7 +26,7 @@ from cluster.errors import ConfigError, GenerationError
 from cluster.private import private_folder
 from train.progress import Progress
 
-VERSION = 8
+VERSION = 9
 """Raised when the code of any stage comes to write something else for the same inputs."""
 
 _ASIDE = ".aside-"
@@ -47,6 +47,16 @@ class StageReport(msgspec.Struct, frozen=True):
     n_rows: int
     seconds: float
     reused: bool = False
+
+
+class StageAnew:
+    """What the block of a stage that keeps nothing reports to."""
+
+    made: Made | None = None
+
+    def report(self, summary: str, n_rows: int) -> None:
+        """As for `Made`."""
+        self.made = Made(summary, n_rows)
 
 
 class Stages:
@@ -122,14 +132,15 @@ class Stages:
         return sorted(found, key=lambda path: (path / _REPORT).stat().st_mtime_ns, reverse=True)
 
     @contextmanager
-    def anew(self, name: str, total: int = 0) -> Iterator[Callable[[Made], None]]:
-        """A stage that every build does, being quick or keeping nothing. The function it gives is to be told what was made."""
-        told: list[Made] = []
+    def anew(self, name: str, total: int = 0) -> Iterator[StageAnew]:
+        """A stage that every build does, being quick or keeping nothing. The block reports what it made before it ends."""
+        stage = StageAnew()
         self.progress.begin(name, total)
         began = time.perf_counter()
-        yield told.append
-        self.reports[name] = StageReport(told[-1].summary, told[-1].n_rows, time.perf_counter() - began)
-        self.progress.end(told[-1].summary)
+        yield stage
+        assert stage.made is not None, f"stage {name} reported nothing"
+        self.reports[name] = StageReport(stage.made.summary, stage.made.n_rows, time.perf_counter() - began)
+        self.progress.end(stage.made.summary)
 
     def forget_unused(self) -> None:
         """Remove every output that this build did not use."""

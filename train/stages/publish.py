@@ -21,7 +21,7 @@ from train.signals import Signals
 from train.split import Split
 from train.stages.accounts import source_entries
 from train.stages.learn import Learned
-from train.stages.outputs import Made, StageReport, Stages
+from train.stages.outputs import StageReport, Stages
 from train.stages.rank import Ranking
 from train.stages.shards import copy_snapshots, entry_of
 from train.vectors.two_tower import ITEMS_ARROW, LAYERS_ARROW
@@ -83,7 +83,7 @@ def publish(
 ) -> Built:
     """Raises GenerationError if the generation is there already. Older ones, and outputs this build did not use, go."""
     n_shards, generation = config.cluster.n_shards, findings.generation
-    with stages.anew("publish", n_shards + 2) as told:
+    with stages.anew("publish", n_shards + 2) as stage:
         entries = [entry_of(folder) for folder in shards]
         spec = describe(
             signals,
@@ -107,7 +107,7 @@ def publish(
         stages.forget_unused()
         size = sum(file.size for file in published.manifest.files.values())
         made = f"generation {generation}: {spec.n_items:,} items, {n_users:,} users, {size / 2**20:,.0f} MiB"
-        told(Made(made + still_held(pruned), n_users))
+        stage.report(made + still_held(pruned), n_users)
     return Built(spec, report)
 
 

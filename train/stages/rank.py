@@ -29,6 +29,7 @@ from train.rank.heavy import FittedHeavy, fit_heavy, settings_of
 from train.rank.judge import Judged, Quality, judge
 from train.rank.light import PASSES_MAX, fit_light
 from train.rank.ranking_rows import RankingRows, in_first_half
+from train.stages.learn import Learned
 from train.stages.outputs import Made, Stages
 from train.stages.rows import columns_of
 
@@ -41,10 +42,14 @@ OWN = "heavy:onnx"
 
 @dataclass(frozen=True, slots=True)
 class RankingData:
-    """Folders of `RankingRows`. learning: what models learn from.  judging: of a later moment, what they are judged by."""
+    """Folders of `RankingRows`. learning: what models learn from.  judging: of a later moment, what they are judged by.
+
+    judged_at: what was fitted as of that later moment.
+    """
 
     learning: Sequence[Path]
     judging: Path
+    judged_at: Learned
 
     def checked(self) -> RankingData | NothingToRankBy:
         """What was bought among the candidates and what was not has to be there, to learn from as well as to judge by."""
@@ -177,7 +182,7 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
         systems: dict[str, Model] = {**_systems(fits, choice), **own}
         return judge(later.of_users(users), light_model, systems, n_heavy=n_heavy).also("heavy", choice.system)
 
-    with stages.anew("judge") as told:
+    with stages.anew("judge") as stage:
         everybody, first = np.ones(len(later.users), bool), in_first_half(later.users)
         choice, of_halves = choose(curves, everybody), (choose(curves, first), choose(curves, ~first))
         judged = Judged.together([judged_by(half, other) for half, other in crossed(first, of_halves)])
@@ -187,7 +192,7 @@ def fit_models(stages: Stages, config: Config, data: RankingData) -> RankModels:
         heavy_kind = config.ranker.heavy.model if config.ranker.heavy.model in kinds else "catboost"
         judged, chose = (by_users.also("heavy", kinds[heavy_kind]) for by_users in (judged, chose))
         quality = judged.quality()
-        told(Made(_told(quality, rankings, heavy_kind), len(later.labels)))
+        stage.report(_told(quality, rankings, heavy_kind), len(later.labels))
 
     card = ModelCard(
         FORMAT,

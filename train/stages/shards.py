@@ -41,7 +41,7 @@ _SAMPLE_QUERIES = 200
 def write_shards(stages: Stages, signals: Signals, config: Config, learned: Learned) -> list[Path]:
     """The folder of each shard, as `make_shard` fills it. Each is a part that a killed build need not redo."""
     n_shards, seed = config.cluster.n_shards, config.train.seed
-    with stages.anew("shards", n_shards) as told:
+    with stages.anew("shards", n_shards) as stage:
         columns = partition(as_columns(signals, config.catalog), n_shards)
         queries = graph_queries(signals, config.sources, seed=seed)
         spaces = space_specs(signals, config)
@@ -62,7 +62,7 @@ def write_shards(stages: Stages, signals: Signals, config: Config, learned: Lear
                 parts.append(part)
                 stages.progress.advance(len(parts))
         words = Counter("reused" if report.reused else report.summary for _, report in parts)
-        told(Made("; ".join(f"{n} × {word}" for word, n in words.items()), len(signals.catalogue)))
+        stage.report("; ".join(f"{n} × {word}" for word, n in words.items()), len(signals.catalogue))
     for space in queries:
         seconds = sum(graph_seconds(folder).get(space, 0) for folder, _ in parts)
         reused = all(report.reused for _, report in parts)

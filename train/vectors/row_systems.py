@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from train.vectors.row_blocks import Matrix, on_threads
+from train.threads import on_threads
+from train.vectors.row_blocks import Matrix
 
 _SHORT_ROW = 8  # pairs; dim 256: 0.18 µs a pair exactly, 0.35 by three steps, and at 16 pairs 0.26 and 0.24
 _ROW_FLOATS = 1 << 16  # floats a batch of what there is one vector a row of; more, and malloc maps new pages for each of them

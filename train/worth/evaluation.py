@@ -34,7 +34,6 @@ from train.rank.held_out import HeldOut
 from train.rank.ranking_rows import sample_users
 from train.rank.visits import Visit, held_out_after, visits_of
 from train.signals import Signals
-from train.stages import Made
 from train.stages.learn import learn, signals_of
 from train.stages.read import Dataset, Inputs, open_build
 from train.stages.shards import copy_snapshots, entry_of, write_shards
@@ -131,9 +130,9 @@ def past_generation(config: Config, inputs: Inputs, *, days: int, progress: Prog
     with open_build(config, inputs, progress) as (stages, dataset):
         as_of = _moment(dataset, days)
         learned = learn(stages, dataset, config, moment=MOMENT, as_of=as_of)
-        with stages.anew("signals") as told:
+        with stages.anew("signals") as stage:
             signals = signals_of(dataset, learned, config)
-            told(Made(f"as of {datetime.fromtimestamp(as_of, UTC):%Y-%m-%d}; {signals.summary}", len(signals.catalogue)))
+            stage.report(f"as of {datetime.fromtimestamp(as_of, UTC):%Y-%m-%d}; {signals.summary}", len(signals.catalogue))
         folders = write_shards(stages, signals, config, learned)
         with _published(signals, config, folders, Path(config.storage.path) / MOMENT) as generation:
             spec = generation.spec

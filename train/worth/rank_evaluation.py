@@ -26,7 +26,7 @@ from train.rank.ranking_rows import in_first_half
 from train.rank.visits import Visit, past_visits
 from train.split import Split
 from train.stages import Stages
-from train.stages.learn import learn, signals_of
+from train.stages.learn import signals_of
 from train.stages.rank import RankingData, RankModels, fit_models
 from train.stages.read import Dataset, Inputs, open_build
 from train.worth.stage_worth import Session, StageWorth, measure_stages
@@ -84,7 +84,7 @@ def rank_trial(stages: Stages, dataset: Dataset, config: Config, split: Split, *
     """Fit the models, and prepare the visits that score them: those of the first n_users of the judging rows."""
     data = RankingData.required(ranking_data(stages, dataset, config, split))
     models = fit_models(stages, config, data)
-    signals = signals_of(dataset, learn(stages, dataset, config, moment=JUDGING, as_of=split.judging), config)
+    signals = signals_of(dataset, data.judged_at, config)
     router = OfflineRouter.over(signals, config, generation=JUDGING, rankings=models.card.rankings)
     users = np.load(data.judging / "users.npy")[:n_users]
     visits = list(past_visits(signals, router.spec, config, users=users, label_days=split.label_days))

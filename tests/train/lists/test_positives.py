@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ WEIGHTS = np.array([10, 9, 8, 5, 1], np.float32)
 
 
 def chosen(n_items: int, diversity: float) -> list[int]:
-    return marginal(WEIGHTS, UNIT, PositivesSection(n_items=n_items, diversity=diversity)).tolist()
+    return marginal(WEIGHTS[None], UNIT[None], PositivesSection(n_items=n_items, diversity=diversity))[0].tolist()
 
 
 def test_without_diversity_the_strongest() -> None:
@@ -35,7 +37,7 @@ def test_by_the_formula() -> None:
 
 def test_nobody_is_chosen_twice() -> None:
     same = np.tile(np.array([MILK], np.float32), (30, 1))
-    picked = marginal(np.ones(30, np.float32), same, PositivesSection(n_items=20, diversity=1)).tolist()
+    picked = marginal(np.ones((1, 30), np.float32), same[None], PositivesSection(n_items=20, diversity=1))[0].tolist()
     assert sorted(picked) == list(range(20))
 
 
@@ -56,3 +58,21 @@ def test_items_at_the_origin_are_no_obstacle() -> None:
     pairs = interactions(log, as_of=NOW, half_life_days=60)
     seeds = positives(pairs, np.zeros((4, 3), np.float32), PositivesSection(n_items=2))
     assert len(seeds.items) == 2
+
+
+def test_users_of_one_batch_are_chosen_for_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((60, 4)).astype(np.float32)
+    events = [(f"{user:02}", item, NOW_DAY - 1) for user in range(40) for item in range(user // 2, user // 2 + 1 + user)]
+    pairs = interactions(log_of(events, n_items=60), as_of=NOW, half_life_days=60)
+    section = PositivesSection(n_items=5, diversity=0.5)
+    seeds = positives(pairs, vectors, section)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    for user, (begin, end) in enumerate(pairwise(pairs.starts)):
+        mine = pairs.items[begin:end]
+        own = slice(seeds.starts[user], seeds.starts[user + 1])
+        if len(mine) <= 5:
+            assert sorted(seeds.items[own]) == sorted(mine)
+        else:
+            alone = marginal(pairs.weights[None, begin:end], unit[None, mine], section)[0]
+            assert sorted(seeds.items[own]) == sorted(mine[alone])

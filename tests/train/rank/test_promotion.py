@@ -18,6 +18,7 @@ from train.rank.choice import N_USERS_MIN, promote
 from train.rank.metrics import interval
 from train.rank.ranking_rows import RankingRows
 from train.stages import Stages
+from train.stages.learn import Learned
 from train.stages.rank import RankingData, fit_models
 
 STAGES: tuple[RankStage, ...] = ("merged", "light", "heavy")
@@ -95,9 +96,10 @@ def test_models_that_learnt_the_wrong_thing_do_not_serve(tmp_path: Path, misled:
     past, later = ranking(seed=1), ranking(seed=2, n_groups=2 * N_USERS_MIN)
     learning = rows(tmp_path / "learning", past, 1 - past.labels if misled else past.labels)
     judging = rows(tmp_path / "judging", later, later.labels)
+    judged_at = Learned("judging", 0, tmp_path, {}, None, None)
     settings = {"ranker": {"n_trees": 20, "depth": 3, "losses": ("Logloss",)}}
     with Stages(tmp_path / "build", Quiet()) as stages:
-        models = fit_models(stages, tiny_config(tmp_path, train=settings), RankingData([learning], judging))
+        models = fit_models(stages, tiny_config(tmp_path, train=settings), RankingData([learning], judging, judged_at))
     (found,) = models.ranking.rankings
     assert (found.stage == "merged") is misled and ("to merged: worse" in found.why) is misled
     assert models.card.ranking == found and found.line in models.ranking.files["models/card.md"].read_text()
