@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
 
@@ -13,21 +14,6 @@ from cluster.errors import GenerationMissing
 from cluster.generation import current_id, generation_path
 
 _PRIOR_S = 10.0  # what has to pass before the pace of this build counts as much as that of the expected one
-
-_LEARNING_S = {
-    "als": 3.0,
-    "als-lists": 2.5,
-    "content-likeness": 4.0,
-    "content-lists": 0.7,
-    "ease-lists": 7.0,
-    "npmi-lists": 0.8,
-    "together-lists": 1.6,
-    "quorum": 1.0,
-    "rows": 11.0,
-}
-_ONCE = "content-likeness"
-_RANKING_S = {"light": 8.0, "heavy-Logloss": 17.0, "judge": 2.0, "card": 1.0}
-_PUBLISHING_S = {"signals": 2.0, "shards": 14.0, "publish": 5.0, "start": 14.0}
 
 
 class Outlook:
@@ -54,28 +40,12 @@ class Outlook:
 
 def outlook(config: Config) -> Outlook:
     """By the report of the current generation or, without one, by what the demo takes on two cores."""
-    return Outlook(_reported(Path(config.storage.path)) or dict(_usual(config.train.ranker.moments)))
-
-
-def _reported(storage: Path) -> dict[str, float]:
-    """Seconds of the stages of the last build; graphs are part of the shards' time."""
+    usual = msgspec.json.decode(files("deploy").joinpath("demo/seconds.json").read_bytes(), type=dict[str, float])
+    storage = Path(config.storage.path)
     try:
         report = msgspec.json.decode((generation_path(storage, current_id(storage)) / "build.json").read_bytes())
-    except (GenerationMissing, OSError, msgspec.DecodeError):
-        return {}
-    seconds = {name: stage["seconds"] for name, stage in report["stages"].items() if not name.startswith("graph-")}
-    return {"data": 1.0, **seconds, **{name: _PUBLISHING_S[name] for name in ("publish", "start")}}
-
-
-def _usual(n_moments: int) -> Iterator[tuple[str, float]]:
-    yield from (("data", 9.0), ("read", 3.0))
-    moments = [*(f"training-{at}" for at in range(n_moments, 0, -1)), "judging"]
-    for moment in moments:
-        yield from _learning(moment)
-    yield from _RANKING_S.items()
-    yield from (stage for stage in _learning("serving") if not stage[0].startswith("rows"))
-    yield from _PUBLISHING_S.items()
-
-
-def _learning(moment: str) -> Iterator[tuple[str, float]]:
-    return ((name if name == _ONCE else f"{name}-{moment}", seconds) for name, seconds in _LEARNING_S.items())
+    except (GenerationMissing, OSError):
+        return Outlook(usual)
+    stages = {name: stage["seconds"] for name, stage in report["stages"].items()}
+    graphless = {name: seconds for name, seconds in stages.items() if not name.startswith("graph-")}  # part of the shards' time
+    return Outlook({"data": usual["data"], **graphless, "publish": usual["publish"], "start": usual["start"]})

@@ -122,14 +122,9 @@ class _Basis:
 
     def spreads(self, solution: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float64]:
         """The standard deviation over rows of what each curve adds to the score. x: (n_columns, n)."""
-        total, squares = np.zeros(len(self.at)), np.zeros(len(self.at))
         begins = np.cumsum([0, *(len(knots) for knots in self.knots)])[:-1]
-        n = x.shape[1]
-        for rows in _blocks(n):
-            added = np.add.reduceat(solution[:-1, None] * self.block(x[:, rows])[:-1], begins, axis=0)
-            total += added.sum(axis=1)
-            squares += (added**2).sum(axis=1)
-        return np.asarray(np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0)))
+        added = np.add.reduceat(solution[:-1, None] * self.block(x)[:-1], begins, axis=0)
+        return np.asarray(added.std(axis=1))
 
     def curves(self, solution: NDArray[np.float64], columns: Sequence[str]) -> list[Curve]:
         """The curves whose values `solution`, (width,), holds."""
@@ -156,14 +151,13 @@ def _maximise(
     at = np.zeros(basis.width)
     n_passes = 0
     for every in (_EVERY, 1):
-        some = slice(None, None, every)
-        x_some, y_some, weights_some = np.ascontiguousarray(x[:, some]), y[some], every * weights[some]
-        total = weights_some.sum()
+        rows = np.ascontiguousarray(x[:, ::every]), y[::every], every * weights[::every]
+        total = rows[2].sum()
         step = np.zeros(basis.width)
         best = np.inf
         while n_passes < PASSES_MAX:
             tried = at + step
-            loss, gradient, hessian = _derivatives(basis, x_some, y_some, weights_some, tried)
+            loss, gradient, hessian = _derivatives(basis, *rows, tried)
             prior = precision @ tried
             loss, gradient, hessian = loss + float(tried @ prior / 2), gradient + prior, hessian + precision
             n_passes += 1
