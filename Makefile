@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHES := fanout filter ranker http kernel scaling sources ranking strangers
+BENCHES := fanout filter ranker http kernel scaling sources ranking strangers build
 READY_NEURAL := .venv/.ready-neural
 
 .PHONY: help setup demo test test-long test-neural check format bench lock clean
