@@ -183,8 +183,8 @@ def test_neither_log_nor_vectors_is_refused_in_a_line(tmp_path: Path, events: li
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
-        ({"ann": {"enabled": True}}, "sources.ann.enabled is true, and without a log with purchases"),
-        ({"history": {"enabled": True}}, "sources.history.enabled is true, and without a log with purchases"),
+        ({"ann": {"enabled": True}}, "sources.ann.enabled is true, but the source needs a log with purchases"),
+        ({"history": {"enabled": True}}, "sources.history.enabled is true, but the source needs a log with purchases"),
         ({"tops": {"kinds": ("purchases",)}}, "purchases needs purchases"),
         (
             {"item_lists": {"mine": {"table": "npmi", "seeds": "basket"}}},

@@ -54,9 +54,9 @@ def test_what_is_switched_off_is_not_there() -> None:
     ("sources", "complaint"),
     [
         ({"tops": {"kinds": ("purchases", "ctr")}}, "sources.tops.kinds: ctr needs"),
-        ({"content": {"enabled": True}}, "sources.content.enabled is true, and without catalog.vector_column"),
-        ({"playlists": {"enabled": True}}, "sources.playlists.enabled is true, and without a table of playlists"),
-        ({"quorum": {"enabled": True}}, "without sources.quorum.attribute"),
+        ({"content": {"enabled": True}}, "sources.content.enabled is true, but the source needs catalog.vector_column"),
+        ({"playlists": {"enabled": True}}, "sources.playlists.enabled is true, but the source needs a table of playlists"),
+        ({"quorum": {"enabled": True}}, "the source needs sources.quorum.attribute"),
     ],
 )
 def test_asked_for_by_name_it_is_refused(sources: dict[str, Any], complaint: str) -> None:
