@@ -89,8 +89,9 @@ class OrderTally:
     def add(self, system: str, order: NDArray[np.integer]) -> None:
         """order: positions of candidates, the best first; candidates that it leaves out follow in their previous order."""
         labels = self._labels[-1]
-        rest = np.setdiff1d(np.arange(len(labels)), order)
-        self._by_place[system].append(labels[np.concatenate((order, rest))])
+        left_out = np.ones(len(labels), np.bool_)
+        left_out[order] = False
+        self._by_place[system].append(np.concatenate((labels[order], labels[left_out])))
 
     def add_share(self, system: str, light_share: float) -> None:
         self._shares[system].append(light_share)

@@ -8,9 +8,13 @@ records and vectors are made without it. The rows of a user are in merged order.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +23,14 @@ from cluster.order import top_k
 from cluster.types import Keys
 from ranker.features import Features
 from ranker.model import Model
+from train.copies import Step, in_copies
 from train.input.catalogue import Catalogue
 from train.input.event_log import DAY_S, EventLog
 from train.offline_router import OfflineRouter
 from train.rank.metrics import mean
 from train.rank.visits import Visit
-from train.threads import on_threads
+
+_USERS_OF_A_COPY_MIN = 50  # a copy of this process has to be worth its start
 
 _ARRAYS = ("features", "labels", "keys", "starts", "n_bought", "users")
 
@@ -154,10 +160,31 @@ def ranking_rows(
         features = router.features(candidates, visit.request, visit.record)
         return RankingRows.of_request(features, candidates.keys, wanted=wanted, user=user)
 
-    rows = [RankingRows.none(len(router.spec.features.columns()))]
-    asked = zip(users.tolist(), visits, strict=True)
-    for n_done, made in enumerate(on_threads(lambda user_visit: rows_of(*user_visit), asked), 1):
-        if made is not None:
-            rows.append(made)
-        on_user(n_done)
-    return RankingRows.together(rows)
+    asked = list(zip(users.tolist(), visits, strict=True))
+
+    def rows_of_some(begin: int, end: int, done: Step) -> RankingRows:
+        rows = [RankingRows.none(len(router.spec.features.columns()))]
+        for user, visit in asked[begin:end]:
+            if (of_user := rows_of(user, visit)) is not None:
+                rows.append(of_user)
+            done()
+        return RankingRows.together(rows)
+
+    n_parts = min(os.cpu_count() or 1, len(asked) // _USERS_OF_A_COPY_MIN)
+    if n_parts < 2:
+        n_done = count(1)
+        return rows_of_some(0, len(asked), lambda: on_user(next(n_done)))
+    ends = [len(asked) * part // n_parts for part in range(n_parts + 1)]
+    with TemporaryDirectory(prefix="ranking-rows-") as place:
+        folders = [Path(place) / str(part) for part in range(n_parts)]
+
+        def keep(part: int, done: Step) -> None:
+            folders[part].mkdir()
+            rows_of_some(ends[part], ends[part + 1], done).save(folders[part])
+
+        complete = in_copies([partial(keep, part) for part in range(n_parts)], on_user)
+        parts = [
+            RankingRows.load(folders[part]) if complete[part] else rows_of_some(ends[part], ends[part + 1], lambda: None)
+            for part in range(n_parts)
+        ]
+    return RankingRows.together(parts)

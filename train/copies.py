@@ -1,0 +1,52 @@
+"""Work in copies of this process, for what Python's lock would keep on one core however many threads it had."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+
+from threadpoolctl import threadpool_limits
+
+Step = Callable[[], None]
+"""To be called after each step of a task."""
+
+
+def in_copies(tasks: Sequence[Callable[[Step], None]], on_step: Callable[[int], None]) -> list[bool]:
+    """Whether each task came to its end, each run in a forked copy of this process on one BLAS thread.
+
+    What a task makes has to be on disk: nothing else of a copy outlives it, and no word of an exception either, so the caller
+    does again what did not come to its end. on_step: called with the number of steps that all tasks have behind them.
+    """
+    steps, step = os.pipe()
+    copies = [_copy(task, steps, step) for task in tasks]
+    os.close(step)
+    n_steps = 0
+    try:
+        while done := os.read(steps, 4096):
+            n_steps += len(done)
+            on_step(n_steps)
+    finally:
+        os.close(steps)  # ends the copies too, at their next step
+        ends = [os.waitpid(pid, 0)[1] for pid in copies]
+    return [end == 0 for end in ends]
+
+
+def _copy(task: Callable[[Step], None], steps: int, step: int) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork knows no threads; a copy starts its own
+        pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.close(steps)
+        with threadpool_limits(1):
+            task(lambda: _tell(step))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _tell(step: int) -> None:
+    os.write(step, b".")
