@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -17,6 +18,8 @@ from cluster.config.sections import TransportSection
 from cluster.transport.heartbeat import Heartbeat
 from cluster.transport.server import Server
 from cluster.transport.service import Service
+
+_LOG = logging.getLogger(__name__)
 
 
 class ServerThread:
@@ -70,7 +73,7 @@ class ServerThread:
                 runner.run(self._serve())
             except BaseException:
                 self._failed = True  # at once: after this uvloop may take for ever to close
-                raise
+                _LOG.exception("the thread %s has ended: nothing serves here any more", self._thread.name)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

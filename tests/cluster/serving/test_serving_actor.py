@@ -116,7 +116,6 @@ def test_a_thread_that_is_stuck_in_a_call_is_told_of_and_one_that_comes_back_is_
 @pytest.mark.filterwarnings(  # it closes nothing
     "ignore::ResourceWarning",
     "ignore::pytest.PytestUnraisableExceptionWarning",
-    "ignore::pytest.PytestUnhandledThreadExceptionWarning",
 )
 def test_a_thread_that_has_ended_is_dead() -> None:
     async def scene(actor: ServingActor[str]) -> None:
