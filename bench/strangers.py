@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from bench.ranking import JOURNEY, QUICK, Data, complete_journey
 from bench.tools.cluster_under_test import CACHE
 from bench.tools.harness import Bench, Metrics
+from bench.tools.progress import Lines
 from cluster.config.file import load
 from cluster.order import best_first, head_reordered
 from cluster.types import NO_KEYS, Keys
@@ -32,7 +33,6 @@ from deploy.demo.synthetic import World, write_world
 from deploy.demo.synthetic_browsing import add_browsing
 from router.request import Request
 from train.build import moments_of
-from train.progress import Lines
 from train.rank.held_out import hold_out
 from train.rank.metrics import interval
 from train.rank.ranking_rows import sample_users

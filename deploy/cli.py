@@ -16,7 +16,7 @@ import typer
 from deploy.commands import config as config_command
 from deploy.commands import options
 from deploy.commands.build import build
-from deploy.commands.common import INTERRUPTED, OK, USAGE, Failure, Form, failure_of, out, print_json, tell
+from deploy.commands.common import INTERRUPTED, OK, USAGE, Failure, Form, failure_of, out, present, tell
 from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
 from deploy.commands.prose import prose
@@ -66,10 +66,7 @@ def before_the_verb(
 def version(format: options.Format = Form.human) -> None:
     """Print the versions of Oskolok, Ray and Python."""
     versions = {"oskolok": version_of("oskolok"), "ray": version_of("ray"), "python": sys.version.split()[0]}
-    if format is Form.json:
-        print_json(versions)
-    else:
-        out.print(" · ".join(f"{name} {number}" for name, number in versions.items()))
+    present(format, versions, lambda: out.print(" · ".join(f"{name} {number}" for name, number in versions.items())))
 
 
 for verb in (demo, build, train_rankers, serve, recommend, why, replay, status, stop, evaluate, version):

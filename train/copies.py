@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 """To be called after each step of a task."""
 
 
-def in_copies(tasks: Sequence[Callable[[Step], None]], on_step: Callable[[int], None]) -> list[bool]:
-    """Whether each task came to its end, each run in a forked copy of this process on one BLAS thread.
+def in_copies(tasks: Sequence[Callable[[Step], None]], on_step: Callable[[int], None]) -> bool:
+    """Whether all tasks came to their ends, each run in a forked copy of this process on one BLAS thread.
 
     What a task makes has to be on disk: nothing else of a copy outlives it, and no word of an exception either, so the caller
-    does again what did not come to its end. on_step: called with the number of steps that all tasks have behind them.
+    does it all again if some did not. on_step: called with the number of steps that all tasks have behind them.
     """
     steps, step = os.pipe()
     copies = [_copy(task, steps, step) for task in tasks]
@@ -29,7 +30,7 @@ def in_copies(tasks: Sequence[Callable[[Step], None]], on_step: Callable[[int], 
     finally:
         os.close(steps)  # ends the copies too, at their next step
         ends = [os.waitpid(pid, 0)[1] for pid in copies]
-    return [end == 0 for end in ends]
+    return not any(ends)
 
 
 def _copy(task: Callable[[Step], None], steps: int, step: int) -> int:
@@ -42,11 +43,7 @@ def _copy(task: Callable[[Step], None], steps: int, step: int) -> int:
     try:
         os.close(steps)
         with threadpool_limits(1):
-            task(lambda: _tell(step))
+            task(partial(os.write, step, b"."))
         code = 0
     finally:
         os._exit(code)
-
-
-def _tell(step: int) -> None:
-    os.write(step, b".")

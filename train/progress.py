@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 
@@ -11,40 +10,16 @@ class Progress(Protocol):
 
     def begin(self, stage: str, total: int) -> None:
         """A stage of `total` steps begins; 0 where the number is not known."""
+        return
 
     def advance(self, done: int) -> None:
         """`done` steps of the current stage are behind us, counted from its beginning."""
+        return
 
     def end(self, summary: str) -> None:
         """The current stage is complete; the summary says in a few words what came out, "reused" if an earlier build did it."""
+        return
 
 
-class Quiet:
+class Quiet(Progress):
     """Says nothing."""
-
-    def begin(self, stage: str, total: int) -> None:
-        pass
-
-    def advance(self, done: int) -> None:
-        pass
-
-    def end(self, summary: str) -> None:
-        pass
-
-
-class Lines:
-    """One line a stage, for logs and pipes. `write` gets each line; `clock` counts seconds."""
-
-    def __init__(self, write: Callable[[str], None], clock: Callable[[], float]) -> None:
-        self._write = write
-        self._clock = clock
-        self._stage, self._began = "", 0.0
-
-    def begin(self, stage: str, total: int) -> None:
-        self._stage, self._began = stage, self._clock()
-
-    def advance(self, done: int) -> None:
-        pass
-
-    def end(self, summary: str) -> None:
-        self._write(f"{self._stage:<18} {self._clock() - self._began:7.1f} s  {summary}")

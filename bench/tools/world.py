@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from cluster.config.sections import RankTrainSection
+from cluster.config.train import RankTrainSection
 from cluster.features import match_columns
 from cluster.generation import Generation, GenerationWriter
 from cluster.partition import item_keys

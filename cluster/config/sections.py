@@ -12,15 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cluster.config.section import Fraction, Positive, Section, TimeoutMs, key
-from cluster.config.slate import SlateSection as SlateSection
-from cluster.config.sources import AnnSource as AnnSource
-from cluster.config.sources import ScoreAllSource as ScoreAllSource
-from cluster.config.sources import SourceName as SourceName
-from cluster.config.sources import SourcesSection as SourcesSection
-from cluster.config.sources import TopsSource as TopsSource
-from cluster.config.train import AlsSection as AlsSection
-from cluster.config.train import RankTrainSection as RankTrainSection
-from cluster.config.train import TrainSection as TrainSection
+from cluster.config.slate import SlateSection
+from cluster.config.sources import SourceName, SourcesSection
+from cluster.config.train import TrainSection
 from cluster.spec import HeavyKind
 
 

@@ -121,7 +121,7 @@ def waiting_lock(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def sync(path: Path, step: Step) -> None:
+def sync(path: Path, step: Step = no_step) -> None:
     """Flush a file's content, or a folder's list of names, to the disk."""
     step(f"fsync {path.name}")
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -32,17 +32,22 @@ def check_secret(secret: bytes) -> None:
     assert len(secret) >= SECRET_BYTES_MIN, f"a secret of {len(secret)} bytes, at least {SECRET_BYTES_MIN} are needed"
 
 
-class ServerHandshake:
-    """The accepting side. Feed it what arrives until `done`; then `surplus` is the beginning of the frames."""
+class _Side:
+    """Feed it what arrives until `done`; then `surplus` is the beginning of the frames."""
 
     def __init__(self, secret: bytes, nonce: Nonce = secrets.token_bytes) -> None:
         check_secret(secret)
         self._secret = secret
         self._nonce = nonce(NONCE_BYTES)
-        self._client_nonce = b""
         self._held = b""
         self.done = False
         self.surplus = b""
+
+
+class ServerHandshake(_Side):
+    """The accepting side."""
+
+    _client_nonce = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """What to send in answer to these bytes, possibly nothing. Raises HandshakeRefused."""
@@ -65,17 +70,12 @@ class ServerHandshake:
         return answer
 
 
-class ClientHandshake:
-    """The connecting side: send `hello` first, then feed it what arrives until `done`."""
+class ClientHandshake(_Side):
+    """The connecting side: it sends `hello` first."""
 
-    def __init__(self, secret: bytes, nonce: Nonce = secrets.token_bytes) -> None:
-        check_secret(secret)
-        self._secret = secret
-        self._nonce = nonce(NONCE_BYTES)
-        self._held = b""
-        self.hello = MAGIC + self._nonce
-        self.done = False
-        self.surplus = b""
+    @property
+    def hello(self) -> bytes:
+        return MAGIC + self._nonce
 
     def feed(self, chunk: bytes) -> bytes:
         """What to send in answer to these bytes, possibly nothing. Raises HandshakeRefused."""

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from cluster.config.sections import Config
 from cluster.ranking import ranking_of
 from deploy.commands import options
-from deploy.commands.common import WITH_FILES, Form, configuration, err, out, print_json
+from deploy.commands.common import WITH_FILES, Form, configuration, err, out, present
 from deploy.commands.outlook import Outlook, outlook
 
 
@@ -42,10 +42,7 @@ def build(
     bars = Bars(outlook(loaded))
     with bars.shown:
         made = build_generation(loaded, items, events, users=users, playlists=playlists, bars=bars)
-    if format is Form.json:
-        print_json({"generation": made.generation, "report": made.report})
-    else:
-        out.print(made.text)
+    present(format, {"generation": made.generation, "report": made.report}, lambda: out.print(made.text))
 
 
 @dataclass(frozen=True, slots=True)

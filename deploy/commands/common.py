@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -86,6 +86,11 @@ def plain_table(titles: Iterable[str], *, left: Collection[str]) -> Table:
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def present(format: Form, value: Any, human: Callable[[], object]) -> None:
+    """What a verb has to say: the value as JSON, or what `human` prints."""
+    print_json(value) if format is Form.json else human()
 
 
 @dataclass(frozen=True, slots=True)

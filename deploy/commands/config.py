@@ -9,7 +9,7 @@ import typer
 from cluster.config.sections import Config
 from cluster.config.text import allowed, field_at, leaves, render, toml_value
 from deploy.commands import options
-from deploy.commands.common import WITH_FILES, Form, configuration, out, print_json
+from deploy.commands.common import WITH_FILES, Form, configuration, out, present, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and explain the configuration.")
 
@@ -20,10 +20,9 @@ Defaults = Annotated[bool, typer.Option("--defaults", help="Print the built-in d
 def check(config: options.ConfigFile = None, set: options.Set = None, format: options.Format = Form.human) -> None:
     """Validate the file, the environment and --set together. All mistakes are reported at once, each with its line."""
     loaded = configuration(config, set, checks=WITH_FILES)
-    if format is Form.json:
-        print_json({"ok": True, "changed": dict(loaded.origins)})
-    else:
-        out.print(f"ok: {len(loaded.origins)} of {len(leaves(loaded.config))} keys are set; the others have their defaults")
+    n_keys = len(leaves(loaded.config))
+    line = f"ok: {len(loaded.origins)} of {n_keys} keys are set; the others have their defaults"
+    present(format, {"ok": True, "changed": dict(loaded.origins)}, lambda: out.print(line))
 
 
 @app.command()
@@ -35,10 +34,7 @@ def show(
         print(render(Config()), end="")
         return
     loaded = configuration(config, set)
-    if format is Form.json:
-        print_json(loaded.config.model_dump(mode="json"))
-    else:
-        print(render(loaded.config, loaded.origins), end="")
+    present(format, loaded.config.model_dump(mode="json"), lambda: print(render(loaded.config, loaded.origins), end=""))
 
 
 @app.command()

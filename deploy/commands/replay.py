@@ -13,7 +13,7 @@ import typer
 from cluster.config.file import load
 from cluster.errors import ConfigError
 from deploy.commands import options
-from deploy.commands.common import OUR_FAULT, Form, err, out, print_json
+from deploy.commands.common import OUR_FAULT, Form, err, out, present
 
 if TYPE_CHECKING:
     from cluster.config.sections import Config
@@ -53,10 +53,7 @@ def replay(
         raise ConfigError(f"{file} holds no requests")
     results = _replayed(requests, file, generation, config, set or ())
     is_repeat = not generation and config is None and not set
-    if format is Form.json:
-        print_json([_as_json(logged, difference) for logged, difference in results])
-    else:
-        _show(results, is_repeat=is_repeat)
+    present(format, [_as_json(*result) for result in results], lambda: _show(results, is_repeat=is_repeat))
     if is_repeat and not all(difference.equal or difference.excuse for _, difference in results):
         raise typer.Exit(OUR_FAULT)
 

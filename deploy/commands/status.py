@@ -14,7 +14,7 @@ from cluster.errors import Unavailable
 from cluster.spec import RankingSpec
 from deploy.client import Client, ProblemAnswer
 from deploy.commands import options
-from deploy.commands.common import NOT_READY, Form, asking, out, plain_table, print_json
+from deploy.commands.common import NOT_READY, Form, asking, out, plain_table, present
 
 _STYLES = {"READY": "green", "DEGRADED": "yellow", "STARTING": "yellow"}
 _POLL_S = 0.5
@@ -31,10 +31,7 @@ def status(
     """Show shards, rankers and their states. The exit code is 0 if requests are answered, 3 if not yet."""
     with asking(url, config, set, verbose=verbose) as client:
         answer = _asked(client, time.monotonic() + wait)
-    if format is Form.json:
-        print_json(answer)
-    else:
-        _print(answer, client.url)
+    present(format, answer, lambda: _print(answer, client.url))
     if answer["state"] == "STARTING" or (wait and answer["state"] != "READY"):
         raise typer.Exit(NOT_READY)
 

@@ -10,7 +10,7 @@ import typer
 
 from deploy.commands import options
 from deploy.commands.build import Bars
-from deploy.commands.common import WITH_FILES, Form, configuration, out, print_json
+from deploy.commands.common import WITH_FILES, Form, configuration, out, present
 
 if TYPE_CHECKING:
     from cluster.spec import RankingSpec
@@ -45,10 +45,8 @@ def train_rankers(
     bars = Bars()
     with bars.shown:
         built = refit(loaded, Inputs(items, events, users, playlists), base=generation, progress=bars)
-    if format is Form.json:
-        print_json({"generation": built.spec.id, "report": msgspec.to_builtins(built.report)})
-    else:
-        out.print(_summary(built, ranking_of(built.spec, loaded.ranker)))
+    answer = {"generation": built.spec.id, "report": msgspec.to_builtins(built.report)}
+    present(format, answer, lambda: out.print(_summary(built, ranking_of(built.spec, loaded.ranker))))
 
 
 def _summary(built: Built, ranking: RankingSpec) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from deploy.commands import options
-from deploy.commands.common import Form, asking, out, print_json
+from deploy.commands.common import Form, asking, out, present
 from deploy.commands.filter_text import parse_filter
 from deploy.commands.recommend import given
 from deploy.commands.why_text import headline, sentences, standings_table
@@ -51,10 +51,7 @@ def why(
     )
     with asking(url, config, set, verbose=verbose) as client:
         answer = client.why(body)
-    if format is Form.json:
-        print_json(answer)
-    else:
-        show_why(answer)
+    present(format, answer, lambda: show_why(answer))
 
 
 def show_why(answer: Mapping[str, Any]) -> None:

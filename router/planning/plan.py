@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from cluster.config.sections import Config, MergeSection, TopsSource
-from cluster.config.sources import PLAYLIST
+from cluster.config.sections import Config, MergeSection
+from cluster.config.sources import PLAYLIST, TopsSource
 from cluster.ranking import ranking_of
 from cluster.spec import GenerationSpec
 from cluster.types import NO_KEYS, Affinity, Ask, Floats, Keys, Query, Seeds, UserRecord

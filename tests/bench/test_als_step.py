@@ -7,7 +7,7 @@ from scipy import sparse
 
 from bench.als_step import Arrival, Measured, drifts, medians, pairs_of, recalls, take_step
 from bench.tools.quality import Split
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors import als
 from train.vectors.als import Factors
 

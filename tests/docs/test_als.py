@@ -10,7 +10,7 @@ import pytest
 from bench.als import CASES, markdown
 from bench.als_grid import markdown as grid
 from bench.tools.row import RESULTS, read_rows
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors import als
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.config.sections import SlateSection
+from cluster.config.slate import SlateSection
 from cluster.coverage import MissingShard
 from cluster.deadline import Deadline
 from cluster.errors import CoverageTooLow, DeadlineExceeded, OskolokError, Overloaded, UnknownFilterField

@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench.tools.progress import Lines
 from cluster.errors import GenerationError
-from train.progress import Lines, Quiet
+from train.progress import Quiet
 from train.stages import Made, Stages, fingerprint
 
 

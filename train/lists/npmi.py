@@ -4,7 +4,7 @@
     p_ij = baskets with both / all baskets,  p_i = baskets with i / all baskets                        (Bouma, GSCL 2009)
 
 Rare pairs look certain by accident, so a pair needs a minimum number of common baskets. Cost: the sum of the squared basket
-sizes. Baskets beyond a size say little about any pair and cost the most, so they are left out and counted.
+sizes. Baskets beyond a size say little about any pair and cost the most, so they are left out.
 """
 
 from __future__ import annotations
@@ -32,31 +32,25 @@ class NpmiSettings:
     basket_items_max: int = 1_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Baskets:
-    """matrix: (n_baskets, n_items) float32 CSR with a 1 where the item is in the basket.  n_too_large: baskets left out."""
+def npmi_lists(baskets: sparse.csr_array, settings: NpmiSettings) -> ItemLists:
+    """For each item the others with npmi > 0 and enough support, weights npmi.
 
-    matrix: sparse.csr_array
-    n_too_large: int
-
-
-def npmi_lists(baskets: Baskets, settings: NpmiSettings) -> ItemLists:
-    """For each item the others with npmi > 0 and enough support, weights npmi."""
-    matrix = baskets.matrix
-    n_baskets, n_items = matrix.shape
-    by_item = sparse.csr_array(matrix.T)
+    baskets: (n_baskets, n_items) float32 with a 1 where the item is in the basket.
+    """
+    n_baskets, n_items = baskets.shape
+    by_item = sparse.csr_array(baskets.T)
     occurrences = np.diff(by_item.indptr).astype(np.float64)
     if n_items == 0:
         return ItemLists(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
     def block(span: slice) -> sparse.csr_array:
-        together = by_item[span] @ matrix
+        together = by_item[span] @ baskets
         return strongest(_npmi(together, span.start, occurrences, n_baskets, settings.support_min), settings.top)
 
-    return lists_of(on_threads(block, spans_of(by_item, np.diff(matrix.indptr))))
+    return lists_of(on_threads(block, spans_of(by_item, np.diff(baskets.indptr))))
 
 
-def visit_baskets(log: EventLog, *, items_max: int) -> Baskets:
+def visit_baskets(log: EventLog, *, items_max: int) -> sparse.csr_array:
     """The baskets of the view: a user's events of one context or, where none is known, of one time."""
     groups, items = [], []
     n_baskets = 0
@@ -73,14 +67,13 @@ def visit_baskets(log: EventLog, *, items_max: int) -> Baskets:
     return baskets_of(np.concatenate(groups), np.concatenate(items), n_items=log.n_items, items_max=items_max)
 
 
-def baskets_of(groups: NDArray[np.integer], items: NDArray[np.integer], *, n_items: int, items_max: int) -> Baskets:
+def baskets_of(groups: NDArray[np.integer], items: NDArray[np.integer], *, n_items: int, items_max: int) -> sparse.csr_array:
     """Aligned (e,) group numbers, as of a context id, and item rows; repeats within a group count once."""
     _, numbers = np.unique(groups, return_inverse=True)
     shape = (int(numbers.max()) + 1 if len(numbers) else 0, n_items)
     matrix = sparse.csr_array((np.ones(len(items), np.float32), (numbers, items)), shape=shape)
     matrix.data[:] = 1
-    fits = np.diff(matrix.indptr) <= items_max
-    return Baskets(matrix[fits], int(np.count_nonzero(~fits)))
+    return matrix[np.diff(matrix.indptr) <= items_max]
 
 
 def _npmi(

@@ -13,20 +13,19 @@ import numpy as np
 from scipy import sparse
 
 from train.lists.item_lists import ItemLists, lists_of, strongest
-from train.lists.npmi import Baskets, spans_of
+from train.lists.npmi import spans_of
 from train.threads import on_threads
 
 
-def together_lists(baskets: Baskets, *, top: int) -> ItemLists:
+def together_lists(baskets: sparse.csr_array, *, top: int) -> ItemLists:
     """For each item the `top` others with the largest w."""
-    matrix = baskets.matrix
-    n_items = matrix.shape[1]
+    n_items = baskets.shape[1]
     if n_items == 0:
         return ItemLists(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    sizes = np.diff(matrix.indptr)
-    by_item = sparse.csr_array(matrix.T)
+    sizes = np.diff(baskets.indptr)
+    by_item = sparse.csr_array(baskets.T)
     n_baskets = np.diff(by_item.indptr)
-    of_baskets = sparse.csr_array(sparse.diags_array(1 / np.sqrt(np.maximum(sizes, 1))) @ matrix)
+    of_baskets = sparse.csr_array(sparse.diags_array(1 / np.sqrt(np.maximum(sizes, 1))) @ baskets)
 
     def block(span: slice) -> sparse.csr_array:
         counted = sparse.csr_array(by_item[span] @ of_baskets)

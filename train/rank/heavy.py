@@ -19,8 +19,7 @@ import numpy as np
 from catboost import CatBoost, Pool
 from numpy.typing import NDArray
 
-from cluster.config.sections import RankTrainSection
-from cluster.config.train import Loss
+from cluster.config.train import Loss, RankTrainSection
 from cluster.spec import columns_hash
 from ranker.features import Features
 from ranker.heavy import SCHEMA_KEY

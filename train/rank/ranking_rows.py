@@ -171,20 +171,16 @@ def ranking_rows(
         return RankingRows.together(rows)
 
     n_parts = min(os.cpu_count() or 1, len(asked) // _USERS_OF_A_COPY_MIN)
-    if n_parts < 2:
-        n_done = count(1)
-        return rows_of_some(0, len(asked), lambda: on_user(next(n_done)))
-    ends = [len(asked) * part // n_parts for part in range(n_parts + 1)]
-    with TemporaryDirectory(prefix="ranking-rows-") as place:
-        folders = [Path(place) / str(part) for part in range(n_parts)]
+    if n_parts > 1:
+        ends = [len(asked) * part // n_parts for part in range(n_parts + 1)]
+        with TemporaryDirectory(prefix="ranking-rows-") as place:
+            folders = [Path(place) / str(part) for part in range(n_parts)]
 
-        def keep(part: int, done: Step) -> None:
-            folders[part].mkdir()
-            rows_of_some(ends[part], ends[part + 1], done).save(folders[part])
+            def keep(part: int, done: Step) -> None:
+                folders[part].mkdir()
+                rows_of_some(ends[part], ends[part + 1], done).save(folders[part])
 
-        complete = in_copies([partial(keep, part) for part in range(n_parts)], on_user)
-        parts = [
-            RankingRows.load(folders[part]) if complete[part] else rows_of_some(ends[part], ends[part + 1], lambda: None)
-            for part in range(n_parts)
-        ]
-    return RankingRows.together(parts)
+            if in_copies([partial(keep, part) for part in range(n_parts)], on_user):
+                return RankingRows.together([RankingRows.load(folder) for folder in folders])
+    n_done = count(1)
+    return rows_of_some(0, len(asked), lambda: on_user(next(n_done)))

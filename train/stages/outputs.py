@@ -23,6 +23,7 @@ import msgspec
 from pydantic import BaseModel
 
 from cluster.errors import ConfigError, GenerationError
+from cluster.generation.storage import sync
 from cluster.private import private_folder
 from train.progress import Progress
 
@@ -118,7 +119,7 @@ class Stages:
         (aside / _REPORT).write_bytes(msgspec.json.encode(report))
         _sync(aside)
         aside.rename(done)
-        _flush(self.folder)  # or a power cut could take back the name, and the stage be done again
+        sync(self.folder)  # or a power cut could take back the name, and the stage be done again
         shutil.rmtree(self.unfinished(aside), ignore_errors=True)
         return done, report
 
@@ -153,15 +154,7 @@ def _sync(folder: Path) -> None:
     """Everything in the folder reaches the disk before its name says that it is complete: files, then folders inside out."""
     for parent, _, files in os.walk(folder, topdown=False):
         for path in [*(os.path.join(parent, file) for file in files), parent]:
-            _flush(path)
-
-
-def _flush(path: str | Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+            sync(Path(path))
 
 
 def fingerprint(path: Path) -> list[list[object]]:

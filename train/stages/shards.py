@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from cluster.config.sections import Config, SourcesSection
+from cluster.config.sections import Config
+from cluster.config.sources import SourcesSection
 from cluster.generation import GenerationWriter
 from cluster.spec import SpaceSpec
 from cluster.types import Floats

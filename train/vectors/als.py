@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors.fixed_side import FixedSide, ridge
 from train.vectors.row_blocks import Matrix, gram, times
 

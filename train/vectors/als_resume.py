@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from cluster.sorted_keys import positions_in
 from train.vectors.als import Factors, sweeps
 from train.vectors.row_blocks import Matrix

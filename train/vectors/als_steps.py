@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors.als import Factors, solve_rows
 from train.vectors.fixed_side import FixedSide
 from train.vectors.row_blocks import Matrix

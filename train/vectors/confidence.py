@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 
 
 def event_confidence(section: AlsSection) -> float:

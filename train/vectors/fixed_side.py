@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors.row_blocks import Matrix, gram, times
 from train.vectors.row_systems import RowSystems, improve, solve_exactly
 

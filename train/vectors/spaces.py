@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from cluster.spec import FoldIn, Metric
 from shard.spaces.space import normalised
 from train.input.interactions import Interactions

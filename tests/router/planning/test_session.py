@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from cluster.clients.protocols import Fleet
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from cluster.deadline import Deadline
 from cluster.errors import ShardUnavailable
 from cluster.lookup import LookupQuery, LookupReply

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from cluster.config.sections import SlateSection
+from cluster.config.slate import SlateSection
 from cluster.spec import AttributeSpec, FeatureSchema, GenerationSpec, SourceSpec, SpaceSpec
 from cluster.types import Candidates
 from router.rank import Ranked

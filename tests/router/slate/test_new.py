@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from cluster.config.sections import SlateSection
+from cluster.config.slate import SlateSection
 from cluster.spec import FeatureSchema
 from cluster.types import NO_KEYS
 from router.slate.compose import compose

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.config.sections import SlateSection
+from cluster.config.slate import SlateSection
 from cluster.errors import ConfigError
 from router.slate.rules import Rules
 from tests.router.slate.making import SPEC, rules_of

@@ -52,13 +52,12 @@ def test_a_pair_in_every_basket_is_no_surprise() -> None:
 def test_a_basket_too_large_is_left_out_and_counted() -> None:
     groups, items = np.array([5, 5, 5, 9, 9, 9]), np.array([0, 1, 2, 0, 0, 1])
     baskets = baskets_of(groups, items, n_items=3, items_max=2)
-    assert baskets.n_too_large == 1
-    assert baskets.matrix.toarray().tolist() == [[1, 1, 0]]
+    assert baskets.toarray().tolist() == [[1, 1, 0]]
 
 
 def test_a_basket_is_what_one_user_bought_at_one_time() -> None:
     log = log_of([("a", 0, 1), ("a", 1, 1), ("a", 2, 2), ("b", 0, 2), ("b", 2, 2)], n_items=3)
-    assert visit_baskets(log, items_max=10).matrix.toarray().tolist() == [[1, 1, 0], [0, 0, 1], [1, 0, 1]]
+    assert visit_baskets(log, items_max=10).toarray().tolist() == [[1, 1, 0], [0, 0, 1], [1, 0, 1]]
 
 
 def test_no_baskets_no_lists() -> None:
@@ -71,7 +70,7 @@ def test_a_context_is_a_basket_whatever_the_times() -> None:
     """Two sessions of one user interleave; what has no context falls to its time."""
     events = [("a", 0, 1), ("a", 1, 1), ("a", 2, 2), ("a", 1, 3), ("b", 0, 3), ("b", 2, 3)]
     log = log_of(events, n_items=3, contexts=[7, 8, 7, NO_CONTEXT, NO_CONTEXT, NO_CONTEXT])
-    baskets = visit_baskets(log, items_max=10).matrix.toarray().tolist()
+    baskets = visit_baskets(log, items_max=10).toarray().tolist()
     assert sorted(baskets) == sorted([[1, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 1]])
     same = log_of([("a", 0, 1), ("b", 1, 1)], n_items=2, contexts=[7, 7])  # of two users: two baskets
-    assert len(visit_baskets(same, items_max=10).matrix.toarray()) == 2
+    assert len(visit_baskets(same, items_max=10).toarray()) == 2

@@ -15,7 +15,7 @@ def test_every_pair_has_the_value_of_the_formula(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(npmi, "_BLOCK_PAIRS", block)
     groups, items = np.nonzero(np.random.default_rng(0).random((60, 12)) < 0.3)
     baskets = baskets_of(groups, items, n_items=12, items_max=100)
-    dense = baskets.matrix.toarray().astype(float)
+    dense = baskets.toarray().astype(float)
     expected = (dense.T / np.sqrt(dense.sum(axis=1))) @ dense / np.sqrt(dense.sum(axis=0))[:, None]
     np.fill_diagonal(expected, 0)
     np.testing.assert_allclose(together_lists(baskets, top=12).matrix().toarray(), expected, rtol=1e-5, atol=1e-6)

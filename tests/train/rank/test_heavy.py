@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.config.sections import RankTrainSection
+from cluster.config.train import RankTrainSection
 from ranker.heavy import HeavyModel
 from tests.train.rank.ranking_world import COLUMNS, Ranking, ndcg_at_k, ranking
 from train.rank.choice import choose

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster.config.sections import ScoreAllSource, SourcesSection
+from cluster.config.sources import ScoreAllSource, SourcesSection
 from cluster.spec import SpaceSpec
 from cluster.types import Floats
 from shard.columns import ShardColumns

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors import als
 
 SECTION = AlsSection(dim=6, n_sweeps=4, regularization=0.03, unobserved_weight=0.2, frequency_exponent=0.75)

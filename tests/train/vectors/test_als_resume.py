@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from cluster.config.sections import AlsSection, Config
+from cluster.config.sections import Config
+from cluster.config.train import AlsSection
 from tests.train.test_build import Stages
 from tests.worlds import NOW, TINY, build_tiny, tiny_config
 from train.input.event_log import DAY_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors import als
 from train.vectors.als_steps import RowPairs, most_touched, place, step, users_of_content, warmed
 from train.vectors.fixed_side import FixedSide

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from cluster.config.sections import AlsSection
+from cluster.config.train import AlsSection
 from train.vectors.confidence import confidences
 
 COUNTS = sparse.csr_array(np.array([[1, 2, 0], [4, 0, 0], [1, 0, 3]], np.float32))
