@@ -61,7 +61,9 @@ def end_strays(folder: Path) -> None:
     The folder stands in HAProxy's arguments, and in the environment that Ray's processes inherited from the launcher.
     """
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            marks = [*process.cmdline(), process.environ().get(_MARKED, "")]
-            if process.pid != os.getpid() and any(mark.startswith(f"{folder}/") for mark in marks):
+        with contextlib.suppress(psutil.Error, OSError):
+            # Not process.environ(): it ends at an empty variable, and Ray's processes write their titles over some of theirs.
+            variables = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
+            marks = (f"{folder}/", f"{_MARKED}={folder}/")
+            if process.pid != os.getpid() and any(word.startswith(marks) for word in (*process.cmdline(), *variables)):
                 process.kill()
