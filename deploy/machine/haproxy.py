@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 
-_MARKED = "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"
 _SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
 
 
@@ -58,12 +57,12 @@ def side_ports() -> dict[str, str]:
 def end_strays(folder: Path) -> None:
     """Kill what is left of a cluster that had this folder, HAProxy and Ray's processes, if Serve or Ray died before it could.
 
-    The folder stands in HAProxy's arguments, and in the environment that Ray's processes inherited from the launcher.
+    The folder stands in HAProxy's arguments, and in several variables that Ray's processes inherited from the launcher. Ray's
+    agents write their titles over some of their variables, and `psutil.Process.environ` reads no further than such a gap.
     """
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            # Not process.environ(): it ends at an empty variable, and Ray's processes write their titles over some of theirs.
             variables = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
-            marks = (f"{folder}/", f"{_MARKED}={folder}/")
-            if process.pid != os.getpid() and any(word.startswith(marks) for word in (*process.cmdline(), *variables)):
+            marks = [*process.cmdline(), *(variable.partition("=")[2] for variable in variables)]
+            if process.pid != os.getpid() and any(mark.startswith(f"{folder}/") for mark in marks):
                 process.kill()
