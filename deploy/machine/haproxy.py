@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+_SESSION = "ray-session"
 _SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
 
 
@@ -54,15 +55,25 @@ def side_ports() -> dict[str, str]:
         return ports
 
 
+def note_session(folder: Path, session: str) -> None:
+    """Keep the folder of Ray's session for who has to end what is left of it."""
+    (folder / _SESSION).write_text(session)
+
+
 def end_strays(folder: Path) -> None:
     """Kill what is left of a cluster that had this folder, HAProxy and Ray's processes, if Serve or Ray died before it could.
 
-    The folder stands in HAProxy's arguments, and in several variables that Ray's processes inherited from the launcher. Ray's
-    agents write their titles over some of their variables, and `psutil.Process.environ` reads no further than such a gap.
+    The folder stands in HAProxy's arguments and in the environment that Ray's processes inherited. Ray's agents write their
+    titles over that; they are known by the logs of Ray's session, which they keep open.
     """
+    with contextlib.suppress(OSError):
+        session = (folder / _SESSION).read_text()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if any(file.path.startswith(f"{session}/") for file in process.open_files()) and process.pid != os.getpid():
+                    process.kill()
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            variables = Path(f"/proc/{process.pid}/environ").read_bytes().decode(errors="replace").split("\0")
-            marks = [*process.cmdline(), *(variable.partition("=")[2] for variable in variables)]
+        with contextlib.suppress(psutil.Error):
+            marks = [*process.cmdline(), *process.environ().values()]
             if process.pid != os.getpid() and any(mark.startswith(f"{folder}/") for mark in marks):
                 process.kill()
