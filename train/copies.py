@@ -9,8 +9,7 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
-Step = Callable[[], object]
-"""To be called after each step of a task."""
+Step = Callable[[], object]  # to be called after each step of a task
 
 
 def in_copies(tasks: Sequence[Callable[[Step], None]], on_step: Callable[[int], None]) -> bool:

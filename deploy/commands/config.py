@@ -20,8 +20,7 @@ Defaults = Annotated[bool, typer.Option("--defaults", help="Print the built-in d
 def check(config: options.ConfigFile = None, set: options.Set = None, format: options.Format = Form.human) -> None:
     """Validate the file, the environment and --set together. All mistakes are reported at once, each with its line."""
     loaded = configuration(config, set, checks=WITH_FILES)
-    n_keys = len(leaves(loaded.config))
-    line = f"ok: {len(loaded.origins)} of {n_keys} keys are set; the others have their defaults"
+    line = f"ok: {len(loaded.origins)} of {len(leaves(loaded.config))} keys are set; the others have their defaults"
     present(format, {"ok": True, "changed": dict(loaded.origins)}, lambda: out.print(line))
 
 

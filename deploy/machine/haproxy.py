@@ -15,7 +15,9 @@ from pathlib import Path
 
 import psutil
 
-_SESSION = "ray-session"
+RAY_SESSION = "ray-session"
+"""Names the folder of Ray's session, beside HAProxy's files."""
+
 _SIDE_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
 
 
@@ -55,25 +57,18 @@ def side_ports() -> dict[str, str]:
         return ports
 
 
-def note_session(folder: Path, session: str) -> None:
-    """Keep the folder of Ray's session for who has to end what is left of it."""
-    (folder / _SESSION).write_text(session)
-
-
 def end_strays(folder: Path) -> None:
     """Kill what is left of a cluster that had this folder, HAProxy and Ray's processes, if Serve or Ray died before it could.
 
     The folder stands in HAProxy's arguments and in the environment that Ray's processes inherited. Ray's agents write their
     titles over that; they are known by the logs of Ray's session, which they keep open.
     """
-    with contextlib.suppress(OSError):
-        session = (folder / _SESSION).read_text()
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if any(file.path.startswith(f"{session}/") for file in process.open_files()) and process.pid != os.getpid():
-                    process.kill()
+    note = folder / RAY_SESSION
+    session = f"{note.read_text()}/" if note.exists() else f"{folder}/"
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            marks = [*process.cmdline(), *process.environ().values()]
-            if process.pid != os.getpid() and any(mark.startswith(f"{folder}/") for mark in marks):
+            words = process.cmdline()
+            logs = [file.path for file in process.open_files()] if words and words[0].startswith("ray::") else []
+            inside = any(word.startswith(f"{folder}/") for word in (*words, *process.environ().values()))
+            if process.pid != os.getpid() and (inside or any(log.startswith(session) for log in logs)):
                 process.kill()

@@ -25,7 +25,7 @@ from cluster.private import own_folder, private_folder
 from deploy.client import Client, ProblemAnswer, local_url
 from deploy.machine.claim import claim
 from deploy.machine.environment import Listen, missing, ray_variables, serve_variables, weakened
-from deploy.machine.haproxy import end_strays, find_haproxy, note_session, side_ports, write_wrapper
+from deploy.machine.haproxy import RAY_SESSION, end_strays, find_haproxy, side_ports, write_wrapper
 from deploy.machine.listeners import Listener, listeners_of, process_tree, require_free
 from deploy.machine.secret_file import load_or_create
 from deploy.runtime.arriving import missing_parts, next_step
@@ -142,7 +142,7 @@ class Launcher:
             options |= {"address": self._config.ray.address, "runtime_env": {"env_vars": dict(variables)}}
         session = ray.init(**options).address_info["session_dir"]
         if self._listen == "loopback":
-            note_session(front_dir(self._config, self._storage), session)
+            (front_dir(self._config, self._storage) / RAY_SESSION).write_text(session)
         self._ray = ray
         self._undo.callback(ray.shutdown)
         machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}

@@ -33,10 +33,7 @@ class NpmiSettings:
 
 
 def npmi_lists(baskets: sparse.csr_array, settings: NpmiSettings) -> ItemLists:
-    """For each item the others with npmi > 0 and enough support, weights npmi.
-
-    baskets: (n_baskets, n_items) float32 with a 1 where the item is in the basket.
-    """
+    """For each item the others with npmi > 0 and enough support, weights npmi. baskets: (n_baskets, n_items), 1 for an item."""
     n_baskets, n_items = baskets.shape
     by_item = sparse.csr_array(baskets.T)
     occurrences = np.diff(by_item.indptr).astype(np.float64)
