@@ -1,4 +1,4 @@
-# Everything a person types. `make demo` is the two-minute tour; `make help` lists the rest.
+# Everything a person types. `make demo` is the tour; `make help` lists the rest.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
