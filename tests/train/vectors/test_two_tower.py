@@ -226,9 +226,9 @@ def test_files_give_back_the_same_towers(tower: TwoTower, tmp_path: Path) -> Non
 
 @pytest.mark.neural
 def test_too_short_a_log_is_one_clear_error() -> None:
-    with pytest.raises(ConfigError, match=r"train\.two_tower\.label_days = 60"):
+    with pytest.raises(ConfigError, match=r"needs 120 days, twice train\.two_tower\.label_days"):
         fit(world(), section=SECTION.model_copy(update={"label_days": 60}))
-    with pytest.raises(ConfigError, match="learned from 3 users"):
+    with pytest.raises(ConfigError, match="the log has 3 users"):
         fit(log_of([(user, 1, day) for user in "abc" for day in (80.0, 88.0, 99.0)], len(CATALOGUE)))
 
 
