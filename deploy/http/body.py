@@ -51,7 +51,8 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, bytes_m
     """The whole body. Raises Refused when it is too large or too late, Disconnected when its sender has gone."""
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and (len(announced) > 20 or int(announced) > bytes_max):
-        await _discard(receive)
+        if b"expect" not in headers:  # who waits for "100 Continue" has sent nothing yet, and reading would ask for it
+            await _discard(receive)
         raise Refused("body-too-large", f"the body is {_shown(announced)} bytes, the limit is {bytes_max}")
     try:
         async with asyncio.timeout(timeout_s):

@@ -140,9 +140,9 @@ class Launcher:
         else:
             # The cluster's processes were started by others: our settings reach those of this job only this way.
             options |= {"address": self._config.ray.address, "runtime_env": {"env_vars": dict(variables)}}
-        session = ray.init(**options).address_info["session_dir"]
+        context = ray.init(**options)
         if self._listen == "loopback":
-            (front_dir(self._config, self._storage) / RAY_SESSION).write_text(session)
+            (front_dir(self._config, self._storage) / RAY_SESSION).write_text(context.address_info["session_dir"])
         self._ray = ray
         self._undo.callback(ray.shutdown)
         machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}

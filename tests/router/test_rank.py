@@ -91,7 +91,7 @@ def test_without_a_ranker_the_merged_order_stands_and_the_reason_is_named(ranker
     outcome = ranked(ranker)
     assert_merged_order(outcome)
     assert outcome.degraded == (reason,)
-    assert time.perf_counter() - began < 2.5, "half of what the slow ranker would have taken"
+    assert time.perf_counter() - began < 1, "the slow ranker would have taken five"
 
 
 class HeavyRanker(ReverseRanker):

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.tools.progress import Lines
 from cluster.errors import GenerationError
 from train.progress import Quiet
 from train.stages import Made, Stages, fingerprint
@@ -116,16 +115,6 @@ def test_a_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert before == fingerprint(tmp_path) == fingerprint(tmp_path / "a")
     (tmp_path / "a").write_text("22")
     assert fingerprint(tmp_path) != before
-
-
-def test_lines_tell_stage_seconds_and_summary() -> None:
-    lines: list[str] = []
-    clock = iter([1.0, 3.5])
-    progress = Lines(lines.append, lambda: next(clock))
-    progress.begin("als", 10)
-    progress.advance(10)
-    progress.end("10 sweeps")
-    assert lines == ["als                    2.5 s  10 sweeps"]
 
 
 def test_what_a_killed_stage_kept_is_there_until_it_is_done(tmp_path: Path) -> None:

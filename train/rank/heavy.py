@@ -118,7 +118,7 @@ def fit_heavy(
 
 
 def settings_of(loss: Loss) -> dict[str, object]:
-    """CatBoost's parameters that the configuration does not set, for a third to a half of its defaults' time.
+    """CatBoost's parameters that the configuration does not set, for half of its defaults' time or less.
 
     Fewer steps to a leaf's value (from 10 for Logloss, 100 for QuerySoftMax), fewer permutations for YetiRank (from 10), fewer
     borders of a column (from 254), and for Logloss a draw of the columns at each level (from all).

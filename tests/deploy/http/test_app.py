@@ -223,6 +223,21 @@ def test_a_body_over_the_limit_is_taken_to_its_end_before_the_answer(announced: 
     assert left_when_answered == [0, 0]
 
 
+def test_a_caller_who_asks_first_is_not_told_to_send_too_large_a_body() -> None:
+    world = World()
+    messages: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("reading sends 100 Continue")
+
+    async def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+
+    headers = [(b"content-length", b"%d" % (CONFIG.limits.body_bytes + 1)), (b"expect", b"100-continue")]
+    asyncio.run(world.app({"type": "http", "method": "POST", "path": "/v1/recommend", "headers": headers}, receive, send))
+    assert messages[0]["status"] == 413
+
+
 def test_an_endless_body_is_not_read_for_ever() -> None:
     world = World()
     sent = 0

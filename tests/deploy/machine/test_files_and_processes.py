@@ -18,7 +18,7 @@ from cluster.config.sections import Config
 from cluster.errors import ConfigError
 from deploy.machine.claim import claim, owner_of
 from deploy.machine.environment import missing, ray_variables, serve_variables, weakened
-from deploy.machine.haproxy import end_strays, find_haproxy, write_wrapper
+from deploy.machine.haproxy import RAY_SESSION, end_strays, find_haproxy, write_wrapper
 from deploy.machine.listeners import listeners_of, process_tree, require_free
 from deploy.machine.secret_file import load_or_create
 from deploy.runtime.wiring import Wiring, front_dir, require_shared_users, socket_dir, user_store_url
@@ -127,6 +127,28 @@ def test_strays_of_our_folder_are_ended_and_no_others(tmp_path: Path) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(one.pid, signal.SIGKILL)
         other.wait()
+
+
+def test_rays_agents_are_known_by_the_logs_they_keep_open(tmp_path: Path) -> None:
+    """They write their titles over their arguments and their environment. A reader of the same log is left alone."""
+    session = tmp_path / "session"
+    session.mkdir()
+    (tmp_path / "front").mkdir()
+    (tmp_path / "front" / RAY_SESSION).write_text(str(session))
+    script = f"exec 3> {session}/agent.log; exec -a $0 sleep 30"
+    agent, reader = (
+        subprocess.Popen(["bash", "-c", script, title], start_new_session=True) for title in ("ray::Agent", "tail")
+    )
+    try:
+        time.sleep(0.2)
+        end_strays(tmp_path / "front")
+        assert agent.wait(5) == -signal.SIGKILL
+        assert reader.poll() is None
+    finally:
+        for process in (agent, reader):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        reader.wait()
 
 
 def test_what_is_asked_of_ray_and_serve() -> None:
